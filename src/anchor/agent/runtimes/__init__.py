@@ -1,0 +1,1 @@
+"""The ways an agent can run code, one file each, all behind the interface in `base`."""

@@ -1,0 +1,98 @@
+"""What every runtime is: it takes a Job, says what it prints, and ends in exactly one Outcome."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from anchor.core.attempt import Outcome, Reason, Usage
+from anchor.core.errors import FailureCode
+from anchor.core.spec import Payload, ResolvedLimits
+
+Emit = Callable[[str, str], None]
+"""Called with a stream (`stdout`, `stderr` or `progress`) and text, from the agent's event loop."""
+
+RESULT_BYTES_MAX = 16 * 1024 * 1024
+"""The largest JSON result an attempt may return."""
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt as a runtime sees it. `module` holds the bytes of a wasm module; `directory` is the job's own
+    empty working directory, removed by the executor afterwards."""
+
+    task: str
+    attempt: int
+    payload: Payload
+    limits: ResolvedLimits
+    directory: Path
+    module: bytes = b""
+
+
+class Ran(msgspec.Struct, frozen=True, kw_only=True):
+    """How a job ended. `value` is the result as JSON bytes (b"null" where the code returned nothing) on success."""
+
+    outcome: Outcome
+    value: bytes = b"null"
+    reason: Reason | None = None
+    usage: Usage = Usage()
+    output_truncated: bool = False
+
+
+class Runtime(Protocol):
+    """Runs jobs. `run` never raises for anything the job did: that is an Outcome with a reason.
+
+    Cancelling the coroutine kills everything the job started before the cancellation is let through; so does running
+    past `limits.timeout_seconds`, which ends as TIMED_OUT. Output beyond `limits.output_bytes` is dropped and marked,
+    and never an error by itself.
+    """
+
+    name: str
+
+    async def start(self) -> None:
+        """Make ready (pre-start workers); called once before the first job."""
+
+    async def run(self, job: Job, emit: Emit) -> Ran:
+        """Run one job to its end."""
+
+    async def stop(self) -> None:
+        """End every process this runtime started."""
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """What a machine can run: version text by runtime, and for each runtime it lacks, why and what to install."""
+
+    runtimes: dict[str, str]
+    missing: dict[str, str]
+
+
+def failed(code: FailureCode, message: str, hint: str = "", usage: Usage = Usage()) -> Ran:  # noqa: B008
+    """A Ran for a failure; the outcome follows from the code."""
+    outcome = {
+        FailureCode.TIMEOUT: Outcome.TIMED_OUT,
+        FailureCode.MEMORY_LIMIT: Outcome.LIMIT_EXCEEDED,
+        FailureCode.OUTPUT_LIMIT: Outcome.LIMIT_EXCEEDED,
+        FailureCode.CRASHED: Outcome.CRASHED,
+        FailureCode.RUNTIME_UNAVAILABLE: Outcome.REJECTED,
+    }.get(code, Outcome.ERRORED)
+    return Ran(outcome=outcome, reason=Reason(code, message, hint), usage=usage)
+
+
+class BoundedOutput:
+    """Passes output on until the job's budget is spent, then drops the rest and remembers that it did."""
+
+    def __init__(self, emit: Emit, budget_bytes: int) -> None:
+        self._emit = emit
+        self._left = budget_bytes
+        self.truncated = False
+
+    def write(self, stream: str, text: str) -> None:
+        """Pass `text` on as far as the budget reaches."""
+        size = len(text.encode(errors="replace"))
+        if size > self._left:
+            self.truncated = True
+            text = text.encode(errors="replace")[: self._left].decode(errors="ignore")
+            size = self._left
+        self._left -= size
+        if text:
+            self._emit(stream, text)

@@ -1,0 +1,1 @@
+"""What we decide: pure values and functions; nothing here waits, reads a clock, rolls dice or does I/O."""

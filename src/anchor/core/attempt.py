@@ -1,0 +1,74 @@
+"""One lease of a task to a node: how it ended, and the fence that lets only the live one speak."""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Outcome(StrEnum):
+    """How an attempt ended."""
+
+    SUCCEEDED = "succeeded"
+    ERRORED = "errored"
+    TIMED_OUT = "timed_out"
+    LIMIT_EXCEEDED = "limit_exceeded"
+    LOST = "lost"
+    CRASHED = "crashed"
+    RELEASED = "released"
+    REJECTED = "rejected"
+    CANCELLED = "cancelled"
+
+
+NOT_CHARGED = frozenset({Outcome.RELEASED, Outcome.REJECTED, Outcome.CANCELLED})
+"""Endings that are nobody's fault: they do not use up one of the task's attempts."""
+
+
+class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why something is as it is: a code for programs, a sentence for people, and what to do next."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+
+class Usage(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """What an attempt used, as measured by the node."""
+
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_memory_mb: float = 0.0
+
+
+class Result(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The answer of a task: JSON text inline, or the SHA-256 of the blob that holds it."""
+
+    json: bytes = b""
+    blob: str = ""
+    size: int = 0
+    truncated: bool = False
+
+
+class Ending(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a node reports about an attempt it held. `result` goes with success, `reason` with everything else."""
+
+    task: int
+    attempt: int
+    outcome: Outcome
+    result: Result | None = None
+    reason: Reason | None = None
+    usage: Usage | None = None
+    output_truncated: bool = False
+
+
+class AttemptRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An attempt that is over, as kept in the task's history. Times are Unix milliseconds."""
+
+    number: int
+    node: str
+    session: int
+    outcome: Outcome
+    leased_at: int
+    ended_at: int
+    reason: Reason | None = None
+    usage: Usage | None = None
+    output_truncated: bool = False

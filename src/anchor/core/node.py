@@ -1,0 +1,109 @@
+"""A machine that runs an agent: what it is, what it offers, and whether it may be given work."""
+
+from enum import StrEnum
+
+import msgspec
+from msgspec.structs import replace
+
+from anchor.core.attempt import Reason
+
+NODE_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ0123456789"
+
+
+class Status(StrEnum):
+    """What the fleet's owner has decided about a node; whether it is connected is read off its lease."""
+
+    READY = "ready"
+    DRAINING = "draining"
+    BLOCKED = "blocked"
+
+
+class Profile(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """What a machine has, as its agent measured it. RAM and disk in GiB."""
+
+    host: str = ""
+    os: str = ""
+    arch: str = ""
+    cpu: str = ""
+    cores: int = 0
+    ram: float = 0.0
+    disk: float = 0.0
+    gpus: tuple[str, ...] = ()
+    runtimes: dict[str, str] = {}
+    missing: dict[str, str] = {}
+    labels: tuple[str, ...] = ()
+    version: str = ""
+    has_docker: bool = False
+
+
+class Metrics(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """How a machine is doing: CPU and RAM in per cent, uptime in seconds, free RAM and disk in GiB."""
+
+    cpu_usage: float = 0.0
+    ram_usage: float = 0.0
+    uptime: int = 0
+    free_ram: float = 0.0
+    free_disk: float = 0.0
+
+
+class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A machine known to this network. Times are Unix milliseconds.
+
+    `session` is the epoch of its newest connection; leases of tasks hang on the session and the session's own lease
+    runs until `lease_until`. `public_key` is the raw Ed25519 key that signs its frames.
+    """
+
+    id: str
+    owner: str
+    public_key: bytes
+    joined_at: int
+    ver: int = 1
+    status: Status = Status.READY
+    reason: Reason | None = None
+    session: int = 0
+    lease_until: int = 0
+    seen_at: int = 0
+    slots: int = 1
+    profile: Profile = Profile()
+    metrics: Metrics = Metrics()
+
+
+def node_id_from(name: str, chances: bytes) -> str:
+    """`REX-A1B2C3`: three letters of the machine's name (or chance) and six drawn ones."""
+    letters = [letter for letter in name.upper() if "A" <= letter <= "Z"][:3]
+    drawn = [NODE_LETTERS[chance % len(NODE_LETTERS)] for chance in chances[:9]]
+    prefix = "".join([*letters, *(NODE_LETTERS[chance % 24] for chance in chances[9:12])][:3])
+    return f"{prefix}-{''.join(drawn[:6])}"
+
+
+def greet(node: Node, *, profile: Profile, slots: int, now: int, lease_ms: int) -> Node:
+    """The node with a new session: every hello raises the epoch, so the old connection speaks for nobody."""
+    return replace(
+        node,
+        ver=node.ver + 1,
+        session=node.session + 1,
+        profile=profile,
+        slots=slots,
+        lease_until=now + lease_ms,
+        seen_at=now,
+    )
+
+
+def beat(node: Node, metrics: Metrics, *, now: int, lease_ms: int) -> Node:
+    """The node after a heartbeat: one write renews every lease it holds."""
+    return replace(node, ver=node.ver + 1, metrics=metrics, lease_until=now + lease_ms, seen_at=now)
+
+
+def with_status(node: Node, status: Status, reason: Reason | None) -> Node:
+    """The node as its owner wants it from now on."""
+    return replace(node, ver=node.ver + 1, status=status, reason=reason)
+
+
+def is_connected(node: Node, *, now: int) -> bool:
+    """Whether the node's session lease still runs."""
+    return node.lease_until > now
+
+
+def lease_has_ended(node: Node | None, session: int, *, now: int) -> bool:
+    """Whether a lease taken under `session` is over: the session was replaced, ran out, or its node is gone."""
+    return node is None or node.session != session or node.lease_until <= now

@@ -1,0 +1,264 @@
+"""What a user submits: a task's code, needs, limits and retry policy, and the rules that make it valid."""
+
+import base64
+import binascii
+import functools
+import re
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from anchor.core.errors import Fault
+
+Runtime = Literal["isolate", "wasm", "python", "native"]
+Language = Literal["javascript", "python"]
+
+INLINE_BYTES_MAX = 64 * 1024
+"""Values above this travel and rest as blobs, never inside a document."""
+TASKS_PER_REQUEST_MAX = 10_000
+NAME_LENGTH_MAX = 200
+MIB = 1024 * 1024
+
+Name = Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH_MAX)]
+Label = Annotated[str, Meta(min_length=1, max_length=100)]
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_DEPENDENCY = re.compile(r"[A-Za-z0-9@][A-Za-z0-9@/._\-\[\],=<>!~^*+ |]*")
+
+
+class _Spec(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
+    pass
+
+
+class Payload(_Spec, frozen=True):
+    """The work itself. `module` is base64 or the `sha256:…` of an uploaded blob; `input` is any JSON value."""
+
+    source_code: str | None = None
+    module: str | None = None
+    command: Annotated[list[str], Meta(max_length=1000)] | None = None
+    language: Language | None = None
+    runtime: Literal["isolate", "isolated-vm", "wasm", "python", "native"] | None = None
+    dependencies: Annotated[list[Annotated[str, Meta(min_length=1, max_length=200)]], Meta(max_length=100)] = []
+    function: str | None = None
+    args: Annotated[list[Any], Meta(max_length=1000)] = []
+    env: dict[str, str] = {}
+    stdin: str | None = None
+    input: Any = None
+
+
+class Requirements(_Spec, frozen=True):
+    """What a node must have: `min_ram` in GiB, `min_cores` logical cores, every one of `labels`."""
+
+    min_ram: Annotated[float, Meta(ge=0, le=1_000_000)] = 0
+    min_cores: Annotated[int, Meta(ge=0, le=100_000)] = 0
+    gpu_required: bool = False
+    labels: Annotated[list[Label], Meta(max_length=32)] = []
+
+
+class Limits(_Spec, frozen=True):
+    """What an attempt may use; what is left out is the runtime's default (`DEFAULT_LIMITS`)."""
+
+    memory_mb: Annotated[int, Meta(ge=16, le=1_048_576)] | None = None
+    timeout_seconds: Annotated[float, Meta(gt=0, le=604_800)] | None = None
+    output_bytes: Annotated[int, Meta(ge=0, le=64 * MIB)] = MIB
+
+
+class RetryPolicy(_Spec, frozen=True):
+    """How often a task is tried and how long it waits before the second attempt (doubling, capped at 60 s)."""
+
+    attempts: Annotated[int, Meta(ge=1, le=100)] = 3
+    backoff_seconds: Annotated[float, Meta(ge=0, le=3600)] = 2.0
+
+
+class TaskSpec(_Spec, frozen=True):
+    """One unit of work as submitted. `noop` is the task that does nothing: it measures the way there and back."""
+
+    name: Name
+    type: Literal["script", "wasm", "noop"] = "script"
+    payload: Payload | None = None
+    requirements: Requirements = Requirements()
+    limits: Limits = Limits()
+    retry: RetryPolicy = RetryPolicy()
+    priority: Annotated[int, Meta(ge=-100, le=100)] = 0
+    labels: Annotated[list[Label], Meta(max_length=32)] = []
+
+
+class Need(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What placement looks at: tasks with the same need are interchangeable to it."""
+
+    runtime: str = "noop"
+    language: str = ""
+    min_ram_gib: float = 0
+    min_cores: int = 0
+    gpu: bool = False
+    labels: tuple[str, ...] = ()
+
+
+class ResolvedLimits(msgspec.Struct, frozen=True):
+    """The limits an attempt runs under, every default filled in."""
+
+    memory_mib: int
+    timeout_seconds: float
+    output_bytes: int
+
+
+DEFAULT_LIMITS: dict[str, tuple[int, float]] = {
+    "noop": (16, 30.0),
+    "isolate": (128, 30.0),
+    "wasm": (256, 60.0),
+    "python": (256, 60.0),
+    "native": (2048, 600.0),
+}
+"""Memory in MiB and time in seconds, by runtime."""
+
+
+def runtime_of(spec: TaskSpec) -> str:
+    """The runtime a task runs in: as asked, or what its type and language imply."""
+    if spec.type == "noop":
+        return "noop"
+    payload = spec.payload or Payload()
+    if payload.runtime == "isolated-vm":
+        return "isolate"
+    if payload.runtime is not None:
+        return payload.runtime
+    if spec.type == "wasm" or payload.module is not None:
+        return "wasm"
+    if payload.command is not None or payload.dependencies or payload.language == "python":
+        return "native"
+    return "isolate"
+
+
+def language_of(spec: TaskSpec) -> str:
+    """`javascript` or `python` for source code, else the empty string."""
+    payload = spec.payload
+    if payload is None or payload.source_code is None:
+        return ""
+    if payload.language is not None:
+        return payload.language
+    return "python" if payload.runtime == "python" else "javascript"
+
+
+_NOOP_NEED = Need()
+_NO_REQUIREMENTS = Requirements()
+
+
+def need_of(spec: TaskSpec) -> Need:
+    """What a node must offer to run this task."""
+    wants = spec.requirements
+    if spec.type == "noop" and wants == _NO_REQUIREMENTS:
+        return _NOOP_NEED
+    runtime = runtime_of(spec)
+    return Need(
+        runtime=runtime,
+        language=language_of(spec) if runtime == "native" else "",
+        min_ram_gib=wants.min_ram,
+        min_cores=wants.min_cores,
+        gpu=wants.gpu_required,
+        labels=tuple(sorted(set(wants.labels))),
+    )
+
+
+@functools.lru_cache(maxsize=4096)
+def shape_of(need: Need) -> str:
+    """The text under which the ready queue files tasks with this need."""
+    return msgspec.json.encode(need).decode()
+
+
+@functools.lru_cache(maxsize=4096)
+def need_of_shape(shape: str) -> Need:
+    """The need behind a shape."""
+    return msgspec.json.decode(shape, type=Need)
+
+
+def limits_of(spec: TaskSpec) -> ResolvedLimits:
+    """The limits of a task's attempts with the runtime's defaults filled in."""
+    memory_mib, timeout_seconds = DEFAULT_LIMITS[runtime_of(spec)]
+    asked = spec.limits
+    return ResolvedLimits(
+        memory_mib=asked.memory_mb if asked.memory_mb is not None else memory_mib,
+        timeout_seconds=asked.timeout_seconds if asked.timeout_seconds is not None else timeout_seconds,
+        output_bytes=asked.output_bytes,
+    )
+
+
+def blob_of(module: str) -> str | None:
+    """The hex SHA-256 where `module` names a blob, None where it carries the bytes themselves."""
+    return module.removeprefix("sha256:") if _DIGEST.fullmatch(module) else None
+
+
+def faults_in(spec: TaskSpec, at: str) -> list[Fault]:
+    """Every rule of meaning (not of type) that a spec breaks; `at` is the JSON pointer of the spec itself."""
+    faults: list[Fault] = []
+    for text, where in ((spec.name, "/name"), *((label, "/labels") for label in spec.labels)):
+        if "\0" in text:
+            faults.append(Fault(at + where, "contains a NUL character; remove it"))
+    if spec.type == "noop":
+        if spec.payload is not None and (spec.payload.source_code or spec.payload.module or spec.payload.command):
+            faults.append(Fault(f"{at}/payload", "a noop task runs nothing; use type script, or leave the code out"))
+        return faults
+    if spec.payload is None:
+        faults.append(Fault(f"{at}/payload", "is missing; a task needs sourceCode, module or command"))
+        return faults
+    return faults + _payload_faults(spec, spec.payload, f"{at}/payload")
+
+
+def _payload_faults(spec: TaskSpec, payload: Payload, at: str) -> list[Fault]:
+    faults: list[Fault] = []
+    runtime = runtime_of(spec)
+    given = [
+        name
+        for name, value in (
+            ("sourceCode", payload.source_code),
+            ("module", payload.module),
+            ("command", payload.command),
+        )
+        if value is not None
+    ]
+    accepts = {"isolate": ["sourceCode"], "python": ["sourceCode"], "wasm": ["module"]}.get(
+        runtime, ["sourceCode", "command"]
+    )
+    if not given:
+        faults.append(Fault(f"{at}/{accepts[0]}", f"is missing; runtime {runtime} needs it"))
+    elif len(given) > 1:
+        faults.append(Fault(f"{at}/{given[1]}", f"cannot be combined with {given[0]}; send one of them"))
+    elif given[0] not in accepts:
+        wanted = " or ".join(accepts)
+        faults.append(Fault(f"{at}/{given[0]}", f"does not go with runtime {runtime}, which takes {wanted}"))
+    if payload.source_code is not None and not payload.source_code.strip():
+        faults.append(Fault(f"{at}/sourceCode", "is empty"))
+    if payload.command is not None and (not payload.command or not payload.command[0]):
+        faults.append(Fault(f"{at}/command", "is empty; its first item is the program to run"))
+    if payload.module is not None and blob_of(payload.module) is None:
+        faults.extend(_module_faults(payload.module, f"{at}/module"))
+    if payload.dependencies and runtime != "native":
+        faults.append(Fault(f"{at}/dependencies", f"need runtime native; {runtime} cannot install packages"))
+    if runtime == "isolate" and payload.language == "python":
+        faults.append(Fault(f"{at}/language", "isolate runs javascript; use runtime native or python"))
+    if runtime == "python" and payload.language == "javascript":
+        faults.append(Fault(f"{at}/language", "runtime python runs python; use runtime isolate or native"))
+    if payload.function is not None and runtime != "wasm":
+        faults.append(Fault(f"{at}/function", "names an exported function of a wasm module; use runtime wasm"))
+    for dependency in payload.dependencies:
+        if not _DEPENDENCY.fullmatch(dependency):
+            faults.append(
+                Fault(f"{at}/dependencies", f"{dependency!r} is not a package name; write name or name@version")
+            )
+    for name, value in payload.env.items():
+        if not _ENV_NAME.fullmatch(name) or "\0" in value:
+            faults.append(Fault(f"{at}/env", f"{name!r} is not a usable environment variable"))
+    if runtime != "wasm" or payload.function is None:
+        texts = [*payload.args, *(payload.command or [])]
+        if any(not isinstance(text, str) or "\0" in text for text in texts):
+            faults.append(Fault(f"{at}/args", "must be strings without NUL (typed arguments go with function)"))
+    return faults
+
+
+def _module_faults(module: str, at: str) -> list[Fault]:
+    try:
+        head = base64.b64decode(module, validate=True)[:4]
+    except (binascii.Error, ValueError):
+        return [Fault(at, "is neither base64 nor sha256:… of an uploaded blob")]
+    if head != b"\0asm":
+        return [Fault(at, "is not WebAssembly: it does not begin with the bytes 00 61 73 6d")]
+    return []

@@ -1,0 +1,212 @@
+"""The life of a task: its states as a table, and the pure decisions that move it from one to the next."""
+
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
+
+from anchor.core.attempt import NOT_CHARGED, AttemptRecord, Ending, Outcome, Reason, Result
+from anchor.core.errors import FailureCode
+from anchor.core.retry import backoff_ms, may_retry
+from anchor.core.spec import TaskSpec
+
+
+class State(StrEnum):
+    """Where a task is in its life. `running` is shown, never stored: a lease the agent has acknowledged."""
+
+    QUEUED = "queued"
+    LEASED = "leased"
+    BACKOFF = "backoff"
+    CANCELLING = "cancelling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Event(StrEnum):
+    """What can happen to a task."""
+
+    LEASE = "lease"
+    SUCCEED = "succeed"
+    FAIL = "fail"
+    GIVE_UP = "give up"
+    RETURN = "return"
+    WAKE = "wake"
+    CANCEL = "cancel"
+    STOP = "stop"
+
+
+TRANSITIONS: Final[dict[tuple[State, Event], State]] = {
+    (State.QUEUED, Event.LEASE): State.LEASED,
+    (State.QUEUED, Event.CANCEL): State.CANCELLED,
+    (State.LEASED, Event.SUCCEED): State.SUCCEEDED,
+    (State.LEASED, Event.FAIL): State.BACKOFF,
+    (State.LEASED, Event.GIVE_UP): State.FAILED,
+    (State.LEASED, Event.RETURN): State.QUEUED,
+    (State.LEASED, Event.CANCEL): State.CANCELLING,
+    (State.BACKOFF, Event.WAKE): State.QUEUED,
+    (State.BACKOFF, Event.CANCEL): State.CANCELLED,
+    (State.CANCELLING, Event.STOP): State.CANCELLED,
+}
+"""The authority on a task's life; `docs/lifecycle.md` is drawn from it."""
+
+TERMINAL: Final = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
+HELD: Final = frozenset({State.LEASED, State.CANCELLING})
+"""States in which a node holds an attempt."""
+
+HINT_SECONDS: Final = 30
+"""How long a queued task may be without a hint before the reconciler gives it one."""
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """One unit of work and everything true of it. Times are Unix milliseconds.
+
+    `attempt` is the number of the newest lease and, with `node` and `session`, the fence: only the holder of exactly
+    that lease may end it. `charged` counts the attempts that used up one of the policy's tries.
+    `payload_blob` names the blob that holds the payload where it is too large to rest in the document.
+    """
+
+    id: int
+    owner: str
+    spec: TaskSpec
+    shape: str
+    created_at: int
+    payload_blob: str = ""
+    retry_of: int = 0
+    ver: int = 1
+    state: State = State.QUEUED
+    attempt: int = 0
+    charged: int = 0
+    node: str = ""
+    session: int = 0
+    wake_at: int | None = None
+    leased_at: int | None = None
+    finished_at: int | None = None
+    reason: Reason | None = None
+    result: Result | None = None
+    attempts: tuple[AttemptRecord, ...] = ()
+
+
+class IllegalTransition(Exception):
+    """An event that the table does not allow in this state: the caller decided on stale facts."""
+
+
+def _next(task: Task, event: Event) -> State:
+    try:
+        return TRANSITIONS[task.state, event]
+    except KeyError:
+        raise IllegalTransition(f"{event} while {task.state}") from None
+
+
+def queued(
+    *, key: int, owner: str, spec: TaskSpec, shape: str, now: int, payload_blob: str = "", retry_of: int = 0
+) -> Task:
+    """A new task, ready to be leased."""
+    return Task(
+        id=key,
+        owner=owner,
+        spec=spec,
+        shape=shape,
+        created_at=now,
+        payload_blob=payload_blob,
+        retry_of=retry_of,
+        wake_at=now + HINT_SECONDS * 1000,
+    )
+
+
+def lease(task: Task, *, node: str, session: int, now: int, lease_ms: int) -> Task:
+    """The task as attempt n + 1, held by this node's session."""
+    return replace(
+        task,
+        ver=task.ver + 1,
+        state=_next(task, Event.LEASE),
+        attempt=task.attempt + 1,
+        node=node,
+        session=session,
+        leased_at=now,
+        wake_at=now + lease_ms,
+        reason=None,
+    )
+
+
+def holds(task: Task, *, node: str, session: int, attempt: int) -> bool:
+    """Whether this is the live lease: the fence every report has to pass."""
+    return (
+        task.state in HELD and task.node == node and task.session == session and task.attempt == attempt
+    )
+
+
+def extend(task: Task, *, until: int) -> Task:
+    """The same lease, looked at again at `until`."""
+    return replace(task, ver=task.ver + 1, wake_at=until)
+
+
+def adopt(task: Task, *, session: int, until: int) -> Task:
+    """The same attempt carried over to its node's newer session, after a reconnect."""
+    return replace(task, ver=task.ver + 1, session=session, wake_at=until)
+
+
+def settle(task: Task, ending: Ending, *, now: int, chance: float) -> Task:
+    """What a task becomes when its live attempt ends. `chance` in [0, 1) is the jitter of a backoff."""
+    record = AttemptRecord(
+        number=task.attempt,
+        node=task.node,
+        session=task.session,
+        outcome=ending.outcome,
+        leased_at=task.leased_at or now,
+        ended_at=now,
+        reason=ending.reason,
+        usage=ending.usage,
+        output_truncated=ending.output_truncated,
+    )
+    charged = task.charged + (ending.outcome not in NOT_CHARGED)
+    base = {
+        "ver": task.ver + 1,
+        "charged": charged,
+        "attempts": (*task.attempts, record),
+        "session": 0,
+    }
+    if task.state is State.CANCELLING:
+        return replace(task, **base, state=_next(task, Event.STOP), wake_at=None, finished_at=now)
+    if ending.outcome is Outcome.SUCCEEDED:
+        return replace(
+            task, **base, state=_next(task, Event.SUCCEED), wake_at=None, finished_at=now, result=ending.result
+        )
+    reason = ending.reason or Reason(FailureCode.CRASHED, "The attempt ended without saying why.")
+    if ending.outcome is Outcome.RELEASED:
+        return replace(
+            task, **base, state=_next(task, Event.RETURN), wake_at=now + HINT_SECONDS * 1000, node="", reason=reason
+        )
+    if ending.outcome in NOT_CHARGED or may_retry(task.spec.retry, charged, reason.code):
+        delay = backoff_ms(task.spec.retry, max(charged, 1), chance=chance)
+        return replace(
+            task, **base, state=_next(task, Event.FAIL), wake_at=now + delay, node="", reason=reason
+        )
+    return replace(task, **base, state=_next(task, Event.GIVE_UP), wake_at=None, finished_at=now, reason=reason)
+
+
+def lost(task: Task, *, why: str) -> Ending:
+    """The ending of an attempt whose lease ran out."""
+    return Ending(
+        task=task.id,
+        attempt=task.attempt,
+        outcome=Outcome.LOST,
+        reason=Reason(FailureCode.LEASE_LOST, why, "The task is tried elsewhere while it has attempts left."),
+    )
+
+
+def wake(task: Task, *, now: int) -> Task:
+    """A task whose backoff is over, queued again."""
+    return replace(
+        task, ver=task.ver + 1, state=_next(task, Event.WAKE), wake_at=now + HINT_SECONDS * 1000
+    )
+
+
+def cancel(task: Task, *, by: str, now: int) -> Task:
+    """The task as it is once somebody asked for its end: cancelled, or cancelling while a node still holds it."""
+    state = _next(task, Event.CANCEL)
+    reason = Reason(FailureCode.CANCELLED, f"Cancelled by {by}.")
+    if state in TERMINAL:
+        return replace(task, ver=task.ver + 1, state=state, wake_at=None, finished_at=now, reason=reason)
+    return replace(task, ver=task.ver + 1, state=state, reason=reason)

@@ -1,0 +1,16 @@
+"""The way from a server to the nodes that are connected to it."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from anchor.core.task import Task
+
+
+class Links(Protocol):
+    """Sends without waiting; a message to a node that is gone is dropped, and the reconciler finds out."""
+
+    def assign(self, node: str, tasks: Sequence[Task]) -> None:
+        """Hand a node the attempts just leased to it."""
+
+    def cancel(self, node: str, tasks: Sequence[Task]) -> None:
+        """Ask a node to stop the attempts it holds of these tasks."""

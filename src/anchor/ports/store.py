@@ -1,0 +1,151 @@
+"""The durable truth. A call that returns has been written down; a call that raises has not (or says it does not know)."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from anchor.core.access import Key
+from anchor.core.node import Node
+from anchor.core.task import State, Task
+
+
+class UnknownOutcome(Exception):
+    """A write that may or may not have happened: read again before deciding anything."""
+
+
+class Swap(msgspec.Struct, frozen=True):
+    """Replace `old` by `new` if `old.ver` is still the stored version."""
+
+    old: Task
+    new: Task
+
+
+class QueuedRef(msgspec.Struct, frozen=True):
+    """As much of a queued task as a hint needs."""
+
+    id: int
+    priority: int
+    shape: str
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Tasks from the newest down; `below` continues the list (None at its end). A page may hold fewer than asked."""
+
+    tasks: list[Task]
+    below: int | None
+
+
+class TaskStore(Protocol):
+    """Tasks, newest truth first."""
+
+    async def insert(self, tasks: Sequence[Task]) -> list[bool]:
+        """Write new tasks; False for one whose id exists already (it is left as it is)."""
+
+    async def swap(self, swaps: Sequence[Swap]) -> list[bool]:
+        """Compare-and-set each task on its version; False where somebody else was faster."""
+
+    async def get(self, ids: Sequence[int]) -> list[Task | None]:
+        """The tasks as they are now, in the order asked."""
+
+    async def due(self, state: State, now: int, limit: int) -> list[Task]:
+        """Tasks of a non-terminal state whose `wake_at` has come, longest waiting first."""
+
+    async def queued(self, after: int, limit: int) -> list[QueuedRef]:
+        """Queued tasks with an id above `after`, oldest first: what the ready queue is refilled from."""
+
+    async def page(
+        self, *, below: int | None, limit: int, state: State | None, label: str | None, owner: str | None
+    ) -> Page:
+        """Tasks by falling id below `below`. One call looks at a bounded number of rows, whatever it finds."""
+
+    async def counts(self, owner: str | None) -> dict[State, int]:
+        """How many tasks are in each state; exact, and as cheap with a million tasks as with none."""
+
+    async def payload(self, task: int) -> bytes:
+        """The payload of a task as JSON bytes (empty where it rests in a blob or there is none)."""
+
+
+class NodeStore(Protocol):
+    """Machines."""
+
+    async def insert_node(self, node: Node) -> bool:
+        """Write a new node; False where the id is taken."""
+
+    async def swap_node(self, old: Node, new: Node) -> bool:
+        """Compare-and-set on `ver`."""
+
+    async def node(self, node_id: str) -> Node | None:
+        """One node as it is now."""
+
+    async def nodes(self) -> list[Node]:
+        """All nodes, by id."""
+
+
+class LogChunk(msgspec.Struct, frozen=True):
+    """A piece of a task's output. `seq` numbers the pieces of one attempt from 1; `at` is Unix milliseconds."""
+
+    task: int
+    attempt: int
+    seq: int
+    at: int
+    stream: str
+    text: str
+
+
+class LogStore(Protocol):
+    """What tasks printed."""
+
+    async def append(self, chunks: Sequence[LogChunk]) -> None:
+        """Keep chunks; one that is there already is left as it is."""
+
+    async def read(self, task: int, *, attempt: int, seq: int, limit: int) -> list[LogChunk]:
+        """Chunks after (attempt, seq), in order."""
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """What an Idempotency-Key stands for: the request it came with and the ids it got."""
+
+    owner: str
+    key: str
+    digest: str
+    first: int
+    count: int
+    done: bool
+    at: int
+
+
+class ClaimStore(Protocol):
+    """Idempotency keys."""
+
+    async def claim(self, claim: Claim) -> Claim:
+        """Write a claim, or return the one that was there first for this owner and key."""
+
+    async def fulfil(self, claim: Claim) -> None:
+        """Mark a claim as carried out."""
+
+
+class KeyStore(Protocol):
+    """Credentials."""
+
+    async def add_key(self, key: Key) -> None:
+        """Keep a new key."""
+
+    async def key(self, digest: str) -> Key | None:
+        """The key with this digest."""
+
+    async def swap_key(self, old: Key, new: Key) -> bool:
+        """Compare-and-set on `ver`: how a single use is taken exactly once."""
+
+    async def keys(self) -> list[Key]:
+        """All keys, newest first."""
+
+    async def remove_key(self, digest: str) -> bool:
+        """Forget a key; False where there was none."""
+
+
+class Store(TaskStore, NodeStore, LogStore, ClaimStore, KeyStore, Protocol):
+    """Everything durable, in one place with one life."""
+
+    async def close(self) -> None:
+        """Finish what was asked, then let go of the data."""

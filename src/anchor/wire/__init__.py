@@ -1,0 +1,1 @@
+"""What travels: the shapes of everything that crosses a process boundary."""

@@ -1,0 +1,195 @@
+"""Server ↔ agent, protocol 1: MessagePack frames over one WebSocket, each a struct of a tagged union.
+
+A conversation: the server sends Challenge, the agent answers Hello (signed), the server says Welcome or Refused; then
+Assign, Cancel, Recorded and Stop come down while Accepted, Output, Report and Heartbeat go up. Frames are arrays, new
+fields are only ever appended with a default, and an unknown kind is answered with Nack.
+"""
+
+import msgspec
+
+from anchor.core.attempt import Ending
+from anchor.core.node import Metrics, Profile
+from anchor.core.spec import ResolvedLimits
+
+PROTOCOL = 1
+PROTOCOL_MIN = 1
+FRAME_BYTES_MAX = 1024 * 1024
+BATCH_MAX = 250
+"""Assignments or endings in one frame."""
+SIGNATURE_DOMAIN = b"anchor-link-1:"
+"""Prefixed to whatever a node signs, so that no signature of it means anything elsewhere."""
+
+
+class _Frame(msgspec.Struct, frozen=True, array_like=True, tag_field="kind"):
+    pass
+
+
+class Challenge(_Frame, frozen=True, tag="challenge"):
+    """The server's first word: what to sign, and which protocols it speaks."""
+
+    nonce: bytes
+    server: str
+    version: str
+    protocol_min: int
+    protocol_max: int
+    now: int
+
+
+class Held(msgspec.Struct, frozen=True, array_like=True):
+    """An attempt in the agent's journal."""
+
+    task: int
+    attempt: int
+
+
+class Hello(_Frame, frozen=True, tag="hello"):
+    """Who calls. `signature` covers domain, nonce, node id and the agent's clock; `held` is what its journal holds."""
+
+    node: str
+    signature: bytes
+    protocol_min: int
+    protocol_max: int
+    version: str
+    now: int
+    slots: int
+    profile: Profile
+    held: list[Held]
+
+
+class Welcome(_Frame, frozen=True, tag="welcome"):
+    """The session is open. `token` is the bearer for blobs over HTTP; `dropped` are held attempts that are no longer
+    this node's: stop them and forget them."""
+
+    session: int
+    protocol: int
+    lease_seconds: float
+    heartbeat_seconds: float
+    token: str
+    dropped: list[Held]
+
+
+class Refused(_Frame, frozen=True, tag="refused"):
+    """The session is not opened. With `retry_after` the agent comes back, without it it stops and says why."""
+
+    code: str
+    message: str
+    hint: str
+    retry_after: float | None
+
+
+class Assignment(msgspec.Struct, frozen=True, array_like=True):
+    """One attempt: `payload` is JSON (see core.spec.Payload), or `payload_blob` names the blob that holds it."""
+
+    task: int
+    attempt: int
+    runtime: str
+    limits: ResolvedLimits
+    payload: bytes
+    payload_blob: str
+    name: str
+
+
+class Assign(_Frame, frozen=True, tag="assign"):
+    """Attempts leased to this session."""
+
+    items: list[Assignment]
+
+
+class Cancel(_Frame, frozen=True, tag="cancel"):
+    """Stop these attempts and report how they ended."""
+
+    items: list[Held]
+
+
+class Accepted(_Frame, frozen=True, tag="accepted"):
+    """These attempts are in the agent's journal: shown as running from now on."""
+
+    items: list[Held]
+
+
+class Chunk(msgspec.Struct, frozen=True, array_like=True):
+    """A piece of output; `seq` numbers an attempt's pieces from 1, `stream` is stdout, stderr or progress."""
+
+    task: int
+    attempt: int
+    seq: int
+    at: int
+    stream: str
+    text: str
+
+
+class Output(_Frame, frozen=True, tag="output"):
+    """What running attempts printed."""
+
+    items: list[Chunk]
+
+
+class Report(_Frame, frozen=True, tag="report"):
+    """Endings, signed: `body` is `ReportBody` as MessagePack, `signature` covers domain + body."""
+
+    body: bytes
+    signature: bytes
+
+
+class ReportBody(msgspec.Struct, frozen=True, array_like=True):
+    """The signed part of a report; node, session and the count against replay elsewhere."""
+
+    node: str
+    session: int
+    number: int
+    endings: list[Ending]
+
+
+class Recorded(_Frame, frozen=True, tag="recorded"):
+    """The journal may forget these: `recorded` are in the truth, `stale` were fenced off."""
+
+    recorded: list[Held]
+    stale: list[Held]
+
+
+class Heartbeat(_Frame, frozen=True, tag="heartbeat"):
+    """Still here, holding these attempts; `draining` asks for no more work."""
+
+    session: int
+    metrics: Metrics
+    held: list[Held]
+    draining: bool
+
+
+class Renewed(_Frame, frozen=True, tag="renewed"):
+    """The session's lease runs for another `lease_seconds`; `dropped` are attempts no longer this node's."""
+
+    session: int
+    dropped: list[Held]
+
+
+class Nack(_Frame, frozen=True, tag="nack"):
+    """A frame was not understood and was ignored."""
+
+    message: str
+
+
+class Stop(_Frame, frozen=True, tag="stop"):
+    """The server ends the session: `reason` for the log, `reconnect` whether to come back."""
+
+    reason: str
+    reconnect: bool
+
+
+FromServer = Challenge | Welcome | Refused | Assign | Cancel | Recorded | Renewed | Nack | Stop
+FromAgent = Hello | Accepted | Output | Report | Heartbeat | Nack
+
+encode = msgspec.msgpack.Encoder().encode
+decode_from_server = msgspec.msgpack.Decoder(FromServer).decode
+decode_from_agent = msgspec.msgpack.Decoder(FromAgent).decode
+decode_report = msgspec.msgpack.Decoder(ReportBody).decode
+
+
+def hello_bytes(nonce: bytes, node: str, now: int) -> bytes:
+    """What a hello's signature covers."""
+    return SIGNATURE_DOMAIN + b"hello:" + nonce + node.encode() + now.to_bytes(8, "big", signed=True)
+
+
+def report_bytes(body: bytes) -> bytes:
+    """What a report's signature covers."""
+    return SIGNATURE_DOMAIN + b"report:" + body

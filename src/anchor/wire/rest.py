@@ -1,0 +1,215 @@
+"""The answers of the REST API as structs; what a task is made of going in is `core.spec.TaskSpec`."""
+
+import datetime
+from typing import Any
+
+import msgspec
+
+from anchor.core.attempt import Reason, Usage
+from anchor.core.node import Metrics
+from anchor.core.spec import Limits, Payload, Requirements, RetryPolicy
+
+Time = datetime.datetime
+
+
+class _View(msgspec.Struct, frozen=True, rename="camel", omit_defaults=False):
+    pass
+
+
+class AttemptView(_View, frozen=True):
+    """An attempt as shown: over, or the live one (then `outcome` and `ended_at` are null)."""
+
+    number: int
+    node_id: str
+    outcome: str | None
+    leased_at: Time
+    ended_at: Time | None = None
+    reason: Reason | None = None
+    usage: Usage | None = None
+    output_truncated: bool = False
+
+
+class TaskRow(_View, frozen=True):
+    """A task in a list."""
+
+    id: str
+    name: str
+    type: str
+    runtime: str
+    state: str
+    priority: int
+    labels: list[str]
+    attempt: int
+    node_id: str | None
+    reason: Reason | None
+    created_at: Time
+    started_at: Time | None
+    finished_at: Time | None
+
+
+class TaskView(TaskRow, frozen=True):
+    """A task, whole. `result` is null until it succeeded; one too large to show is fetched from `…/result`."""
+
+    owner: str
+    payload: Payload | None
+    requirements: Requirements
+    limits: Limits
+    retry: RetryPolicy
+    attempts: list[AttemptView]
+    result: Any
+    result_blob: str | None
+    usage: Usage | None
+    retry_of: str | None
+
+
+class Created(_View, frozen=True):
+    """A task that was accepted: it is in the truth from this moment on."""
+
+    id: str
+    name: str
+    state: str
+    created_at: Time
+
+
+class TaskResult(_View, frozen=True):
+    """What came of a task. While it is not over, `state` says so and `result` is null."""
+
+    id: str
+    state: str
+    result: Any
+    reason: Reason | None
+    result_blob: str | None
+    node_id: str | None
+    attempt: int
+    finished_at: Time | None
+
+
+class LogLine(_View, frozen=True):
+    """A piece of output: `stream` is stdout, stderr or progress."""
+
+    id: str
+    attempt: int
+    stream: str
+    at: Time
+    text: str
+
+
+class Specs(_View, frozen=True):
+    """What a machine has, as its agent measured it; RAM and disk in GiB."""
+
+    cores: int
+    ram: float
+    disk: float
+    gpus: list[str]
+    cpu: str
+    os: str
+    arch: str
+    host: str
+    runtimes: dict[str, str]
+    missing: dict[str, str]
+    version: str
+
+
+class NodeMetrics(Metrics, frozen=True, rename="camel", omit_defaults=False):
+    """How a machine is doing: CPU and RAM in per cent, uptime in seconds."""
+
+    has_docker: bool = False
+
+
+class NodeView(_View, frozen=True):
+    """A node: `status` is online, offline, draining or blocked."""
+
+    node_id: str
+    status: str
+    metrics: NodeMetrics
+    specs: Specs
+    labels: list[str]
+    slots: int
+    active: int | None
+    owner: str
+    reason: Reason | None
+    joined_at: Time
+    seen_at: Time | None
+
+
+class QueueStats(_View, frozen=True):
+    """One queue, counted from the truth."""
+
+    waiting: int
+    active: int
+    delayed: int
+    completed: int
+    failed: int
+    cancelled: int
+
+
+class Health(_View, frozen=True):
+    """Whether the server works, and what is wrong where it does not."""
+
+    status: str
+    version: str
+    uptime_seconds: float
+    problems: list[Reason]
+
+
+class Join(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """A machine asks to become a node; `public_key` is its raw Ed25519 key in base64."""
+
+    public_key: str
+    name: str = ""
+
+
+class Joined(_View, frozen=True):
+    """The machine is a node from now on."""
+
+    node_id: str
+
+
+class JoinTokenRequest(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """A wish for a join token; it is used once and lives at most an hour."""
+
+    seconds: int = 900
+
+
+class JoinToken(_View, frozen=True):
+    """A join token, shown this once."""
+
+    token: str
+    expires_at: Time
+    command: str
+
+
+class KeyRequest(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """A wish for an API key."""
+
+    name: str
+    role: str
+    days: int | None = None
+
+
+class KeyView(_View, frozen=True):
+    """An API key without its secret; `id` is the beginning of its digest."""
+
+    id: str
+    name: str
+    role: str
+    created_at: Time
+    expires_at: Time | None
+
+
+class NewKey(KeyView, frozen=True):
+    """An API key with its secret, shown this once."""
+
+    token: str
+
+
+class BlobView(_View, frozen=True):
+    """Bytes that are kept."""
+
+    sha256: str
+    size: int
+
+
+def time_of(milliseconds: int) -> Time:
+    """Unix milliseconds as the API shows them."""
+    return datetime.datetime.fromtimestamp(milliseconds / 1000, datetime.UTC)
