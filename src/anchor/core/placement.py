@@ -1,6 +1,7 @@
 """Which node gets a task, and for every node that does not, the first thing it lacks."""
 
 from collections.abc import Iterable
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -8,14 +9,31 @@ from anchor.core.node import Profile, Status
 from anchor.core.spec import Need
 
 
-class Candidate(msgspec.Struct, frozen=True):
-    """A connected node as placement sees it. `free` counts open slots, `load` is the share of slots in use."""
+class Candidate(Protocol):
+    """A node as placement sees it. `free` counts open slots, `load` is the share of slots in use."""
 
-    node: str
-    profile: Profile
-    status: Status
-    free: int
-    load: float
+    @property
+    def node(self) -> str:
+        """The node's id."""
+
+    @property
+    def profile(self) -> Profile:
+        """What the machine has."""
+
+    @property
+    def status(self) -> Status:
+        """What the fleet's owner decided about it."""
+
+    @property
+    def free(self) -> int:
+        """Open slots; none while its lease has run out."""
+
+    @property
+    def load(self) -> float:
+        """The share of its slots in use, 0–1."""
+
+
+C = TypeVar("C", bound=Candidate)
 
 
 class Placement(msgspec.Struct, frozen=True):
@@ -56,18 +74,27 @@ def unavailable(candidate: Candidate) -> str | None:
     return None
 
 
+def pick(candidates: Iterable[C]) -> C | None:
+    """The least loaded of the available ones; ties go to the one with more open slots, then by name."""
+    best: C | None = None
+    rank = (0.0, 0, "")
+    for candidate in candidates:
+        if candidate.free > 0 and candidate.status is Status.READY:
+            own = (candidate.load, -candidate.free, candidate.node)
+            if best is None or own < rank:
+                best, rank = candidate, own
+    return best
+
+
 def place(need: Need, candidates: Iterable[Candidate]) -> Placement | NoFit:
-    """The least loaded node that meets the need; ties go to the one with more open slots, then by name."""
+    """The node for a task with this need, or for every node why not."""
     unmet: dict[str, str] = {}
-    best: Candidate | None = None
+    fitting: list[Candidate] = []
     for candidate in candidates:
         why = unmet_by(candidate.profile, need) or unavailable(candidate)
-        if why is not None:
+        if why is None:
+            fitting.append(candidate)
+        else:
             unmet[candidate.node] = why
-        elif best is None or _rank(candidate) < _rank(best):
-            best = candidate
+    best = pick(fitting)
     return NoFit(unmet) if best is None else Placement(best.node)
-
-
-def _rank(candidate: Candidate) -> tuple[float, int, str]:
-    return (candidate.load, -candidate.free, candidate.node)

@@ -8,7 +8,7 @@ JITTER_LOW, JITTER_HIGH = 0.5, 1.5
 
 
 def backoff_ms(policy: RetryPolicy, failures: int, *, chance: float) -> int:
-    """Milliseconds to wait after the given number of failures: exponential, times a jitter of 0.5–1.5, capped.
+    """Milliseconds to wait after the given number of failures: exponential, times a jitter of 0.5 to 1.5, capped.
 
     `chance` is a number in [0, 1) drawn by the caller.
     """

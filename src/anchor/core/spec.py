@@ -171,10 +171,9 @@ def need_of_shape(shape: str) -> Need:
     return msgspec.json.decode(shape, type=Need)
 
 
-def limits_of(spec: TaskSpec) -> ResolvedLimits:
-    """The limits of a task's attempts with the runtime's defaults filled in."""
-    memory_mib, timeout_seconds = DEFAULT_LIMITS[runtime_of(spec)]
-    asked = spec.limits
+def limits_for(runtime: str, asked: Limits) -> ResolvedLimits:
+    """The limits of an attempt in this runtime with its defaults filled in."""
+    memory_mib, timeout_seconds = DEFAULT_LIMITS[runtime]
     return ResolvedLimits(
         memory_mib=asked.memory_mb if asked.memory_mb is not None else memory_mib,
         timeout_seconds=asked.timeout_seconds if asked.timeout_seconds is not None else timeout_seconds,
@@ -239,14 +238,16 @@ def _payload_faults(spec: TaskSpec, payload: Payload, at: str) -> list[Fault]:
         faults.append(Fault(f"{at}/language", "runtime python runs python; use runtime isolate or native"))
     if payload.function is not None and runtime != "wasm":
         faults.append(Fault(f"{at}/function", "names an exported function of a wasm module; use runtime wasm"))
-    for dependency in payload.dependencies:
-        if not _DEPENDENCY.fullmatch(dependency):
-            faults.append(
-                Fault(f"{at}/dependencies", f"{dependency!r} is not a package name; write name or name@version")
-            )
-    for name, value in payload.env.items():
-        if not _ENV_NAME.fullmatch(name) or "\0" in value:
-            faults.append(Fault(f"{at}/env", f"{name!r} is not a usable environment variable"))
+    faults.extend(
+        Fault(f"{at}/dependencies", f"{dependency!r} is not a package name; write name or name@version")
+        for dependency in payload.dependencies
+        if not _DEPENDENCY.fullmatch(dependency)
+    )
+    faults.extend(
+        Fault(f"{at}/env", f"{name!r} is not a usable environment variable")
+        for name, value in payload.env.items()
+        if not _ENV_NAME.fullmatch(name) or "\0" in value
+    )
     if runtime != "wasm" or payload.function is None:
         texts = [*payload.args, *(payload.command or [])]
         if any(not isinstance(text, str) or "\0" in text for text in texts):

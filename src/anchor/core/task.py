@@ -132,9 +132,7 @@ def lease(task: Task, *, node: str, session: int, now: int, lease_ms: int) -> Ta
 
 def holds(task: Task, *, node: str, session: int, attempt: int) -> bool:
     """Whether this is the live lease: the fence every report has to pass."""
-    return (
-        task.state in HELD and task.node == node and task.session == session and task.attempt == attempt
-    )
+    return task.state in HELD and task.node == node and task.session == session and task.attempt == attempt
 
 
 def extend(task: Task, *, until: int) -> Task:
@@ -180,27 +178,13 @@ def settle(task: Task, ending: Ending, *, now: int, chance: float) -> Task:
         )
     if ending.outcome in NOT_CHARGED or may_retry(task.spec.retry, charged, reason.code):
         delay = backoff_ms(task.spec.retry, max(charged, 1), chance=chance)
-        return replace(
-            task, **base, state=_next(task, Event.FAIL), wake_at=now + delay, node="", reason=reason
-        )
+        return replace(task, **base, state=_next(task, Event.FAIL), wake_at=now + delay, node="", reason=reason)
     return replace(task, **base, state=_next(task, Event.GIVE_UP), wake_at=None, finished_at=now, reason=reason)
-
-
-def lost(task: Task, *, why: str) -> Ending:
-    """The ending of an attempt whose lease ran out."""
-    return Ending(
-        task=task.id,
-        attempt=task.attempt,
-        outcome=Outcome.LOST,
-        reason=Reason(FailureCode.LEASE_LOST, why, "The task is tried elsewhere while it has attempts left."),
-    )
 
 
 def wake(task: Task, *, now: int) -> Task:
     """A task whose backoff is over, queued again."""
-    return replace(
-        task, ver=task.ver + 1, state=_next(task, Event.WAKE), wake_at=now + HINT_SECONDS * 1000
-    )
+    return replace(task, ver=task.ver + 1, state=_next(task, Event.WAKE), wake_at=now + HINT_SECONDS * 1000)
 
 
 def cancel(task: Task, *, by: str, now: int) -> Task:

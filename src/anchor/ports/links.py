@@ -7,10 +7,11 @@ from anchor.core.task import Task
 
 
 class Links(Protocol):
-    """Sends without waiting; a message to a node that is gone is dropped, and the reconciler finds out."""
+    """Hands messages over without waiting for their arrival; one to a node that is gone is lost, and the reconciler
+    finds out."""
 
-    def assign(self, node: str, tasks: Sequence[Task]) -> None:
+    async def assign(self, node: str, session: int, tasks: Sequence[Task]) -> None:
         """Hand a node the attempts just leased to it."""
 
-    def cancel(self, node: str, tasks: Sequence[Task]) -> None:
+    async def cancel(self, node: str, tasks: Sequence[Task]) -> None:
         """Ask a node to stop the attempts it holds of these tasks."""

@@ -1,4 +1,4 @@
-"""The durable truth. A call that returns has been written down; a call that raises has not (or says it does not know)."""
+"""The durable truth: a call that returns has been written down, a call that raises has not (or does not know)."""
 
 from collections.abc import Sequence
 from typing import Protocol

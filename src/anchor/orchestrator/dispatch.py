@@ -1,0 +1,76 @@
+"""Step two: queued tasks are leased to open slots, in batches, and handed to their nodes."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from anchor.core.attempt import Outcome
+from anchor.core.task import State, Task, lease
+from anchor.orchestrator.settle import never_arrived, settle_held
+from anchor.orchestrator.world import World
+from anchor.ports.ready import Hint
+from anchor.ports.store import Swap
+
+BATCH_MAX = 500
+"""Leases in one write."""
+
+
+async def dispatch(world: World) -> int:
+    """Lease what can be leased now; the number of attempts handed out."""
+    handed = 0
+    while room := world.fleet.free():
+        shapes = [shape for shape in await world.ready.shapes() if world.fleet.has_room_for(shape)]
+        if not shapes:
+            break
+        hints = await world.ready.pop(min(room, BATCH_MAX), shapes)
+        if not hints:
+            break
+        handed += await _lease(world, hints)
+    return handed
+
+
+async def _lease(world: World, hints: Sequence[Hint]) -> int:
+    now = world.clock.now()
+    swaps: list[Swap] = []
+    homeless: list[Hint] = []
+    for hint, task in zip(hints, await world.store.get([hint.id for hint in hints]), strict=True):
+        if task is None or task.state is not State.QUEUED:
+            continue
+        seat = world.fleet.choose(task.shape, now=now)
+        if seat is None:
+            homeless.append(hint)
+            continue
+        new = lease(task, node=seat.node, session=seat.session, now=now, lease_ms=world.lease_ms)
+        seat.held[task.id] = (new.attempt, now)
+        swaps.append(Swap(task, new))
+    if homeless:
+        await world.ready.push(homeless)
+    try:
+        done = await world.store.swap(swaps)
+    except BaseException:
+        unbook(world, [swap.new for swap in swaps])
+        await world.ready.push(hints)
+        raise
+    unbook(world, [swap.new for swap, ok in zip(swaps, done, strict=True) if not ok])
+    leased = [swap.new for swap, ok in zip(swaps, done, strict=True) if ok]
+    await hand_out(world, leased)
+    return len(leased)
+
+
+async def hand_out(world: World, leased: Sequence[Task]) -> None:
+    """Send leased attempts to their nodes; those of a node that has left in the meantime are queued again."""
+    by_session: dict[tuple[str, int], list[Task]] = defaultdict(list)
+    for task in leased:
+        by_session[task.node, task.session].append(task)
+    for (node, session), tasks in by_session.items():
+        if world.fleet.seat(node, session) is None:
+            await settle_held(world, tasks, outcome=Outcome.RELEASED, reason=never_arrived(node))
+        else:
+            await world.links.assign(node, session, tasks)
+
+
+def unbook(world: World, leased: Sequence[Task]) -> None:
+    """Give back the slots booked for leases that were not written."""
+    for task in leased:
+        seat = world.fleet.seat(task.node, task.session)
+        if seat is not None and seat.held.get(task.id, (0, 0))[0] == task.attempt:
+            del seat.held[task.id]

@@ -1,0 +1,93 @@
+"""The nodes connected to this server, and the slots they have open: a memory, never the truth."""
+
+from collections.abc import Iterable
+
+from anchor.core.node import Node, Profile, Status
+from anchor.core.placement import NoFit, pick, place, unmet_by
+from anchor.core.spec import need_of_shape
+
+
+class Seat:
+    """A connected node's place in the fleet. `held` maps the tasks leased to it to their attempt and the time of
+    the lease (Unix ms); `running` are the ones it has acknowledged."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node.id
+        self.session = node.session
+        self.profile: Profile = node.profile
+        self.status: Status = node.status
+        self.slots = node.slots
+        self.lease_until = node.lease_until
+        self.held: dict[int, tuple[int, int]] = {}
+        self.running: set[int] = set()
+
+    @property
+    def free(self) -> int:
+        """Open slots."""
+        return self.slots - len(self.held)
+
+    @property
+    def load(self) -> float:
+        """The share of slots in use, 0–1."""
+        return len(self.held) / self.slots
+
+
+class Fleet:
+    """All seats of this server. Everything here is immediate: no lease can slip in between a look and a booking."""
+
+    def __init__(self) -> None:
+        self._seats: dict[str, Seat] = {}
+        self._fitting: dict[str, list[Seat]] = {}
+
+    def join(self, node: Node) -> Seat:
+        """Seat a node's new session; the old one's place is gone."""
+        seat = Seat(node)
+        self._seats[node.id] = seat
+        self._fitting.clear()
+        return seat
+
+    def leave(self, node: str, session: int) -> None:
+        """Take away a session's seat, unless a newer session has it."""
+        seat = self._seats.get(node)
+        if seat is not None and seat.session == session:
+            del self._seats[node]
+            self._fitting.clear()
+
+    def seat(self, node: str, session: int | None = None) -> Seat | None:
+        """A node's seat, or None where it is not connected here (under that session)."""
+        seat = self._seats.get(node)
+        return seat if seat is None or session is None or seat.session == session else None
+
+    def seats(self) -> Iterable[Seat]:
+        """Every seat."""
+        return self._seats.values()
+
+    def free(self) -> int:
+        """Open slots over all nodes that take work."""
+        return sum(seat.free for seat in self._seats.values() if seat.status is Status.READY and seat.free > 0)
+
+    def has_room_for(self, shape: str) -> bool:
+        """Whether a task of this shape could be leased at once."""
+        return any(seat.free > 0 and seat.status is Status.READY for seat in self._fit(shape))
+
+    def choose(self, shape: str, *, now: int) -> Seat | None:
+        """The best seat for a task of this shape whose session lease still runs."""
+        seat = pick(self._fit(shape))
+        if seat is not None and seat.lease_until <= now:
+            return pick(other for other in self._fit(shape) if other.lease_until > now)
+        return seat
+
+    def why_not(self, shape: str) -> NoFit | None:
+        """For every connected node why it does not take a task of this shape; None where one would."""
+        found = place(need_of_shape(shape), self._seats.values())
+        return found if isinstance(found, NoFit) else None
+
+    def _fit(self, shape: str) -> list[Seat]:
+        fitting = self._fitting.get(shape)
+        if fitting is None:
+            if len(self._fitting) > 10_000:
+                self._fitting.clear()
+            need = need_of_shape(shape)
+            fitting = [seat for seat in self._seats.values() if unmet_by(seat.profile, need) is None]
+            self._fitting[shape] = fitting
+        return fitting

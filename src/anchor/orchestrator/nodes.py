@@ -1,0 +1,145 @@
+"""Nodes come, stay and go: hello, heartbeat, farewell, and what their owner decides about them."""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from anchor.core.attempt import Outcome, Reason
+from anchor.core.errors import Conflict, NotFound, Unavailable
+from anchor.core.node import Metrics, Node, Profile, Status, beat, greet, with_status
+from anchor.core.task import HELD, State, Task, adopt
+from anchor.orchestrator.settle import TRIES_MAX, never_arrived, settle_held
+from anchor.orchestrator.world import World
+from anchor.ports.store import Swap
+
+Held = tuple[int, int]
+"""A task and the number of the attempt at it."""
+
+
+class Greeted(msgspec.Struct, frozen=True):
+    """A node with its new session; `dropped` are attempts it holds that are no longer its own, `cancelled` are
+    attempts of its own that somebody wants stopped."""
+
+    node: Node
+    dropped: list[Held]
+    cancelled: list[Task]
+
+
+async def welcome(world: World, node_id: str, *, profile: Profile, slots: int, held: Sequence[Held]) -> Greeted:
+    """Open a new session for a node and carry over to it the attempts it still holds."""
+    before = world.fleet.seat(node_id)
+    node = await _write(
+        world,
+        node_id,
+        lambda old: greet(old, profile=profile, slots=slots, now=world.clock.now(), lease_ms=world.lease_ms),
+    )
+    adopted, dropped = await _adopt(world, node, held)
+    seat = world.fleet.join(node)
+    seat.held.update({task.id: (task.attempt, world.clock.now()) for task in adopted})
+    world.bus.node_changed(node_id)
+    world.bus.work_waits()
+    if before is not None:
+        unheard = set(before.held) - {task.id for task in adopted}
+        await _settle_unheard(world, node_id, sorted(unheard))
+    return Greeted(node, dropped, [task for task in adopted if task.state is State.CANCELLING])
+
+
+async def _adopt(world: World, node: Node, held: Sequence[Held]) -> tuple[list[Task], list[Held]]:
+    adopted: list[Task] = []
+    dropped: list[Held] = []
+    waiting = list(held)
+    for _ in range(TRIES_MAX):
+        if not waiting:
+            break
+        swaps: list[Swap] = []
+        asked: list[Held] = []
+        tasks = await world.store.get([task for task, _ in waiting])
+        for (task_id, attempt), task in zip(waiting, tasks, strict=True):
+            if task is None or task.state not in HELD or task.node != node.id or task.attempt != attempt:
+                dropped.append((task_id, attempt))
+            else:
+                swaps.append(Swap(task, adopt(task, session=node.session, until=node.lease_until)))
+                asked.append((task_id, attempt))
+        done = await world.store.swap(swaps)
+        adopted.extend(swap.new for swap, ok in zip(swaps, done, strict=True) if ok)
+        waiting = [one for one, ok in zip(asked, done, strict=True) if not ok]
+    return adopted, dropped
+
+
+async def heartbeat(
+    world: World, node_id: str, session: int, *, metrics: Metrics, held: Sequence[Held]
+) -> list[Held] | None:
+    """Renew a session's lease with one write; the held attempts that are no longer the node's.
+
+    None where the session was superseded: an old session's heartbeat extends nothing. Attempts leased to the session
+    that the agent does not list, long enough after they were sent, never arrived and are queued again.
+    """
+    old = await world.store.node(node_id)
+    if old is None or old.session != session:
+        return None
+    now = world.clock.now()
+    new = beat(old, metrics, now=now, lease_ms=world.lease_ms)
+    if not await world.store.swap_node(old, new):
+        return await heartbeat(world, node_id, session, metrics=metrics, held=held)
+    seat = world.fleet.seat(node_id, session)
+    if seat is None:
+        return None
+    seat.lease_until = new.lease_until
+    listed = set(held)
+    unheard = [
+        task
+        for task, (attempt, since) in seat.held.items()
+        if (task, attempt) not in listed and since < now - 2 * world.heartbeat_ms
+    ]
+    await _settle_unheard(world, node_id, unheard)
+    unknown = [one for one in held if seat.held.get(one[0], (0, 0))[0] != one[1]]
+    if not unknown:
+        return []
+    tasks = await world.store.get([task for task, _ in unknown])
+    return [
+        one
+        for one, task in zip(unknown, tasks, strict=True)
+        if task is None
+        or task.state not in HELD
+        or (task.node, task.session, task.attempt) != (node_id, session, one[1])
+    ]
+
+
+async def farewell(world: World, node_id: str, session: int) -> None:
+    """A connection closed. Its leases run on: the agent may be back before they end."""
+    world.fleet.leave(node_id, session)
+    world.bus.node_changed(node_id)
+
+
+async def set_status(world: World, node_id: str, status: Status, *, by: str) -> Node:
+    """Drain, block or take back into service."""
+    reason = None if status is Status.READY else Reason(str(status), f"{status.capitalize()} by {by}.")
+    node = await _write(world, node_id, lambda old: with_status(old, status, reason))
+    seat = world.fleet.seat(node_id)
+    if seat is not None:
+        seat.status = status
+    world.bus.node_changed(node_id)
+    world.bus.work_waits()
+    return node
+
+
+async def _settle_unheard(world: World, node_id: str, ids: Sequence[int]) -> None:
+    tasks = [
+        task for task in await world.store.get(ids) if task is not None and task.state in HELD and task.node == node_id
+    ]
+    await settle_held(world, tasks, outcome=Outcome.RELEASED, reason=never_arrived(node_id))
+
+
+async def _write(world: World, node_id: str, change: Callable[[Node], Node]) -> Node:
+    for _ in range(TRIES_MAX):
+        old = await world.store.node(node_id)
+        if old is None:
+            raise NotFound(f"There is no node {node_id!r}.", hint="List nodes with `anchor node ls`.")
+        if old.status is Status.BLOCKED and change(old).session != old.session:
+            raise Conflict(
+                f"Node {node_id} is blocked.", hint="Its owner can take it back: `anchor node resume`.", code="blocked"
+            )
+        new = change(old)
+        if await world.store.swap_node(old, new):
+            return new
+    raise Unavailable(f"Node {node_id} changed too often.", hint="Try again.", retry_after_seconds=1)

@@ -1,0 +1,93 @@
+"""Step three: an attempt ends, and the truth says so exactly once."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from anchor.core.attempt import Ending, Outcome, Reason
+from anchor.core.errors import FailureCode
+from anchor.core.task import State, Task, holds
+from anchor.core.task import settle as settled
+from anchor.orchestrator.relay import hint
+from anchor.orchestrator.world import World
+from anchor.ports.store import Swap
+
+TRIES_MAX = 8
+"""How often a compare-and-set is tried against other writers before the node is asked to report again."""
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """Which endings are in the truth (now or already) and which were fenced off."""
+
+    recorded: list[Ending]
+    stale: list[Ending]
+
+
+async def settle(world: World, *, node: str, session: int, endings: Sequence[Ending]) -> Verdict:
+    """Record how attempts of a node's session ended.
+
+    An ending counts only for the live (node, session, attempt). One that was recorded before is recorded still, so a
+    report may be repeated. Endings in neither list of the verdict lost every race and should be reported again.
+    """
+    recorded: list[Ending] = []
+    stale: list[Ending] = []
+    requeued: list[Task] = []
+    changed: list[int] = []
+    waiting: Sequence[Ending] = endings
+    for _ in range(TRIES_MAX):
+        if not waiting:
+            break
+        now = world.clock.now()
+        tasks = await world.store.get([ending.task for ending in waiting])
+        swaps: list[Swap] = []
+        decided: list[Ending] = []
+        for ending, task in zip(waiting, tasks, strict=True):
+            if task is None:
+                stale.append(ending)
+            elif holds(task, node=node, session=session, attempt=ending.attempt):
+                swaps.append(Swap(task, settled(task, ending, now=now, chance=world.chance.random())))
+                decided.append(ending)
+            elif any(past.number == ending.attempt and past.node == node for past in task.attempts):
+                recorded.append(ending)
+            else:
+                stale.append(ending)
+        again: list[Ending] = []
+        for ending, swap, done in zip(decided, swaps, await world.store.swap(swaps), strict=True):
+            if not done:
+                again.append(ending)
+                continue
+            recorded.append(ending)
+            changed.append(ending.task)
+            if swap.new.state is State.QUEUED:
+                requeued.append(swap.new)
+        waiting = again
+    _free_slots(world, node, session, recorded)
+    _free_slots(world, node, session, stale)
+    if changed:
+        world.bus.tasks_changed(changed)
+        world.bus.work_waits()
+    await hint(world, requeued)
+    return Verdict(recorded, stale)
+
+
+async def settle_held(world: World, tasks: Sequence[Task], *, outcome: Outcome, reason: Reason) -> None:
+    """End the live attempts of these tasks on the server's own account: lost, or never delivered."""
+    for task in tasks:
+        ending = Ending(task=task.id, attempt=task.attempt, outcome=outcome, reason=reason)
+        await settle(world, node=task.node, session=task.session, endings=[ending])
+
+
+def never_arrived(node: str) -> Reason:
+    """Why an attempt ended that its node never heard of: nobody's fault, so it goes with RELEASED."""
+    return Reason(FailureCode.RELEASED, f"The assignment never reached {node}.")
+
+
+def _free_slots(world: World, node: str, session: int, endings: Sequence[Ending]) -> None:
+    seat = world.fleet.seat(node, session)
+    if seat is None:
+        return
+    for ending in endings:
+        held = seat.held.get(ending.task)
+        if held is not None and held[0] == ending.attempt:
+            del seat.held[ending.task]
+            seat.running.discard(ending.task)

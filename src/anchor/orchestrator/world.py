@@ -1,0 +1,35 @@
+"""Everything a step may touch, handed to it as one value."""
+
+from dataclasses import dataclass, field
+
+from anchor.core.ids import KeySequence
+from anchor.orchestrator.fleet import Fleet
+from anchor.ports.blobs import Blobs
+from anchor.ports.bus import Bus
+from anchor.ports.clock import Chance, Clock
+from anchor.ports.links import Links
+from anchor.ports.ready import Ready
+from anchor.ports.store import Store
+
+
+@dataclass
+class World:
+    """The ports of one server and what it remembers between steps.
+
+    `reap_after` (Unix ms) is the end of the grace after a start, before which no lease is taken for lost;
+    `in_flight` are the (owner, Idempotency-Key) pairs being carried out right now.
+    """
+
+    store: Store
+    ready: Ready
+    bus: Bus
+    blobs: Blobs
+    links: Links
+    clock: Clock
+    chance: Chance
+    keys: KeySequence
+    lease_ms: int
+    heartbeat_ms: int
+    reap_after: int = 0
+    fleet: Fleet = field(default_factory=Fleet)
+    in_flight: set[tuple[str, str]] = field(default_factory=set)
