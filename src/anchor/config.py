@@ -1,0 +1,200 @@
+"""One frozen Settings, read once: flag over environment over anchor.toml over default."""
+
+import difflib
+import os
+import sys
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from anchor.core.access import SECRET_LENGTH_MIN, is_sample_secret
+from anchor.core.errors import InvalidRequest
+from anchor.core.spec import Label
+
+FILE_NAME: Final = "anchor.toml"
+ENV_PREFIX: Final = "ANCHOR_"
+CLIENT_VARIABLES: Final = frozenset({"ANCHOR_URL", "ANCHOR_TOKEN", "ANCHOR_SKIP_WEB"})
+"""Variables with our prefix that are read elsewhere, as is everything that begins with `ANCHOR_TEST_`."""
+OTHER_NAMES: Final = {"PORT": "port", "JWT_SECRET": "secret"}
+"""Names other software uses for the same settings; our own name wins where both are set."""
+STORES_ELSEWHERE: Final = {
+    "MONGO_URI": "MongoDB",
+    "REDIS_HOST": "Redis",
+    "REDIS_PORT": "Redis",
+    "REDIS_PASSWORD": "Redis",
+}
+
+_Positive = Annotated[float, Meta(gt=0, le=86_400, description="a number of seconds above 0")]
+
+
+def data_directory(env: Mapping[str, str]) -> Path:
+    """Where this platform keeps what belongs to a user's programs."""
+    if sys.platform == "win32":
+        return Path(env.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "Anchor"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "Anchor"
+    return Path(env.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "anchor"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that can be set, in its unit. `slots` None means one per core; port 0 means any free one."""
+
+    data: Annotated[Path, Meta(description="a directory")]
+    host: Annotated[str, Meta(min_length=1, description="an address to listen on, like 127.0.0.1")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65_535, description="a port from 0 to 65535")] = 5000
+    secret: Annotated[str | None, Meta(description="text")] = None
+    lease_seconds: _Positive = 15.0
+    heartbeat_seconds: _Positive = 3.0
+    slots: Annotated[
+        Annotated[int, Meta(ge=1, le=100_000)] | None, Meta(description="a whole number from 1 to 100000")
+    ] = None
+    labels: Annotated[tuple[Label, ...], Meta(max_length=32, description="up to 32 labels, separated by commas")] = ()
+    node_name: Annotated[str, Meta(max_length=100, description="a name of at most 100 characters")] = ""
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="debug, info, warning or error")
+    ] = "info"
+    log_format: Annotated[Literal["text", "json"], Meta(description="text or json")] = "text"
+    retention_days: Annotated[float, Meta(gt=0, le=36_500, description="a number of days above 0")] = 30.0
+    insecure: Annotated[bool, Meta(description="true or false")] = False
+
+    @property
+    def admin_token_file(self) -> Path:
+        """The file that holds the admin token where the server needs one; readable by its owner only."""
+        return self.data / "admin-token"
+
+
+class _Given(msgspec.Struct, frozen=True):
+    """A value as it was found, and what to call the place; text of the environment stands for any type."""
+
+    source: str
+    value: object
+    is_text: bool = False
+
+
+_FIELDS: Final = {field.name: field for field in msgspec.structs.fields(Settings)}
+
+
+def load(
+    overrides: Mapping[str, object] | None = None,
+    env: Mapping[str, str] | None = None,
+    file: Path | None = None,
+    *,
+    serving: bool = True,
+) -> Settings:
+    """The settings in force. `overrides` holds the flags given (None: not given), by field name.
+
+    Without `file`, anchor.toml is looked for in the working directory, then in the data directory.
+    With `serving` false (a client command), settings that only a server would refuse are let be.
+    Raises InvalidRequest naming the flag, variable or file key that is wrong.
+    """
+    environment = os.environ if env is None else env
+    flags = {name: value for name, value in (overrides or {}).items() if value is not None}
+    given = {name: _Given(f"--{name.replace('_', '-')}", value) for name, value in flags.items()}
+    for name, found in _from_environment(environment, serving=serving).items():
+        given.setdefault(name, found)
+    for name, found in _from_file(file, given, environment).items():
+        given.setdefault(name, found)
+    values = {name: _read(name, found) for name, found in given.items()}
+    values.setdefault("data", data_directory(environment))
+    values["data"] = values["data"].expanduser().absolute()
+    settings = Settings(**values)
+    _check(settings, {name: found.source for name, found in given.items()}, serving=serving)
+    return settings
+
+
+def _from_environment(env: Mapping[str, str], *, serving: bool) -> dict[str, _Given]:
+    found: dict[str, _Given] = {}
+    for variable, value in env.items():
+        if not variable.startswith(ENV_PREFIX) or variable in CLIENT_VARIABLES or variable.startswith("ANCHOR_TEST_"):
+            continue
+        name = variable.removeprefix(ENV_PREFIX).lower()
+        if name not in _FIELDS:
+            known = [*CLIENT_VARIABLES, *(ENV_PREFIX + field.upper() for field in _FIELDS)]
+            raise InvalidRequest(
+                f"The environment variable {variable} is not a setting of Anchor.",
+                hint=_did_you_mean(variable, known),
+                code="unknown_setting",
+            )
+        if value:
+            found[name] = _Given(variable, value, is_text=True)
+    for variable, name in OTHER_NAMES.items():
+        if env.get(variable):
+            found.setdefault(name, _Given(variable, env[variable], is_text=True))
+    for variable, product in STORES_ELSEWHERE.items():
+        if serving and env.get(variable):
+            raise InvalidRequest(
+                f"{variable} is set, and this version keeps its data in the embedded store only, not in {product}.",
+                hint=f"Unset {variable}; MongoDB and Redis come with a later release.",
+                code="unsupported_setting",
+            )
+    return found
+
+
+def _from_file(file: Path | None, given: Mapping[str, _Given], env: Mapping[str, str]) -> dict[str, _Given]:
+    if file is None:
+        data = _read("data", given["data"]).expanduser() if "data" in given else data_directory(env)
+        file = next((path for path in (Path(FILE_NAME), data / FILE_NAME) if path.is_file()), None)
+        if file is None:
+            return {}
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequest(
+            f"{file} cannot be read: {error}.", hint="Check the path and the file's permissions."
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidRequest(f"{file} is not valid TOML: {error}.", hint="Settings look like: port = 5000") from error
+    for key in content:
+        if key not in _FIELDS:
+            raise InvalidRequest(
+                f"{key!r} in {file} is not a setting of Anchor.",
+                hint=_did_you_mean(key, _FIELDS),
+                code="unknown_setting",
+            )
+    return {key: _Given(f"{key!r} in {file}", value) for key, value in content.items()}
+
+
+def _read(name: str, given: _Given) -> Any:
+    raw = given.value
+    if name == "data":
+        if isinstance(raw, str | Path) and str(raw) and "\0" not in str(raw):
+            return Path(raw)
+        raise _wrong(name, given)
+    if name == "labels" and given.is_text:
+        raw = [label.strip() for label in str(raw).split(",") if label.strip()]
+    try:
+        return msgspec.convert(raw, _FIELDS[name].type, strict=not given.is_text)
+    except msgspec.ValidationError as error:
+        raise _wrong(name, given) from error
+
+
+def _wrong(name: str, given: _Given) -> InvalidRequest:
+    wanted = _FIELDS[name].type.__metadata__[-1].description
+    return InvalidRequest(
+        f"{given.source} is {given.value!r}; it must be {wanted}.",
+        hint="Correct it, or leave it out for the default.",
+    )
+
+
+def _check(settings: Settings, sources: Mapping[str, str], *, serving: bool) -> None:
+    if settings.heartbeat_seconds * 2 > settings.lease_seconds:
+        raise InvalidRequest(
+            f"heartbeat_seconds is {settings.heartbeat_seconds:g} and lease_seconds {settings.lease_seconds:g}: "
+            "one lost heartbeat would end every lease.",
+            hint="Make the lease at least twice as long as the heartbeat.",
+        )
+    if serving and settings.secret is not None and is_sample_secret(settings.secret):
+        raise InvalidRequest(
+            f"{sources['secret']} is a sample secret or shorter than {SECRET_LENGTH_MIN} characters.",
+            hint='Make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"',
+            code="sample_secret",
+        )
+
+
+def _did_you_mean(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, sorted(known), n=1)
+    return f"Did you mean {near[0]}?" if near else f"Known are: {', '.join(sorted(known))}."
