@@ -1,0 +1,57 @@
+# Everything there is to do here; `just` alone lists it. Tools come from .venv when there is one, else from PATH.
+
+export PATH := justfile_directory() / ".venv/bin:" + env("PATH")
+
+# list the recipes
+default:
+    @just --list --unsorted
+
+# make .venv with everything needed to work on Anchor
+setup:
+    python3 -m venv .venv
+    .venv/bin/pip install --quiet --editable '.[dev]'
+
+# all of CI's checks, the one that fails fastest first
+check: lint types imports test
+
+# formatting and lint rules
+lint:
+    ruff format --check
+    ruff check
+
+# static types
+types:
+    mypy
+
+# the import map
+imports:
+    PYTHONPATH=src lint-imports --no-logo
+
+# the tests; arguments go to pytest: `just test tests/core -k fence`
+test *args:
+    pytest {{ args }}
+
+# put the code into the house format
+fmt:
+    ruff format
+    ruff check --fix
+
+# redraw the pages that are made from code
+docs:
+    python docs/draw_lifecycle.py
+
+# the simulation's tests
+sim *args:
+    pytest tests/simulation {{ args }}
+
+# search for a failing seed until one is found or the given number has run
+soak-sim seeds="5000":
+    python -m tests.simulation.soak --seeds {{ seeds }}
+
+# this machine's figures, ours and the peer's alternately
+bench *args:
+    python benchmarks/bench.py {{ args }}
+
+# pin everything CI installs, with hashes
+lock:
+    uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command 'just lock' --quiet --output-file requirements/ci.txt
