@@ -1,0 +1,181 @@
+"""The asyncio client: the blocking one, awaited."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Iterable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+
+from anchor.client import calls, exchange, transport
+from anchor.client.address import normal_url
+from anchor.client.answers import Answer, NoAnswer
+from anchor.client.calls import NodeAction, TaskLike
+from anchor.client.exchange import Manners, Steps, Wait
+from anchor.client.follow import Following, Happening
+from anchor.core.spec import INLINE_BYTES_MAX
+from anchor.wire import rest
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """Talks to an Anchor server from asyncio; arguments, patience and errors are those of `Client`."""
+
+    def __init__(self, url: str | None = None, token: str | None = None, *, patience_seconds: float = 10.0) -> None:
+        self.url = normal_url(url)
+        self._manners = Manners(self.url, patience_seconds, random.random)
+        self._http = httpx.AsyncClient(**transport.options(self.url, token))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def submit(self, task: TaskLike) -> rest.Created:
+        """Submit one task; when this returns it is durable."""
+        return await self._call(calls.submit(task))
+
+    async def submit_many(self, tasks: Iterable[TaskLike]) -> list[rest.Created]:
+        """Submit any number of tasks; the answers are in the same order."""
+        return await self._run(exchange.submit_all(calls.submit_many(tasks), self._manners))
+
+    async def task(self, task_id: str) -> rest.TaskView:
+        """One task, whole."""
+        return await self._call(calls.task(task_id))
+
+    async def tasks(self, *, state: str = "", label: str = "", page_size: int = 100) -> AsyncIterator[rest.TaskRow]:
+        """Tasks from the newest on, page after page for as long as they are asked for."""
+        cursor = ""
+        while True:
+            page = await self._call(calls.tasks(state=state, label=label, limit=page_size, cursor=cursor))
+            for row in page.items:
+                yield row
+            cursor = page.cursor
+            if not cursor:
+                return
+
+    async def result(self, task_id: str, *, wait_seconds: float | None = 0) -> rest.TaskResult:
+        """What came of a task, waiting up to `wait_seconds` for it (None: for as long as it takes)."""
+        return await self._run(exchange.until_over(task_id, wait_seconds, self._manners))
+
+    async def logs(self, task_id: str) -> list[rest.LogLine]:
+        """What a task printed so far."""
+        return await self._run(exchange.whole_log(task_id, self._manners))
+
+    async def follow(self, task_id: str, *, after: str = "") -> AsyncIterator[Happening]:
+        """What a task prints and the states it enters, as they come, and its result last.
+
+        A broken connection is made again and goes on after the last piece received; `after` is such a piece's id.
+        """
+        following = Following(task_id, self._manners, after=after)
+        while not following.is_over:
+            began = time.monotonic()
+            try:
+                async with self._http.stream(**transport.request(following.call(), streaming=True)) as response:
+                    if following.is_open(response.status_code, response.headers.get("content-type", "")):
+                        async for chunk in response.aiter_bytes():
+                            for happening in following.feed(chunk):
+                                yield happening
+                            began = time.monotonic()
+                        why = "the connection was closed"
+                    else:
+                        await response.aread()
+                        why = following.refused(transport.answer_of(response))
+            except httpx.HTTPError as error:
+                why = transport.no_answer(error, 0).why
+            if not following.is_over:
+                await asyncio.sleep(following.broke(why, time.monotonic() - began))
+
+    async def cancel(self, task_id: str) -> rest.TaskView:
+        """Ask for a task's end; it may take a moment to get there."""
+        return await self._call(calls.cancel(task_id))
+
+    async def retry(self, task_id: str) -> rest.Created:
+        """Submit a task that is over again, as a new one."""
+        return await self._call(calls.retry(task_id))
+
+    async def why(self, task_id: str) -> Any:
+        """Why a task is where it is."""
+        return await self._call(calls.why(task_id))
+
+    async def nodes(self) -> list[rest.NodeView]:
+        """All nodes."""
+        return await self._call(calls.nodes())
+
+    async def node(self, node_id: str) -> rest.NodeView:
+        """One node."""
+        return await self._call(calls.node(node_id))
+
+    async def act_on_node(self, node_id: str, action: NodeAction) -> rest.NodeView:
+        """Drain, resume or block a node."""
+        return await self._call(calls.act_on_node(node_id, action))
+
+    async def join_token(self, *, seconds: int = 900) -> rest.JoinToken:
+        """A token with which one machine can join."""
+        return await self._call(calls.join_token(seconds))
+
+    async def keys(self) -> list[rest.KeyView]:
+        """All API keys, without their secrets."""
+        return await self._call(calls.keys())
+
+    async def create_key(self, name: str, role: str, *, days: int | None = None) -> rest.NewKey:
+        """A new API key; its token is shown this once."""
+        return await self._call(calls.create_key(name, role, days))
+
+    async def remove_key(self, key_id: str) -> None:
+        """Forget an API key."""
+        await self._call(calls.remove_key(key_id))
+
+    async def queue_stats(self) -> dict[str, rest.QueueStats]:
+        """How much waits and runs, by queue."""
+        return await self._call(calls.queue_stats())
+
+    async def health(self) -> rest.Health:
+        """Whether the server works, and what is wrong where it does not."""
+        return await self._call(calls.health())
+
+    async def put_blob(self, content: bytes) -> rest.BlobView:
+        """Keep bytes under their SHA-256."""
+        return await self._call(calls.put_blob(content))
+
+    async def blob(self, digest: str) -> bytes:
+        """The bytes under a SHA-256 (64 hex digits)."""
+        return await self._call(calls.blob(digest))
+
+    async def module_text(self, module: bytes) -> str:
+        """What to write into a payload's `module` for these bytes; large ones are uploaded first."""
+        return await self._run(exchange.module_text(module, INLINE_BYTES_MAX, self._manners))
+
+    async def _call(self, call: calls.Call[T]) -> T:
+        return await self._run(exchange.exchange(call, self._manners))
+
+    async def _run(self, steps: Steps[T]) -> T:
+        told: Answer | NoAnswer | None = None
+        while True:
+            try:
+                step = steps.send(told)
+            except StopIteration as end:
+                value: T = end.value
+                return value
+            if isinstance(step, Wait):
+                await asyncio.sleep(step.seconds)
+                told = None
+            else:
+                told = await self._send(step.call)
+
+    async def _send(self, call: calls.Call[Any]) -> Answer | NoAnswer:
+        began = time.monotonic()
+        try:
+            return transport.answer_of(await self._http.request(**transport.request(call)))
+        except httpx.HTTPError as error:
+            return transport.no_answer(error, time.monotonic() - began)

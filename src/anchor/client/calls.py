@@ -1,0 +1,193 @@
+"""Every request of the REST API as a value: what to send, and how to read what comes back."""
+
+import hashlib
+import urllib.parse
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+
+from anchor.client import answers
+from anchor.client.answers import Answer, Page
+from anchor.core.spec import TASKS_PER_REQUEST_MAX, TaskSpec
+from anchor.wire import rest
+
+T = TypeVar("T")
+TaskLike = TaskSpec | Mapping[str, Any]
+"""A task as a struct, or as the JSON object of the REST API."""
+
+NodeAction = Literal["drain", "resume", "block"]
+
+BULK_BYTES_MAX = 4 * 1024 * 1024
+"""Tasks are sent in requests of about this size."""
+BLOB_TIMEOUT_SECONDS = 600.0
+TIMEOUT_SECONDS = 30.0
+
+
+class Call(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """One request. With `repeatable`, sending it twice does no more than sending it once."""
+
+    method: str
+    path: str
+    read: Callable[[Answer], T]
+    query: Mapping[str, str] = {}
+    body: bytes = b""
+    headers: Mapping[str, str] = {}
+    repeatable: bool = True
+    timeout_seconds: float = TIMEOUT_SECONDS
+
+
+def _get(path: str, read: Callable[[Answer], T], query: Mapping[str, object] | None = None) -> Call[T]:
+    words = {name: str(value) for name, value in (query or {}).items() if value not in (None, "")}
+    return Call(method="GET", path=path, read=read, query=words)
+
+
+def _post(path: str, read: Callable[[Answer], T], body: bytes = b"", *, repeatable: bool = True) -> Call[T]:
+    headers = {"Idempotency-Key": uuid.uuid4().hex}
+    if body:
+        headers["Content-Type"] = "application/json"
+    return Call(method="POST", path=path, read=read, body=body, headers=headers, repeatable=repeatable)
+
+
+def _of(task: str) -> str:
+    return f"/api/tasks/{urllib.parse.quote(task, safe='')}"
+
+
+def submit(task: TaskLike) -> Call[rest.Created]:
+    """Submit one task."""
+    return _post("/api/tasks", answers.json_as(rest.Created), msgspec.json.encode(task))
+
+
+def submit_many(tasks: Iterable[TaskLike]) -> Iterator[Call[list[rest.Created]]]:
+    """Submit any number of tasks, in as few requests as the limits allow."""
+    batch: list[bytes] = []
+    size = 0
+    for task in tasks:
+        text = msgspec.json.encode(task)
+        if batch and (len(batch) == TASKS_PER_REQUEST_MAX or size + len(text) > BULK_BYTES_MAX):
+            yield _bulk(batch)
+            batch, size = [], 0
+        batch.append(text)
+        size += len(text)
+    if batch:
+        yield _bulk(batch)
+
+
+def _bulk(texts: list[bytes]) -> Call[list[rest.Created]]:
+    return _post("/api/tasks", answers.json_as(list[rest.Created]), b"[" + b",".join(texts) + b"]")
+
+
+def task(task_id: str) -> Call[rest.TaskView]:
+    """One task, whole."""
+    return _get(_of(task_id), answers.json_as(rest.TaskView))
+
+
+def tasks(*, state: str = "", label: str = "", limit: int = 100, cursor: str = "") -> Call[Page[rest.TaskRow]]:
+    """A page of tasks, newest first."""
+    query = {"state": state, "label": label, "limit": limit, "cursor": cursor}
+    return _get("/api/tasks", answers.page_of(rest.TaskRow), query)
+
+
+def logs(task_id: str, *, cursor: str = "") -> Call[Page[rest.LogLine]]:
+    """A page of what a task printed so far."""
+    return _get(f"{_of(task_id)}/logs", answers.page_of(rest.LogLine), {"cursor": cursor})
+
+
+def follow(task_id: str, last_event_id: str) -> Call[None]:
+    """The stream of what a task prints from the given event on."""
+    headers = {"Accept": "text/event-stream"}
+    if last_event_id:
+        headers["Last-Event-ID"] = last_event_id
+    path = f"{_of(task_id)}/logs"
+    return Call(method="GET", path=path, read=answers.nothing, query={"follow": "1"}, headers=headers)
+
+
+def result(task_id: str, *, wait_seconds: float = 0) -> Call[rest.TaskResult]:
+    """What came of a task, answered once it is over or after `wait_seconds`."""
+    query = {"wait": f"{wait_seconds:g}"} if wait_seconds > 0 else {}
+    call = _get(f"{_of(task_id)}/result", answers.json_as(rest.TaskResult), query)
+    return msgspec.structs.replace(call, timeout_seconds=TIMEOUT_SECONDS + wait_seconds)
+
+
+def cancel(task_id: str) -> Call[rest.TaskView]:
+    """Ask for a task's end."""
+    return _post(f"{_of(task_id)}/cancel", answers.json_as(rest.TaskView))
+
+
+def retry(task_id: str) -> Call[rest.Created]:
+    """Submit a task that is over again, as a new one."""
+    return _post(f"{_of(task_id)}/retry", answers.json_as(rest.Created))
+
+
+def why(task_id: str) -> Call[Any]:
+    """Why a task is where it is."""
+    return _get(f"{_of(task_id)}/why", answers.anything)
+
+
+def nodes() -> Call[list[rest.NodeView]]:
+    """All nodes."""
+    return _get("/api/nodes", answers.json_as(list[rest.NodeView]))
+
+
+def node(node_id: str) -> Call[rest.NodeView]:
+    """One node."""
+    return _get(f"/api/nodes/{urllib.parse.quote(node_id, safe='')}", answers.json_as(rest.NodeView))
+
+
+def act_on_node(node_id: str, action: NodeAction) -> Call[rest.NodeView]:
+    """Drain, resume or block a node."""
+    path = f"/api/nodes/{urllib.parse.quote(node_id, safe='')}/{action}"
+    return _post(path, answers.json_as(rest.NodeView))
+
+
+def join_token(seconds: int) -> Call[rest.JoinToken]:
+    """A new join token, good for one machine."""
+    body = msgspec.json.encode(rest.JoinTokenRequest(seconds=seconds))
+    return _post("/api/nodes/join-tokens", answers.json_as(rest.JoinToken), body, repeatable=False)
+
+
+def keys() -> Call[list[rest.KeyView]]:
+    """All API keys, without their secrets."""
+    return _get("/api/keys", answers.json_as(list[rest.KeyView]))
+
+
+def create_key(name: str, role: str, days: int | None) -> Call[rest.NewKey]:
+    """A new API key, shown this once."""
+    body = msgspec.json.encode(rest.KeyRequest(name=name, role=role, days=days))
+    return _post("/api/keys", answers.json_as(rest.NewKey), body, repeatable=False)
+
+
+def remove_key(key_id: str) -> Call[None]:
+    """Forget an API key."""
+    path = f"/api/keys/{urllib.parse.quote(key_id, safe='')}"
+    return Call(method="DELETE", path=path, read=answers.nothing, repeatable=False)
+
+
+def queue_stats() -> Call[dict[str, rest.QueueStats]]:
+    """How much waits and runs, by queue."""
+    return _get("/api/queue/stats", answers.json_as(dict[str, rest.QueueStats]))
+
+
+def health() -> Call[rest.Health]:
+    """Whether the server works."""
+    return _get("/health", answers.json_as(rest.Health))
+
+
+def put_blob(content: bytes) -> Call[rest.BlobView]:
+    """Keep bytes under their SHA-256."""
+    digest = hashlib.sha256(content).hexdigest()
+    return Call(
+        method="PUT",
+        path=f"/api/blobs/{digest}",
+        read=answers.json_as(rest.BlobView),
+        body=content,
+        headers={"Content-Type": "application/octet-stream"},
+        timeout_seconds=BLOB_TIMEOUT_SECONDS,
+    )
+
+
+def blob(digest: str) -> Call[bytes]:
+    """The bytes under a SHA-256."""
+    path = f"/api/blobs/{urllib.parse.quote(digest, safe='')}"
+    return Call(method="GET", path=path, read=answers.raw, timeout_seconds=BLOB_TIMEOUT_SECONDS)

@@ -1,0 +1,61 @@
+"""What the two clients share of HTTP: options, requests, and failures put into words."""
+
+import os
+from typing import Any
+
+import httpx
+
+from anchor import __version__
+from anchor.client.address import is_loopback
+from anchor.client.answers import Answer, NoAnswer
+from anchor.client.calls import Call
+from anchor.client.follow import QUIET_SECONDS_MAX
+
+CONNECT_SECONDS = 5.0
+
+
+def options(url: str, token: str | None) -> dict[str, Any]:
+    """The arguments of an httpx client for this server."""
+    headers = {"User-Agent": f"anchor/{__version__}", "Accept": "application/json, */*;q=0.1"}
+    token = token or os.environ.get("ANCHOR_TOKEN")
+    if token:
+        headers["Authorization"] = f"Bearer {token.strip()}"
+    # A proxy meant for the way out must not stand between a client and its own machine.
+    return {"base_url": url, "headers": headers, "trust_env": not is_loopback(url), "follow_redirects": False}
+
+
+def request(call: Call[Any], *, streaming: bool = False) -> dict[str, Any]:
+    """The arguments of httpx's `request` or `stream` for a call."""
+    quiet = QUIET_SECONDS_MAX if streaming else call.timeout_seconds
+    return {
+        "method": call.method,
+        "url": call.path,
+        "params": dict(call.query),
+        "content": call.body or None,
+        "headers": dict(call.headers),
+        "timeout": httpx.Timeout(quiet, connect=CONNECT_SECONDS),
+    }
+
+
+def answer_of(response: httpx.Response) -> Answer:
+    """A response whose body has been read."""
+    return Answer(response.status_code, dict(response.headers), response.content)
+
+
+def no_answer(error: httpx.HTTPError, took_seconds: float) -> NoAnswer:
+    """Why no response came."""
+    never_sent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.UnsupportedProtocol)
+    return NoAnswer(_why(error), not never_sent, took_seconds)
+
+
+def _why(error: httpx.HTTPError) -> str:
+    if isinstance(error, httpx.ConnectTimeout):
+        return f"no connection within {CONNECT_SECONDS:g} seconds"
+    if isinstance(error, httpx.TimeoutException):
+        return "no answer in time"
+    text = str(error).removeprefix("[Errno 111] ").strip()
+    if isinstance(error, httpx.ConnectError):
+        if "refused" in text.lower() or "all connection attempts failed" in text.lower():
+            return "connection refused"
+        return text or "cannot connect"
+    return text or "the connection broke"
