@@ -39,6 +39,11 @@ def born_ms(key: int) -> int:
     return key >> (_SERVER_BITS + _TICK_BITS)
 
 
+def first_key_of(ms: int) -> int:
+    """The lowest key of a Unix millisecond."""
+    return ms << (_SERVER_BITS + _TICK_BITS)
+
+
 def wire_id(kind: str, key: int) -> str:
     """`task`, 17 → `task_000000000000h`; texts sort as their keys do."""
     letters = []

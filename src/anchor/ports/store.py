@@ -46,7 +46,7 @@ class TaskStore(Protocol):
         """Compare-and-set each task on its version; False where somebody else was faster."""
 
     async def get(self, ids: Sequence[int]) -> list[Task | None]:
-        """The tasks as they are now, in the order asked."""
+        """The tasks as they are now, in the order asked. `spec.payload` may be missing: see `payloads`."""
 
     async def due(self, state: State, now: int, limit: int) -> list[Task]:
         """Tasks of a non-terminal state whose `wake_at` has come, longest waiting first."""
@@ -62,8 +62,18 @@ class TaskStore(Protocol):
     async def counts(self, owner: str | None) -> dict[State, int]:
         """How many tasks are in each state; exact, and as cheap with a million tasks as with none."""
 
-    async def payload(self, task: int) -> bytes:
-        """The payload of a task as JSON bytes (empty where it rests in a blob or there is none)."""
+    async def payloads(self, ids: Sequence[int]) -> list[bytes]:
+        """The payloads as JSON bytes, in the order asked (empty where one rests in a blob or there is none)."""
+
+    async def remove_finished(self, before_ms: int, limit: int) -> int:
+        """Remove up to `limit` tasks that ended before `before_ms`, with payload, output and old claims; says how many.
+
+        A call looks at a bounded number of tasks, oldest first, and goes on where the last one stopped, starting over
+        at the end: 0 means that this stretch had none.
+        """
+
+    async def has_room(self) -> bool:
+        """Whether there is space for new work; False while what is left is needed by the work that is there."""
 
 
 class NodeStore(Protocol):
