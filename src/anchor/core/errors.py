@@ -111,6 +111,7 @@ class FailureCode(StrEnum):
     TIMEOUT = "timeout"
     MEMORY_LIMIT = "memory_limit"
     OUTPUT_LIMIT = "output_limit"
+    PROCESS_LIMIT = "process_limit"
     RESULT_INVALID = "result_invalid"
     RESULT_TOO_LARGE = "result_too_large"
     INVALID_MODULE = "invalid_module"

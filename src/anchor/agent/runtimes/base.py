@@ -72,6 +72,7 @@ def failed(code: FailureCode, message: str, hint: str = "", usage: Usage = Usage
         FailureCode.TIMEOUT: Outcome.TIMED_OUT,
         FailureCode.MEMORY_LIMIT: Outcome.LIMIT_EXCEEDED,
         FailureCode.OUTPUT_LIMIT: Outcome.LIMIT_EXCEEDED,
+        FailureCode.PROCESS_LIMIT: Outcome.LIMIT_EXCEEDED,
         FailureCode.CRASHED: Outcome.CRASHED,
         FailureCode.RUNTIME_UNAVAILABLE: Outcome.REJECTED,
     }.get(code, Outcome.ERRORED)
