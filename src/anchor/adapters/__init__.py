@@ -1,0 +1,1 @@
+"""What we use: one folder per technology, strangers to each other."""

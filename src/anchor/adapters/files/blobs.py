@@ -1,0 +1,167 @@
+"""Bytes named by their SHA-256, each in a file of its own under two levels of folders."""
+
+import asyncio
+import errno
+import hashlib
+import os
+import re
+import secrets
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import IO
+
+from anchor.core.errors import AnchorError, InvalidRequest, NotFound, OutOfSpace, Unavailable
+
+CHUNK_BYTES = 256 * 1024
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class FileBlobs:
+    """Content-addressed files in a directory that one process owns.
+
+    A blob appears under its name only when all of it is on the disk, so whatever can be found is whole. Unavailable or
+    OutOfSpace where the directory cannot be used.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._unfinished = directory / "unfinished"
+        try:
+            self._unfinished.mkdir(parents=True, exist_ok=True)
+            for leftover in self._unfinished.iterdir():
+                leftover.unlink()
+        except OSError as error:
+            raise self._explained(error) from error
+
+    async def put(self, chunks: AsyncIterator[bytes], *, expected: str | None = None) -> tuple[str, int]:
+        """Keep bytes and say their digest and size; InvalidRequest where the digest is not the expected one."""
+        if expected is not None:
+            _require_digest(expected)
+        temporary = self._unfinished / secrets.token_hex(16)
+        try:
+            file = await asyncio.to_thread(temporary.open, "xb")
+            try:
+                digest, size = await _write(file, chunks)
+            finally:
+                await asyncio.to_thread(file.close)
+            if expected is not None and digest != expected:
+                raise InvalidRequest(
+                    f"The bytes sent have the SHA-256 {digest}, not {expected}.",
+                    hint="Send the bytes again; they may have been cut or changed on the way.",
+                    code="digest_mismatch",
+                )
+            await asyncio.to_thread(self._keep, temporary, self._place(digest))
+        except OSError as error:
+            raise self._explained(error) from error
+        finally:
+            # Still there only where the blob was not kept.
+            await asyncio.shield(asyncio.to_thread(temporary.unlink, missing_ok=True))
+        return digest, size
+
+    async def get(self, digest: str) -> AsyncIterator[bytes]:
+        """The bytes in chunks; NotFound where there are none.
+
+        The stream raises Unavailable at its end where the bytes are no longer those that were put.
+        """
+        _require_digest(digest)
+        try:
+            file = await asyncio.to_thread(self._place(digest).open, "rb")
+        except FileNotFoundError:
+            raise NotFound(f"There is no blob {digest}.", hint=f"Upload it with PUT /api/blobs/{digest}.") from None
+        except OSError as error:
+            raise self._explained(error) from error
+        return self._stream(file, digest)
+
+    async def size(self, digest: str) -> int | None:
+        """How many bytes there are under a digest, None where there are none."""
+        _require_digest(digest)
+        try:
+            return (await asyncio.to_thread(self._place(digest).stat)).st_size
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._explained(error) from error
+
+    async def _stream(self, file: IO[bytes], digest: str) -> AsyncIterator[bytes]:
+        hashed = hashlib.sha256()
+        try:
+            while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+                hashed.update(chunk)
+                yield chunk
+        except OSError as error:
+            raise self._explained(error) from error
+        finally:
+            file.close()
+        if hashed.hexdigest() != digest:
+            raise Unavailable(
+                f"The blob {digest} is damaged on the disk.",
+                hint="Check the disk, remove the file and upload the blob again.",
+                code="blob_damaged",
+            )
+
+    def _place(self, digest: str) -> Path:
+        return self._directory / digest[:2] / digest[2:4] / digest
+
+    def _keep(self, temporary: Path, place: Path) -> None:
+        # Whoever puts the same bytes at the same time replaces them by the same bytes.
+        folder = place.parent
+        if not folder.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            _sync_folder(self._directory)
+            _sync_folder(folder.parent)
+        temporary.replace(place)
+        _sync_folder(folder)
+
+    def _explained(self, error: OSError) -> AnchorError:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return OutOfSpace(
+                f"There is no space left for blobs in {self._directory}.",
+                hint="Nothing was kept. Free some disk space and try again.",
+            )
+        return Unavailable(
+            f"The blob directory {self._directory} cannot be used: {error.strerror or error}.",
+            hint="Check that this user may write to it and that the disk is healthy.",
+            code="blobs_unusable",
+        )
+
+
+async def _write(file: IO[bytes], chunks: AsyncIterator[bytes]) -> tuple[str, int]:
+    hashed = hashlib.sha256()
+    size = 0
+    waiting: list[bytes] = []
+    waiting_bytes = 0
+    async for chunk in chunks:
+        waiting.append(chunk)
+        waiting_bytes += len(chunk)
+        if waiting_bytes >= CHUNK_BYTES:
+            size += await asyncio.to_thread(_append, file, hashed, waiting)
+            waiting, waiting_bytes = [], 0
+    size += await asyncio.to_thread(_append, file, hashed, waiting, last=True)
+    return hashed.hexdigest(), size
+
+
+def _append(file: IO[bytes], hashed: "hashlib._Hash", chunks: list[bytes], *, last: bool = False) -> int:
+    for chunk in chunks:
+        hashed.update(chunk)
+        file.write(chunk)
+    if last:
+        file.flush()
+        os.fsync(file.fileno())
+    return sum(map(len, chunks))
+
+
+def _sync_folder(folder: Path) -> None:
+    if sys.platform != "win32":  # Windows cannot open folders; its rename is journalled by NTFS
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _require_digest(digest: str) -> None:
+    if not _DIGEST.fullmatch(digest):
+        raise InvalidRequest(
+            f"{digest[:80]!r} is not a SHA-256 digest.", hint="A digest is 64 lower-case hexadecimal digits."
+        )

@@ -1,0 +1,1 @@
+"""Ports that live inside one server process."""

@@ -1,0 +1,50 @@
+"""The ready queue in memory: a heap for each shape."""
+
+import heapq
+from collections.abc import Sequence
+
+from anchor.ports.ready import Hint
+
+HINTS_MAX = 200_000
+
+
+class LocalReady:
+    """Holds up to `capacity` hints and drops what does not fit: the reconciler files those tasks again later."""
+
+    def __init__(self, *, capacity: int = HINTS_MAX) -> None:
+        self._capacity = capacity
+        self._heaps: dict[str, list[tuple[int, int]]] = {}
+        self._filed: set[int] = set()
+
+    async def push(self, hints: Sequence[Hint]) -> None:
+        """File hints; one that is there already stays where it is."""
+        for hint in hints:
+            if hint.id not in self._filed and len(self._filed) < self._capacity:
+                self._filed.add(hint.id)
+                heapq.heappush(self._heaps.setdefault(hint.shape, []), (-hint.priority, hint.id))
+
+    async def pop(self, limit: int, shapes: Sequence[str]) -> list[Hint]:
+        """Take up to `limit` hints of these shapes."""
+        heads = [(*self._heaps[shape][0], shape) for shape in set(shapes) if shape in self._heaps]
+        heapq.heapify(heads)
+        taken: list[Hint] = []
+        while heads and len(taken) < limit:
+            falling, task, shape = heads[0]
+            heap = self._heaps[shape]
+            heapq.heappop(heap)
+            self._filed.remove(task)
+            taken.append(Hint(task, -falling, shape))
+            if heap:
+                heapq.heapreplace(heads, (*heap[0], shape))
+            else:
+                heapq.heappop(heads)
+                del self._heaps[shape]
+        return taken
+
+    async def shapes(self) -> list[str]:
+        """The shapes that have hints."""
+        return list(self._heaps)
+
+    async def size(self) -> int:
+        """How many hints there are."""
+        return len(self._filed)

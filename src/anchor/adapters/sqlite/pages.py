@@ -1,0 +1,62 @@
+"""Lists of tasks, newest first: whatever is asked for, one page looks at a bounded number of rows."""
+
+import sqlite3
+from typing import Any
+
+import msgspec
+
+from anchor.adapters.sqlite.rows import CODES, COLUMNS, IDS, as_ids, task_from
+from anchor.core.task import TERMINAL, State
+from anchor.ports.store import Page
+
+BOUND = 20_000
+"""Rows that one page looks at, at most."""
+_ID_MAX = (1 << 63) - 1
+
+
+def count_of(db: sqlite3.Connection, state: State) -> int:
+    """How many tasks are in a state."""
+    (count,) = db.execute("SELECT coalesce(sum(n), 0) FROM counts WHERE state = ?", (CODES[state],)).fetchone()
+    return int(count)
+
+
+def page_of(
+    db: sqlite3.Connection, *, below: int | None, limit: int, state: State | None, label: str | None, owner: str | None
+) -> Page:
+    """The newest `limit` tasks below `below` that fit; fewer, with a place to go on, where the bound came first."""
+    source, known = _source(db, state)
+    place: dict[str, Any] = {"below": _ID_MAX if below is None else below, "bound": BOUND, **known}
+    fits: list[str] = []
+    if state is not None:
+        fits.append("state = :code")
+        place["code"] = CODES[state]
+    if owner is not None:
+        fits.append("owner = :owner")
+        place["owner"] = owner
+    if label is not None:
+        # Finds the label's JSON text and, rarely, something that only looks like it: checked below.
+        fits.append("labels IS NOT NULL AND instr(labels, :label) > 0")
+        place["label"] = msgspec.json.encode(label)
+    where = f"WHERE {' AND '.join(fits)}" if fits else ""
+    ids = db.execute(f"SELECT id FROM ({source}) {where} LIMIT :limit", place | {"limit": limit + 1}).fetchall()
+    going_on: int | None = None
+    if len(ids) > limit:
+        ids.pop()
+        going_on = ids[-1][0]
+    else:
+        floor = db.execute(f"SELECT id FROM ({source}) LIMIT 1 OFFSET :bound - 1", place).fetchone()
+        going_on = floor[0] if floor else None
+    wanted = as_ids([task for (task,) in ids])
+    rows = db.execute(f"SELECT {COLUMNS} FROM tasks WHERE id IN ({IDS}) ORDER BY id DESC", (wanted,))
+    tasks = [task_from(row) for row in rows]
+    return Page([task for task in tasks if label is None or label in task.spec.labels], going_on)
+
+
+def _source(db: sqlite3.Connection, state: State | None) -> tuple[str, dict[str, Any]]:
+    columns = "SELECT id, state, owner, labels FROM tasks"
+    order = "id < :below ORDER BY id DESC LIMIT :bound"
+    if state in (State.FAILED, State.CANCELLED):
+        return f"{columns} INDEXED BY tasks_rare WHERE state > 5 AND state = :of AND {order}", {"of": CODES[state]}
+    if state is not None and state not in TERMINAL and count_of(db, state) <= BOUND:
+        return f"{columns} INDEXED BY tasks_due WHERE state < 5 AND state = :of AND {order}", {"of": CODES[state]}
+    return f"{columns} NOT INDEXED WHERE {order}", {}

@@ -1,0 +1,143 @@
+"""A task as a row of its table, and back."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec.structs import replace
+
+from anchor.core.attempt import AttemptRecord, Reason, Result
+from anchor.core.spec import TaskSpec
+from anchor.core.task import State, Task
+from anchor.ports.store import Swap
+
+CODES: Final[dict[State, int]] = {
+    State.QUEUED: 1,
+    State.LEASED: 2,
+    State.BACKOFF: 3,
+    State.CANCELLING: 4,
+    State.SUCCEEDED: 5,
+    State.FAILED: 6,
+    State.CANCELLED: 7,
+}
+"""The numbers states have in the file, for ever: below 5 a task is live."""
+STATES: Final = {code: state for state, code in CODES.items()}
+
+FIXED: Final = (
+    "id", "owner", "labels", "priority", "shape", "created_at", "retry_of", "payload_blob", "spec",
+)  # fmt: skip
+"""Columns that never change after the insert."""
+CHANGING: Final = (
+    "ver", "state", "attempt", "charged", "node", "session", "wake_at", "leased_at", "finished_at", "reason",
+    "attempts", "result",
+)  # fmt: skip
+"""Columns that a swap rewrites."""
+COLUMNS: Final = ", ".join(FIXED + CHANGING)
+ROWS_PER_STATEMENT: Final = 64
+IDS: Final = "SELECT value FROM json_each(?)"
+"""Stands for any number of ids given as one parameter, made by `as_ids`."""
+
+_json = msgspec.json.Encoder().encode
+_pack = msgspec.msgpack.Encoder().encode
+_spec_from = msgspec.json.Decoder(TaskSpec).decode
+_reason_from = msgspec.json.Decoder(Reason).decode
+_attempts_from = msgspec.json.Decoder(tuple[AttemptRecord, ...]).decode
+# A result carries raw bytes, which JSON could only hold as base64.
+_result_from = msgspec.msgpack.Decoder(Result).decode
+
+
+def insert_values(task: Task, values: list[Any]) -> bytes:
+    """Append the values of a new row (`COLUMNS`) and return the payload as JSON bytes, which rests in its own table."""
+    spec = task.spec
+    payload = b""
+    if spec.payload is not None:
+        payload = _json(spec.payload)
+        spec = replace(spec, payload=None)
+    labels = _json(spec.labels) if spec.labels else None
+    values += (
+        task.id, task.owner, labels, spec.priority, task.shape, task.created_at, task.retry_of, task.payload_blob,
+        _json(spec),
+    )  # fmt: skip
+    _add_changing(task, values)
+    return payload
+
+
+def swap_values(swap: Swap, values: list[Any]) -> None:
+    """Append the values of one row of `update_statement`."""
+    values += (swap.new.id, swap.old.ver)
+    _add_changing(swap.new, values)
+
+
+def _add_changing(task: Task, values: list[Any]) -> None:
+    values += (
+        task.ver, CODES[task.state], task.attempt, task.charged, task.node, task.session, task.wake_at, task.leased_at,
+        task.finished_at,
+        None if task.reason is None else _json(task.reason),
+        _json(task.attempts) if task.attempts else None,
+        None if task.result is None else _pack(task.result),
+    )  # fmt: skip
+
+
+def task_from(row: tuple[Any, ...]) -> Task:
+    """The task of a row of `COLUMNS`; its spec comes without the payload."""
+    reason, attempts, result = row[18:]
+    return Task(
+        id=row[0],
+        owner=row[1],
+        shape=row[4],
+        created_at=row[5],
+        retry_of=row[6],
+        payload_blob=row[7],
+        spec=_spec_from(row[8]),
+        ver=row[9],
+        state=STATES[row[10]],
+        attempt=row[11],
+        charged=row[12],
+        node=row[13],
+        session=row[14],
+        wake_at=row[15],
+        leased_at=row[16],
+        finished_at=row[17],
+        reason=None if reason is None else _reason_from(reason),
+        attempts=() if attempts is None else _attempts_from(attempts),
+        result=None if result is None else _result_from(result),
+    )
+
+
+def as_ids(ids: Sequence[int]) -> str:
+    """Ids as the one parameter of `IDS`."""
+    return _json(ids).decode()
+
+
+@functools.cache
+def insert_statement(table: str, columns: str, width: int, rows: int, *, ignore: bool = False) -> str:
+    """An INSERT of several rows at once: one statement costs far less than one per row."""
+    verb = "INSERT OR IGNORE" if ignore else "INSERT"
+    return f"{verb} INTO {table} ({columns}) VALUES {_groups(width, rows)}"
+
+
+@functools.cache
+def update_statement(rows: int) -> str:
+    """An UPDATE of several tasks at once, each only where its version is still the expected one."""
+    sets = ", ".join(f"{name} = v.column{at}" for at, name in enumerate(CHANGING, start=3))
+    return (
+        f"UPDATE tasks SET {sets} FROM (VALUES {_groups(len(CHANGING) + 2, rows)}) AS v"
+        " WHERE tasks.id = v.column1 AND tasks.ver = v.column2"
+    )
+
+
+def chunks(count: int) -> list[tuple[int, int]]:
+    """`count` rows as (first, rows) with power-of-two sizes up to 64, so that few distinct statements are prepared."""
+    parts: list[tuple[int, int]] = []
+    first = 0
+    while first < count:
+        rows = min(ROWS_PER_STATEMENT, 1 << ((count - first).bit_length() - 1))
+        parts.append((first, rows))
+        first += rows
+    return parts
+
+
+def _groups(width: int, rows: int) -> str:
+    group = f"({', '.join('?' * width)})"
+    return ", ".join([group] * rows)

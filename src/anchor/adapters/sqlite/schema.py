@@ -1,0 +1,80 @@
+"""The tables, as numbered steps that bring any older file up to date."""
+
+import sqlite3
+
+from anchor.core.errors import Conflict
+
+APPLICATION_ID = 0x414E4348
+"""Written into the file's header ("ANCH"), so that a stranger's database is never migrated."""
+
+# The state numbers used in the partial indexes are those of `rows.CODES`: below 5 a task is live, 5 is succeeded.
+# Columns that a bounded scan filters on come before the wide ones, so a scan reads no overflow pages.
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """
+        CREATE TABLE tasks (
+            id INTEGER PRIMARY KEY, ver INTEGER NOT NULL, state INTEGER NOT NULL, owner TEXT NOT NULL, labels BLOB,
+            priority INTEGER NOT NULL, shape TEXT NOT NULL, created_at INTEGER NOT NULL, retry_of INTEGER NOT NULL,
+            payload_blob TEXT NOT NULL, attempt INTEGER NOT NULL, charged INTEGER NOT NULL, node TEXT NOT NULL,
+            session INTEGER NOT NULL, wake_at INTEGER, leased_at INTEGER, finished_at INTEGER,
+            spec BLOB NOT NULL, reason BLOB, attempts BLOB, result BLOB
+        )
+        """,
+        "CREATE INDEX tasks_due ON tasks (state, wake_at) WHERE state < 5",
+        "CREATE INDEX tasks_rare ON tasks (state, id) WHERE state > 5",
+        "CREATE TABLE payloads (task INTEGER PRIMARY KEY, json BLOB NOT NULL)",
+        """
+        CREATE TABLE counts (
+            owner TEXT NOT NULL, state INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (owner, state)
+        ) WITHOUT ROWID
+        """,
+        "CREATE TABLE nodes (id TEXT PRIMARY KEY, ver INTEGER NOT NULL, json BLOB NOT NULL) WITHOUT ROWID",
+        """
+        CREATE TABLE logs (
+            task INTEGER NOT NULL, attempt INTEGER NOT NULL, seq INTEGER NOT NULL, at INTEGER NOT NULL,
+            stream TEXT NOT NULL, text TEXT NOT NULL, PRIMARY KEY (task, attempt, seq)
+        ) WITHOUT ROWID
+        """,
+        """
+        CREATE TABLE claims (
+            owner TEXT NOT NULL, key TEXT NOT NULL, digest TEXT NOT NULL, first INTEGER NOT NULL,
+            last INTEGER NOT NULL, count INTEGER NOT NULL, done INTEGER NOT NULL, at INTEGER NOT NULL,
+            PRIMARY KEY (owner, key)
+        ) WITHOUT ROWID
+        """,
+        "CREATE INDEX claims_at ON claims (at)",
+        """
+        CREATE TABLE keys (
+            digest TEXT PRIMARY KEY, ver INTEGER NOT NULL, created_at INTEGER NOT NULL, json BLOB NOT NULL
+        ) WITHOUT ROWID
+        """,
+        "CREATE TABLE marks (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
+    ),
+)
+
+
+def migrate(db: sqlite3.Connection) -> None:
+    """Bring a file up to date. Each step is one transaction with its own number, so a crash resumes where it was.
+
+    Conflict where the file was written by a newer Anchor or is not one of ours.
+    """
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    (application,) = db.execute("PRAGMA application_id").fetchone()
+    (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if version > len(MIGRATIONS):
+        raise Conflict(
+            f"The database is at schema {version}; this Anchor knows schemas up to {len(MIGRATIONS)}.",
+            hint="Upgrade Anchor to at least the version that wrote this data directory, or choose another directory.",
+            code="schema_too_new",
+        )
+    if tables and application != APPLICATION_ID:
+        raise Conflict(
+            "The database file was not made by Anchor.", hint="Choose another data directory.", code="foreign_database"
+        )
+    for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
+        db.execute("BEGIN IMMEDIATE")
+        for statement in statements:
+            db.execute(statement)
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        db.execute(f"PRAGMA user_version = {number}")
+        db.execute("COMMIT")

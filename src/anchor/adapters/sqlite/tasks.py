@@ -1,0 +1,287 @@
+"""Tasks: inserts and compare-and-sets in few statements, and the live ones at hand."""
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from anchor.adapters.sqlite.commits import Apart, GroupCommit
+from anchor.adapters.sqlite.directory import DataDirectory
+from anchor.adapters.sqlite.live import LiveTasks
+from anchor.adapters.sqlite.pages import BOUND, count_of, page_of
+from anchor.adapters.sqlite.part import Part
+from anchor.adapters.sqlite.reads import Reads
+from anchor.adapters.sqlite.rows import (
+    CHANGING,
+    CODES,
+    COLUMNS,
+    FIXED,
+    IDS,
+    STATES,
+    as_ids,
+    chunks,
+    insert_statement,
+    insert_values,
+    swap_values,
+    task_from,
+    update_statement,
+)
+from anchor.adapters.sqlite.trouble import out_of_space
+from anchor.core.task import TERMINAL, State, Task
+from anchor.ports.store import Page, QueuedRef, Swap
+
+_WIDTH = len(FIXED) + len(CHANGING)
+_SWAP_WIDTH = len(CHANGING) + 2
+
+
+class _Insert:
+    """New tasks of one caller; `payloads` (JSON bytes) are filled in by the writer."""
+
+    __slots__ = ("payloads", "tasks")
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self.tasks = tasks
+        self.payloads: list[bytes] = []
+
+
+class _Inserts:
+    """Writes new tasks, with their payloads and counts."""
+
+    def __init__(self, live: LiveTasks) -> None:
+        self._live = live
+
+    def together(self, db: sqlite3.Connection, requests: Sequence[_Insert]) -> list[list[bool]]:
+        """All tasks of all callers; an id that exists already raises IntegrityError."""
+        tasks = [task for request in requests for task in request.tasks]
+        values: list[Any] = []
+        payloads = [insert_values(task, values) for task in tasks]
+        _insert_rows(db, "tasks", COLUMNS, _WIDTH, values)
+        resting = [part for task, json in zip(tasks, payloads, strict=True) if json for part in (task.id, json)]
+        _insert_rows(db, "payloads", "task, json", 2, resting)
+        deltas: defaultdict[tuple[str, State], int] = defaultdict(int)
+        for task in tasks:
+            deltas[task.owner, task.state] += 1
+        add_counts(db, deltas)
+        first = 0
+        for request in requests:
+            request.payloads = payloads[first : first + len(request.tasks)]
+            first += len(request.tasks)
+        return [[True] * len(request.tasks) for request in requests]
+
+    def alone(self, db: sqlite3.Connection, request: _Insert) -> list[bool]:
+        """One caller's tasks, each left alone where its id exists."""
+        answers: list[bool] = []
+        request.payloads = []
+        statement = insert_statement("tasks", COLUMNS, _WIDTH, 1, ignore=True)
+        for task in request.tasks:
+            values: list[Any] = []
+            payload = insert_values(task, values)
+            new = db.execute(statement, values).rowcount == 1
+            if new:
+                add_counts(db, {(task.owner, task.state): 1})
+                if payload:
+                    db.execute("INSERT INTO payloads (task, json) VALUES (?, ?)", (task.id, payload))
+            answers.append(new)
+            request.payloads.append(payload)
+        return answers
+
+    def written(self, requests: Sequence[_Insert], answers: Sequence[list[bool] | Exception]) -> None:
+        """The new tasks are at hand from now on."""
+        for request, answer in zip(requests, answers, strict=True):
+            if isinstance(answer, list):
+                for task, payload, new in zip(request.tasks, request.payloads, answer, strict=True):
+                    if new:
+                        self._live.add(task, payload)
+
+
+class _Swaps:
+    """Compare-and-sets tasks on their versions."""
+
+    def __init__(self, live: LiveTasks) -> None:
+        self._live = live
+
+    def together(self, db: sqlite3.Connection, requests: Sequence[Sequence[Swap]]) -> list[list[bool]]:
+        """All swaps of all callers, expecting every one to succeed; Apart where one does not."""
+        swaps = [swap for request in requests for swap in request]
+        for layer in _layers(swaps):
+            values: list[Any] = []
+            for swap in layer:
+                swap_values(swap, values)
+            changed = 0
+            for first, rows in chunks(len(layer)):
+                part = values[first * _SWAP_WIDTH : (first + rows) * _SWAP_WIDTH]
+                changed += db.execute(update_statement(rows), part).rowcount
+            if changed != len(layer):
+                raise Apart
+        _count_moves(db, swaps)
+        return [[True] * len(request) for request in requests]
+
+    def alone(self, db: sqlite3.Connection, request: Sequence[Swap]) -> list[bool]:
+        """One caller's swaps, each for itself."""
+        answers: list[bool] = []
+        for swap in request:
+            values: list[Any] = []
+            swap_values(swap, values)
+            answers.append(db.execute(update_statement(1), values).rowcount == 1)
+        _count_moves(db, [swap for swap, done in zip(request, answers, strict=True) if done])
+        return answers
+
+    def written(self, requests: Sequence[Sequence[Swap]], answers: Sequence[list[bool] | Exception]) -> None:
+        """What succeeded is at hand from now on; what failed is looked up again."""
+        for request, answer in zip(requests, answers, strict=True):
+            if isinstance(answer, list):
+                for swap, done in zip(request, answer, strict=True):
+                    if done:
+                        self._live.renew(swap.new)
+                    else:
+                        self._live.forget(swap.old.id)
+
+
+def _layers(swaps: list[Swap]) -> list[list[Swap]]:
+    """The swaps in as few groups as possible such that no task is in one group twice; order is kept per task."""
+    if len({swap.new.id for swap in swaps}) == len(swaps):
+        return [swaps]
+    layers: list[list[Swap]] = []
+    depth: defaultdict[int, int] = defaultdict(int)
+    for swap in swaps:
+        at = depth[swap.new.id]
+        depth[swap.new.id] += 1
+        if at == len(layers):
+            layers.append([])
+        layers[at].append(swap)
+    return layers
+
+
+def _insert_rows(db: sqlite3.Connection, table: str, columns: str, width: int, values: list[Any]) -> None:
+    for first, rows in chunks(len(values) // width):
+        db.execute(insert_statement(table, columns, width, rows), values[first * width : (first + rows) * width])
+
+
+def _count_moves(db: sqlite3.Connection, swaps: Sequence[Swap]) -> None:
+    deltas: defaultdict[tuple[str, State], int] = defaultdict(int)
+    for swap in swaps:
+        if swap.old.state is not swap.new.state:
+            deltas[swap.old.owner, swap.old.state] -= 1
+            deltas[swap.old.owner, swap.new.state] += 1
+    add_counts(db, deltas)
+
+
+def add_counts(db: sqlite3.Connection, deltas: dict[tuple[str, State], int]) -> None:
+    """Change how many tasks of an owner are in a state."""
+    for (owner, state), change in deltas.items():
+        if change:
+            db.execute(
+                "INSERT INTO counts (owner, state, n) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n",
+                (owner, CODES[state], change),
+            )
+
+
+class Tasks(Part):
+    """The task part of the store."""
+
+    def __init__(self, commits: GroupCommit, reads: Reads, directory: DataDirectory) -> None:
+        super().__init__(commits, reads)
+        self._directory = directory
+        self._live = LiveTasks()
+        self._inserts = _Inserts(self._live)
+        self._swaps = _Swaps(self._live)
+
+    async def insert(self, tasks: Sequence[Task]) -> list[bool]:
+        """Write new tasks; False for one whose id exists already (it is left as it is).
+
+        OutOfSpace from the first full disk until there is room again: what space is left belongs to what runs.
+        """
+        if not tasks:
+            return []
+        if not self._directory.ballast_is_set and not await self.has_room():
+            raise out_of_space(self._directory.path)
+        return await self._commits.submit(self._inserts, _Insert(tasks))
+
+    async def swap(self, swaps: Sequence[Swap]) -> list[bool]:
+        """Compare-and-set each task on its version; False where somebody else was faster."""
+        return await self._commits.submit(self._swaps, swaps) if swaps else []
+
+    async def get(self, ids: Sequence[int]) -> list[Task | None]:
+        """The tasks as they are now, in the order asked. One that is read from the file lacks `spec.payload`."""
+        found = [self._live.get(task) for task in ids]
+        missing = [task for task, there in zip(ids, found, strict=True) if there is None]
+        if not missing:
+            return found
+        rows = await self._reads.run(
+            lambda db: db.execute(f"SELECT {COLUMNS} FROM tasks WHERE id IN ({IDS})", (as_ids(missing),)).fetchall()
+        )
+        read = {row[0]: task_from(row) for row in rows}
+        return [there or read.get(task) for task, there in zip(ids, found, strict=True)]
+
+    async def payloads(self, ids: Sequence[int]) -> list[bytes]:
+        """The payloads as JSON bytes, in the order asked; empty where there is none or it rests in a blob."""
+        found = [self._live.payload(task) for task in ids]
+        missing = [task for task, there in zip(ids, found, strict=True) if there is None]
+        read: dict[int, bytes] = {}
+        if missing:
+            rows = await self._reads.run(
+                lambda db: db.execute(
+                    f"SELECT task, json FROM payloads WHERE task IN ({IDS})", (as_ids(missing),)
+                ).fetchall()
+            )
+            read = dict(rows)
+        return [read.get(task, b"") if there is None else there for task, there in zip(ids, found, strict=True)]
+
+    async def due(self, state: State, now: int, limit: int) -> list[Task]:
+        """Tasks of a non-terminal state whose `wake_at` has come, longest waiting first."""
+        if state in TERMINAL:
+            return []
+        rows = await self._reads.run(
+            lambda db: db.execute(
+                f"SELECT {COLUMNS} FROM tasks INDEXED BY tasks_due"
+                " WHERE state < 5 AND state = ? AND wake_at <= ? ORDER BY wake_at LIMIT ?",
+                (CODES[state], now, limit),
+            ).fetchall()
+        )
+        return [task_from(row) for row in rows]
+
+    async def queued(self, after: int, limit: int) -> list[QueuedRef]:
+        """Queued tasks with an id above `after`, oldest first: what the ready queue is refilled from."""
+        return await self._reads.run(lambda db: _queued(db, after, limit))
+
+    async def page(
+        self, *, below: int | None, limit: int, state: State | None, label: str | None, owner: str | None
+    ) -> Page:
+        """Tasks by falling id below `below`. One call looks at a bounded number of rows, whatever it finds."""
+        return await self._reads.run(
+            lambda db: page_of(db, below=below, limit=limit, state=state, label=label, owner=owner)
+        )
+
+    async def counts(self, owner: str | None) -> dict[State, int]:
+        """How many tasks are in each state; exact, and as cheap with a million tasks as with none."""
+        rows = await self._reads.run(
+            lambda db: db.execute(
+                "SELECT state, sum(n) FROM counts WHERE ?1 IS NULL OR owner = ?1 GROUP BY state", (owner,)
+            ).fetchall()
+        )
+        return dict.fromkeys(State, 0) | {STATES[code]: n for code, n in rows}
+
+    async def has_room(self) -> bool:
+        """Whether new work should be let in: more free space than the reserve, and the ballast in its place."""
+        return await self._reads.run(lambda _: self._look_for_room())
+
+    def _look_for_room(self) -> bool:
+        if not self._directory.has_room():
+            return False
+        if not self._directory.ballast_is_set:
+            self._directory.set_ballast()
+        return True
+
+
+def _queued(db: sqlite3.Connection, after: int, limit: int) -> list[QueuedRef]:
+    # With few queued tasks, sorting them all is cheapest; with many, walking the ids meets one soon.
+    source = (
+        "tasks INDEXED BY tasks_due WHERE state < 5 AND"
+        if count_of(db, State.QUEUED) <= BOUND
+        else "tasks NOT INDEXED WHERE"
+    )
+    rows = db.execute(
+        f"SELECT id, priority, shape FROM {source} state = ? AND id > ? ORDER BY id LIMIT ?",
+        (CODES[State.QUEUED], after, limit),
+    )
+    return [QueuedRef(*row) for row in rows]
