@@ -24,10 +24,17 @@ T = TypeVar("T")
 class AsyncClient:
     """Talks to an Anchor server from asyncio; arguments, patience and errors are those of `Client`."""
 
-    def __init__(self, url: str | None = None, token: str | None = None, *, patience_seconds: float = 10.0) -> None:
+    def __init__(
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        *,
+        token_if_asked: str | None = None,
+        patience_seconds: float = 10.0,
+    ) -> None:
         self.url = normal_url(url)
         self._manners = Manners(self.url, patience_seconds, random.random)
-        self._http = httpx.AsyncClient(**transport.options(self.url, token))
+        self._http = httpx.AsyncClient(**transport.options(self.url, token, token_if_asked))
 
     async def __aenter__(self) -> Self:
         return self

@@ -21,6 +21,7 @@ NodeAction = Literal["drain", "resume", "block"]
 
 BULK_BYTES_MAX = 4 * 1024 * 1024
 """Tasks are sent in requests of about this size."""
+LOG_PAGE = 1000
 BLOB_TIMEOUT_SECONDS = 600.0
 TIMEOUT_SECONDS = 30.0
 
@@ -89,9 +90,9 @@ def tasks(*, state: str = "", label: str = "", limit: int = 100, cursor: str = "
     return _get("/api/tasks", answers.page_of(rest.TaskRow), query)
 
 
-def logs(task_id: str, *, cursor: str = "") -> Call[Page[rest.LogLine]]:
-    """A page of what a task printed so far."""
-    return _get(f"{_of(task_id)}/logs", answers.page_of(rest.LogLine), {"cursor": cursor})
+def logs(task_id: str, *, after: str = "") -> Call[list[rest.LogLine]]:
+    """What a task printed after the given piece, up to LOG_PAGE pieces."""
+    return _get(f"{_of(task_id)}/logs", answers.json_as(list[rest.LogLine]), {"after": after, "limit": LOG_PAGE})
 
 
 def follow(task_id: str, last_event_id: str) -> Call[None]:

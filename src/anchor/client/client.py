@@ -23,15 +23,23 @@ T = TypeVar("T")
 class Client:
     """Talks to an Anchor server, one call at a time.
 
-    `url` and `token` default to ANCHOR_URL and ANCHOR_TOKEN. A request that gets no answer, 429 or 503 is sent again
+    `url` and `token` default to ANCHOR_URL and ANCHOR_TOKEN; `token_if_asked` is sent only where a server wants one
+    and there is no other. A request that gets no answer, 429 or 503 is sent again
     for up to `patience_seconds`; every POST carries an Idempotency-Key, so nothing is done twice.
     Methods raise the errors of `anchor.core.errors`: what the server refused, or Unavailable where there is none.
     """
 
-    def __init__(self, url: str | None = None, token: str | None = None, *, patience_seconds: float = 10.0) -> None:
+    def __init__(
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        *,
+        token_if_asked: str | None = None,
+        patience_seconds: float = 10.0,
+    ) -> None:
         self.url = normal_url(url)
         self._manners = Manners(self.url, patience_seconds, random.random)
-        self._http = httpx.Client(**transport.options(self.url, token))
+        self._http = httpx.Client(**transport.options(self.url, token, token_if_asked))
 
     def __enter__(self) -> Self:
         return self

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from anchor.client import calls
-from anchor.client.answers import TRANSIENT, Answer, NoAnswer, Page, failure_of, stranger
+from anchor.client.answers import TRANSIENT, Answer, NoAnswer, failure_of, stranger
 from anchor.client.calls import Call
 from anchor.core.errors import Unavailable
 from anchor.core.task import TERMINAL
@@ -116,12 +116,10 @@ def until_over(task_id: str, seconds: float | None, manners: Manners) -> Steps[r
 def whole_log(task_id: str, manners: Manners) -> Steps[list[rest.LogLine]]:
     """Everything a task printed so far."""
     lines: list[rest.LogLine] = []
-    cursor = ""
     while True:
-        page: Page[rest.LogLine] = yield from exchange(calls.logs(task_id, cursor=cursor), manners)
-        lines += page.items
-        cursor = page.cursor
-        if not cursor:
+        page = yield from exchange(calls.logs(task_id, after=lines[-1].id if lines else ""), manners)
+        lines += page
+        if len(page) < calls.LOG_PAGE:
             return lines
 
 

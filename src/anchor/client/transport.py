@@ -1,6 +1,7 @@
 """What the two clients share of HTTP: options, requests, and failures put into words."""
 
 import os
+from collections.abc import Generator
 from typing import Any
 
 import httpx
@@ -14,14 +15,33 @@ from anchor.client.follow import QUIET_SECONDS_MAX
 CONNECT_SECONDS = 5.0
 
 
-def options(url: str, token: str | None) -> dict[str, Any]:
+class TokenIfAsked(httpx.Auth):
+    """Sends a token only to a server that wants one: it answers 401 once, and is sent the token from then on."""
+
+    def __init__(self, token: str) -> None:
+        self._header = f"Bearer {token.strip()}"
+        self._asked = False
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """The requests that one request becomes."""
+        if self._asked:
+            request.headers["Authorization"] = self._header
+        response = yield request
+        if response.status_code == 401 and not self._asked:
+            self._asked = True
+            request.headers["Authorization"] = self._header
+            yield request
+
+
+def options(url: str, token: str | None, token_if_asked: str | None) -> dict[str, Any]:
     """The arguments of an httpx client for this server."""
     headers = {"User-Agent": f"anchor/{__version__}", "Accept": "application/json, */*;q=0.1"}
     token = token or os.environ.get("ANCHOR_TOKEN")
     if token:
         headers["Authorization"] = f"Bearer {token.strip()}"
+    auth = TokenIfAsked(token_if_asked) if token_if_asked and not token else None
     # A proxy meant for the way out must not stand between a client and its own machine.
-    return {"base_url": url, "headers": headers, "trust_env": not is_loopback(url), "follow_redirects": False}
+    return {"base_url": url, "headers": headers, "auth": auth, "trust_env": not is_loopback(url)}
 
 
 def request(call: Call[Any], *, streaming: bool = False) -> dict[str, Any]:

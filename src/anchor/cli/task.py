@@ -1,0 +1,221 @@
+"""`anchor task`: list tasks, look into them, read their output, cancel and retry them."""
+
+import itertools
+import sys
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from anchor.cli import show
+from anchor.cli.exits import exit_of_result
+from anchor.cli.options import LONG_PATIENCE_SECONDS, Format, Token, Url, connect
+from anchor.cli.show import Output
+from anchor.cli.talk import say, say_reason
+from anchor.client import StateChange
+from anchor.core.task import State
+from anchor.wire.rest import LogLine, TaskResult, TaskView
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="List tasks, look into them, read their output, cancel and retry them.")
+
+TaskId = Annotated[str, typer.Argument(metavar="TASK", help="A task's id, as `anchor task ls` shows it.")]
+
+
+@app.command("ls")
+def ls(
+    state: Annotated[str | None, typer.Option(help=f"Only tasks in this state: {', '.join(State)}.")] = None,
+    label: Annotated[str | None, typer.Option(help="Only tasks with this label.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 50,
+    url: Url = None,
+    token: Token = None,
+    output: Format = Output.TABLE,
+) -> None:
+    """List tasks, newest first."""
+    with connect(url, token) as client:
+        found = client.tasks(state=state or "", label=label or "", page_size=min(limit, 1000))
+        rows = list(itertools.islice(found, limit))
+    if output is Output.JSON:
+        return show.as_json(rows)
+    if not rows:
+        return say("No tasks. Submit one with `anchor run FILE`.")
+    columns = ("ID", "NAME", "STATE", "RUNTIME", "NODE", "ATTEMPT", "AGE", "WHY")
+    return show.as_table(
+        columns,
+        (
+            (
+                row.id,
+                row.name,
+                show.state(row.state),
+                row.runtime,
+                row.node_id or "",
+                str(row.attempt),
+                show.age(row.created_at),
+                row.reason.message if row.reason else "",
+            )
+            for row in rows
+        ),
+    )
+
+
+@app.command("get")
+def get(task: TaskId, url: Url = None, token: Token = None, output: Format = Output.TABLE) -> None:
+    """Show one task, whole."""
+    with connect(url, token) as client:
+        view = client.task(task)
+    if output is Output.JSON:
+        return show.as_json(view)
+    return _facts(view)
+
+
+@app.command("logs")
+def logs(
+    task: TaskId,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the task is over.")] = False,
+    url: Url = None,
+    token: Token = None,
+    output: Format = Output.TABLE,
+) -> None:
+    """Print what a task printed, its stdout on stdout and its stderr on stderr."""
+    with connect(url, token, patience_seconds=LONG_PATIENCE_SECONDS if follow else 2.0) as client:
+        if not follow:
+            lines = client.logs(task)
+            if output is Output.JSON:
+                return show.as_json(lines)
+            for line in lines:
+                write(line)
+            return None
+        for happening in client.follow(task):
+            if output is Output.JSON and not isinstance(happening, StateChange):
+                show.as_line(happening)
+            elif isinstance(happening, LogLine):
+                write(happening)
+    return None
+
+
+@app.command("result")
+def result(
+    task: TaskId,
+    wait: Annotated[float, typer.Option("--wait", "-w", min=0, help="Wait this many seconds for its end.")] = 0,
+    url: Url = None,
+    token: Token = None,
+    output: Format = Output.TABLE,
+) -> None:
+    """Print a task's result as JSON; the exit code says how it ended."""
+    with connect(url, token) as client:
+        outcome = client.result(task, wait_seconds=wait)
+        value = value_of(client, outcome)
+    if output is Output.JSON:
+        show.as_json(msgspec.structs.replace(outcome, result=value))
+    elif outcome.state == State.SUCCEEDED:
+        show.as_json(value)
+    elif outcome.state in (State.FAILED, State.CANCELLED):
+        say_reason(f"The task {outcome.state}" if outcome.state == State.FAILED else "Cancelled", outcome.reason)
+    else:
+        say(f"The task is {outcome.state}. Wait for it with --wait SECONDS.")
+    raise typer.Exit(exit_of_result(outcome))
+
+
+@app.command("cancel")
+def cancel(
+    tasks: Annotated[list[str], typer.Argument(metavar="TASK...", help="Ids of tasks.")],
+    url: Url = None,
+    token: Token = None,
+    output: Format = Output.TABLE,
+) -> None:
+    """Stop tasks: at once where they wait, and as soon as their machine has heard of it where they run."""
+    with connect(url, token) as client:
+        views = [client.cancel(task) for task in tasks]
+    if output is Output.JSON:
+        return show.as_json(views)
+    for view in views:
+        say(f"{view.id} is {view.state}.")
+    return None
+
+
+@app.command("retry")
+def retry(task: TaskId, url: Url = None, token: Token = None, output: Format = Output.TABLE) -> None:
+    """Submit a task that is over again, as a new one, and print its id."""
+    with connect(url, token) as client:
+        created = client.retry(task)
+    if output is Output.JSON:
+        return show.as_json(created)
+    return typer.echo(created.id)
+
+
+@app.command("why")
+def why(task: TaskId, url: Url = None, token: Token = None, output: Format = Output.TABLE) -> None:
+    """Say why a task is where it is, and what stands in the way on every node."""
+    with connect(url, token) as client:
+        answer = client.why(task)
+    if output is Output.JSON:
+        return show.as_json(answer)
+    reason: dict[str, str] = answer["reason"]
+    show.as_facts(
+        [("State", show.state(answer["state"])), ("Why", reason["message"]), ("Hint", reason.get("hint", ""))]
+    )
+    if answer["nodes"]:
+        show.as_table(
+            ("NODE", "STANDS IN THE WAY"),
+            [(node["nodeId"], f"it {node['unmet']}" if node["unmet"] else "nothing") for node in answer["nodes"]],
+        )
+    return None
+
+
+def write(line: LogLine) -> None:
+    """A piece of output, to the stream it was printed on; progress is for those who watch."""
+    if line.stream == "progress":
+        return
+    stream = sys.stderr if line.stream == "stderr" else sys.stdout
+    stream.write(line.text)
+    stream.flush()
+
+
+def value_of(client: Any, outcome: TaskResult) -> Any:
+    """A task's result, fetched where it is too large to travel with the answer."""
+    if outcome.result_blob is None:
+        return outcome.result
+    return msgspec.json.decode(client.blob(outcome.result_blob.removeprefix("sha256:")))
+
+
+def _facts(view: TaskView) -> None:
+    took = (view.finished_at - view.started_at).total_seconds() if view.finished_at and view.started_at else None
+    show.as_facts(
+        [
+            ("Id", view.id),
+            ("Name", view.name),
+            ("State", show.state(view.state)),
+            ("Why", view.reason.message if view.reason else ""),
+            ("Hint", view.reason.hint if view.reason else ""),
+            ("Runtime", view.runtime),
+            ("Node", view.node_id or ""),
+            ("Owner", view.owner),
+            ("Labels", ", ".join(view.labels)),
+            ("Created", f"{view.created_at:%Y-%m-%d %H:%M:%S} UTC, {show.age(view.created_at)} ago"),
+            ("Took", show.duration(took) if took is not None else ""),
+            ("Retry of", view.retry_of or ""),
+            ("Result", _short(view)),
+        ]
+    )
+    if view.attempts:
+        show.as_table(
+            ("ATTEMPT", "NODE", "OUTCOME", "TOOK", "WHY"),
+            (
+                (
+                    str(attempt.number),
+                    attempt.node_id,
+                    show.state(attempt.outcome or "running"),
+                    show.duration((attempt.ended_at - attempt.leased_at).total_seconds()) if attempt.ended_at else "",
+                    attempt.reason.message if attempt.reason else "",
+                )
+                for attempt in view.attempts
+            ),
+        )
+
+
+def _short(view: TaskView) -> str:
+    if view.result_blob:
+        return f"large; print it with `anchor task result {view.id}`"
+    if view.state != State.SUCCEEDED:
+        return ""
+    text = msgspec.json.encode(view.result).decode()
+    return text if len(text) <= 500 else f"{text[:500]}… (whole: `anchor task result {view.id}`)"
