@@ -1,0 +1,43 @@
+"""Every runtime this machine can offer, and for each one it cannot, why."""
+
+import asyncio
+from pathlib import Path
+
+from anchor.agent.runtimes import isolate, native, wasm
+from anchor.agent.runtimes.base import Offer, Runtime
+from anchor.agent.runtimes.pool import Pool
+
+PYTHON_MISSING = "the sandboxed Python runtime is not part of this version; use runtime native with language python"
+
+
+class Catalogue:
+    """The runtimes of one agent. `directory` is the agent's own: toolchains and environments are kept there."""
+
+    def __init__(self, directory: Path) -> None:
+        pool = Pool()
+        self._directory = directory
+        self._all: list[Runtime] = [isolate.Isolate(pool), wasm.Wasm(pool), native.Native(directory)]
+        self.runtimes: dict[str, Runtime] = {}
+        self.offer = Offer({}, {})
+
+    async def start(self) -> None:
+        """Find out what works here and make it ready."""
+        found = await asyncio.gather(
+            asyncio.to_thread(isolate.offer),
+            asyncio.to_thread(wasm.offer),
+            asyncio.to_thread(native.offer, self._directory),
+        )
+        versions: dict[str, str] = {}
+        missing = {"python": PYTHON_MISSING}
+        for runtime, (version, why) in zip(self._all, found, strict=True):
+            if version is None:
+                missing[runtime.name] = why
+            else:
+                versions[runtime.name] = version
+                self.runtimes[runtime.name] = runtime
+        await asyncio.gather(*(runtime.start() for runtime in self.runtimes.values()))
+        self.offer = Offer(versions, missing)
+
+    async def stop(self) -> None:
+        """End every process that was started."""
+        await asyncio.gather(*(runtime.stop() for runtime in self.runtimes.values()))

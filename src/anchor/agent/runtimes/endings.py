@@ -1,0 +1,25 @@
+"""Endings that are the same in every runtime: out of time, out of memory, too large a result."""
+
+from anchor.agent.runtimes.base import RESULT_BYTES_MAX
+from anchor.agent.runtimes.frames import MIB, Ended
+from anchor.core.errors import FailureCode
+
+
+def timed_out(seconds: float) -> Ended:
+    """What there is to say at the deadline."""
+    return Ended(FailureCode.TIMEOUT, f"It was stopped after its {seconds:g} s.", "Raise limits.timeoutSeconds.")
+
+
+def out_of_memory(mib: int, story: str = "") -> Ended:
+    """What there is to say when the memory limit was reached; `story` is how."""
+    message = f"It needed more than its {mib} MiB of memory. {story}".rstrip()
+    return Ended(FailureCode.MEMORY_LIMIT, message, "Raise limits.memoryMb.")
+
+
+def too_large() -> Ended:
+    """What there is to say about a result above RESULT_BYTES_MAX."""
+    return Ended(
+        FailureCode.RESULT_TOO_LARGE,
+        f"The result is larger than {RESULT_BYTES_MAX // MIB} MiB.",
+        "Return less, or split the work into several tasks.",
+    )

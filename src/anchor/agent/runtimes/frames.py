@@ -1,0 +1,140 @@
+"""What the agent and a worker process say to each other: MessagePack behind a four-byte length, every length capped."""
+
+import asyncio
+import os
+from typing import Any, Literal
+
+import msgspec
+
+from anchor.agent.runtimes.base import RESULT_BYTES_MAX
+from anchor.core.errors import FailureCode
+
+MIB = 1024 * 1024
+MODULE_BYTES_MAX = 64 * MIB
+"""The largest wasm module a node compiles."""
+WORK_BYTES_MAX = 2 * MODULE_BYTES_MAX
+"""The largest frame a worker reads: a module, or source and input."""
+WORD_BYTES_MAX = RESULT_BYTES_MAX + MIB
+"""The largest frame an agent reads: a result and what goes with it."""
+_HEAD_BYTES = 4
+
+
+class FrameError(Exception):
+    """The other side broke the protocol: too long a frame, one that cannot be read, or one that ends half way."""
+
+
+class Script(msgspec.Struct, frozen=True, array_like=True, tag="script"):
+    """JavaScript for an isolate. `given` is JSON: what the script sees as `input` and `anchor`."""
+
+    source: str
+    given: str
+    memory_mib: int
+    timeout_seconds: float
+    output_bytes: int
+
+
+class Program(msgspec.Struct, frozen=True, array_like=True, tag="program"):
+    """A wasm module to run as a command, or one of its functions to call.
+
+    `digest` is the SHA-256 of the module; `module` is empty where the worker said that it holds that one already.
+    """
+
+    digest: bytes
+    module: bytes
+    function: str | None
+    args: list[Any]
+    env: dict[str, str]
+    stdin: bytes
+    memory_mib: int
+    timeout_seconds: float
+    output_bytes: int
+
+
+class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready"):
+    """The worker can take work. `missing` says by runtime why it cannot run that one; `modules` are the digests of
+    the compiled modules it holds; the rest is what it has used up so far and what it needs without any work."""
+
+    missing: dict[str, str]
+    modules: list[bytes]
+    cpu_seconds: float
+    resident_mib: float
+
+
+class Printed(msgspec.Struct, frozen=True, array_like=True, tag="printed"):
+    """The running work printed something."""
+
+    stream: Literal["stdout", "stderr"]
+    text: str
+
+
+class Ended(msgspec.Struct, frozen=True, array_like=True, tag="ended"):
+    """The work is over: `value` is its result as JSON unless `code` says why there is none."""
+
+    code: FailureCode | None = None
+    message: str = ""
+    hint: str = ""
+    value: bytes = b"null"
+    truncated: bool = False
+    cpu_seconds: float = 0.0
+    peak_memory_mib: float = 0.0
+
+
+Work = Script | Program
+Word = Ready | Printed | Ended
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_work = msgspec.msgpack.Decoder(Work).decode
+_decode_word = msgspec.msgpack.Decoder(Word).decode
+
+
+def frame(message: Work | Word) -> bytes:
+    """A message as it travels."""
+    body = _encode(message)
+    return len(body).to_bytes(_HEAD_BYTES, "big") + body
+
+
+def read_work(fd: int) -> Work | None:
+    """The next work from a pipe, waiting for it; None where the agent has closed its end. Raises FrameError."""
+    head = _read_exactly(fd, _HEAD_BYTES)
+    if head is None:
+        return None
+    size = int.from_bytes(head, "big")
+    if size > WORK_BYTES_MAX:
+        raise FrameError(f"a frame of {size} bytes is above the limit of {WORK_BYTES_MAX}")
+    body = _read_exactly(fd, size)
+    if body is None:
+        return None
+    try:
+        return _decode_work(body)
+    except msgspec.MsgspecError as error:
+        raise FrameError(str(error)) from error
+
+
+def _read_exactly(fd: int, size: int) -> bytes | None:
+    pieces = bytearray()
+    while len(pieces) < size:
+        piece = os.read(fd, min(size - len(pieces), MIB))
+        if not piece:
+            return None
+        pieces += piece
+    return bytes(pieces)
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write everything to a pipe, waiting while it is full."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+async def read_word(stream: asyncio.StreamReader) -> Word | None:
+    """The next word of a worker; None where it has closed its end. Raises FrameError."""
+    try:
+        size = int.from_bytes(await stream.readexactly(_HEAD_BYTES), "big")
+        if size > WORD_BYTES_MAX:
+            raise FrameError(f"a frame of {size} bytes is above the limit of {WORD_BYTES_MAX}")
+        return _decode_word(await stream.readexactly(size))
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return None
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise FrameError(str(error)) from error

@@ -1,0 +1,55 @@
+"""The isolate runtime: JavaScript in a V8 isolate of its own, in a worker process of the pool."""
+
+import importlib.metadata
+import importlib.util
+
+import msgspec
+
+from anchor.agent.runtimes.base import Emit, Job, Ran, failed
+from anchor.agent.runtimes.frames import Script
+from anchor.agent.runtimes.pool import Pool
+from anchor.agent.runtimes.running import run_in
+from anchor.core.errors import FailureCode
+
+
+def offer() -> tuple[str | None, str]:
+    """The version of the engine, or None and why it is missing."""
+    if importlib.util.find_spec("py_mini_racer") is None:
+        return None, "mini-racer is not installed; run `pip install mini-racer`."
+    return f"mini-racer {importlib.metadata.version('mini-racer')}", ""
+
+
+class Isolate:
+    """Runs JavaScript with `input`, `console`, timers and `anchor`; top-level `await` and `return` work.
+
+    The script is over when its own promise settles; timers that are still pending then are dropped.
+    """
+
+    name = "isolate"
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def start(self) -> None:
+        """Start the pool."""
+        await self._pool.start()
+
+    async def run(self, job: Job, emit: Emit) -> Ran:
+        """Run one script to its end."""
+        payload = job.payload
+        if payload.source_code is None:
+            return failed(FailureCode.INVALID_PAYLOAD, "payload.sourceCode is missing; isolate runs JavaScript source.")
+        anchor = {"task": job.task, "attempt": job.attempt, "args": payload.args, "env": payload.env}
+        given = {"input": payload.input, "anchor": anchor, "budget": job.limits.output_bytes}
+        script = Script(
+            source=payload.source_code,
+            given=msgspec.json.encode(given).decode(),
+            memory_mib=job.limits.memory_mib,
+            timeout_seconds=job.limits.timeout_seconds,
+            output_bytes=job.limits.output_bytes,
+        )
+        return await run_in(self._pool, script, emit)
+
+    async def stop(self) -> None:
+        """Stop the pool, unless another runtime still uses it."""
+        await self._pool.stop()

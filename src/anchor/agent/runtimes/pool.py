@@ -1,0 +1,169 @@
+"""Worker processes kept warm: one piece of work at a time each, replaced when they are spent, killed when they overrun."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from anchor.agent.runtimes.frames import FrameError
+from anchor.agent.runtimes.process import Worker, WorkerLost
+
+READY_SECONDS: Final = 30.0
+"""How long a new worker may take to load its engines."""
+REFRESH_SECONDS: Final = 1.0
+"""How long a worker may take to get ready again after a piece of work."""
+IDLE_SECONDS: Final = 30.0
+"""How long a worker beyond the warm ones is kept without work."""
+
+
+class Pool:
+    """Workers for the isolate and wasm runtimes: `warm` at least, and one for every piece of work that runs.
+
+    `start` and `stop` are called by every runtime that shares the pool: the first starts it, the last stops it.
+    """
+
+    def __init__(self, warm: int = 2) -> None:
+        self._warm = warm
+        self._users = 0
+        self._all: set[Worker] = set()
+        self._idle: dict[Worker, asyncio.TimerHandle] = {}
+        self._waiting: deque[asyncio.Future[Worker]] = deque()
+        self._coming = 0
+        self._unborn = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of all workers: idle, busy, starting and ending."""
+        return [worker.pid for worker in self._all]
+
+    async def start(self) -> None:
+        """Begin to start the warm workers; they become ready in the background."""
+        self._users += 1
+        self._replenish()
+
+    async def stop(self) -> None:
+        """Kill all workers and wait until they are gone; whoever still waits for one gets WorkerLost."""
+        self._users -= 1
+        if self._users > 0:
+            return
+        while self._waiting:
+            self._fail_one("the agent is stopping")
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(self._remove(worker) for worker in list(self._all)))
+
+    async def take(self, prefer: Callable[[Worker], bool] = lambda _: False) -> Worker:
+        """A worker that is ready, if possible one that `prefer` likes; hand it to `release` or `discard` afterwards.
+
+        Raises WorkerLost where no worker can be started.
+        """
+        while self._idle:
+            # The one that worked last has the warmest caches; the ones in excess are left to grow old.
+            worker = next((worker for worker in self._idle if prefer(worker)), next(reversed(self._idle)))
+            self._idle.pop(worker).cancel()
+            if worker.alive:
+                return worker
+            await self.discard(worker)
+        if self._users <= 0:
+            raise WorkerLost("the agent is stopping")
+        waiter: asyncio.Future[Worker] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        self._replenish()
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.cancelled():
+                self._waiting.remove(waiter)
+            elif waiter.exception() is None:
+                self._offer(waiter.result())
+            raise
+
+    def release(self, worker: Worker) -> None:
+        """Take a worker back whose work has ended: in the background it gets ready again, or is replaced."""
+        self._coming += 1
+        self._spawn(self._await_ready(worker, REFRESH_SECONDS))
+
+    async def discard(self, worker: Worker) -> int:
+        """Kill a worker with whatever it started, and wait until they are gone; its return code."""
+        try:
+            return await self._remove(worker)
+        finally:
+            self._replenish()
+
+    def _replenish(self) -> None:
+        if self._users <= 0:
+            return
+        for _ in range(max(len(self._waiting) - self._coming, self._warm - len(self._all) - self._unborn)):
+            self._coming += 1
+            self._unborn += 1
+            self._spawn(self._add())
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _add(self) -> None:
+        try:
+            worker = await Worker.start()
+        except OSError as error:
+            self._coming -= 1
+            self._fail_one(str(error))
+            return
+        finally:
+            self._unborn -= 1
+        self._all.add(worker)
+        await self._await_ready(worker, READY_SECONDS)
+
+    async def _await_ready(self, worker: Worker, seconds: float) -> None:
+        new = seconds == READY_SECONDS
+        ready = False
+        try:
+            async with asyncio.timeout(seconds):
+                ready = await worker.ready()
+        except (TimeoutError, FrameError):
+            ready = False
+        finally:
+            self._coming -= 1
+        if ready:
+            self._offer(worker)
+            return
+        code = await self._remove(worker)
+        if new:
+            # Another try would fail alike: the next piece of work makes it, not a loop here.
+            self._fail_one(f"a new worker process ended with code {code}")
+        else:
+            self._replenish()
+
+    def _offer(self, worker: Worker) -> None:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(worker)
+                return
+        self._idle[worker] = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._grow_old, worker)
+
+    def _grow_old(self, worker: Worker) -> None:
+        if len(self._all) > self._warm and self._idle.pop(worker, None) is not None:
+            self._spawn(self._retire(worker))
+
+    async def _retire(self, worker: Worker) -> None:
+        await self._remove(worker)
+
+    async def _remove(self, worker: Worker) -> int:
+        timer = self._idle.pop(worker, None)
+        if timer is not None:
+            timer.cancel()
+        try:
+            return await worker.kill()
+        finally:
+            self._all.discard(worker)
+
+    def _fail_one(self, why: str) -> None:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_exception(WorkerLost(why))
+                return

@@ -1,0 +1,252 @@
+// What a script finds in its isolate: `console`, timers, `input` and `anchor`; evaluated before any foreign code.
+// Its value is [buffer, start, launch, pump] for the worker; the script itself can reach none of the four.
+(() => {
+  "use strict";
+  const { apply } = Reflect;
+  const { parse, stringify } = JSON;
+  const { load, store, wait } = Atomics;
+  const { then } = Promise.prototype;
+  const { now } = Date;
+  const toSource = Function.prototype.toString;
+  const { defineProperty, freeze, getPrototypeOf, is, keys } = Object;
+  const text = String;
+  const RESULT_LENGTH_MAX = 16 * 1024 * 1024;
+
+  // Output leaves through memory that the worker reads while the script runs: records of stream, length and UTF-16
+  // units in a ring. So a loop that never yields still prints live, and no host function is within a script's reach.
+  const UNITS = 256 * 1024;
+  const PIECE = 4096;
+  const HEAD = 0, TAIL = 1, TRUNCATED = 2, NEVER = 3;
+  const buffer = new SharedArrayBuffer(16 + UNITS * 2);
+  const header = new Int32Array(buffer, 0, 4);
+  const units = new Uint16Array(buffer, 16, UNITS);
+  let budget = 0;
+
+  const put = (head, unit) => {
+    units[head] = unit;
+    return head + 1 === UNITS ? 0 : head + 1;
+  };
+
+  const write = (stream, line) => {
+    if (line.length > budget) {
+      store(header, TRUNCATED, 1);
+      line = line.slice(0, budget);
+    }
+    budget -= line.length;
+    for (let from = 0; from < line.length; ) {
+      let size = line.length - from;
+      if (size > PIECE) {
+        size = PIECE;
+        if ((line.charCodeAt(from + size - 1) & 0xfc00) === 0xd800) size--;
+      }
+      while ((load(header, TAIL) - load(header, HEAD) - 1 + UNITS) % UNITS < size + 2) wait(header, NEVER, 0, 1);
+      let head = put(put(load(header, HEAD), stream), size);
+      for (let at = 0; at < size; at++) head = put(head, line.charCodeAt(from + at));
+      store(header, HEAD, head);
+      from += size;
+    }
+  };
+
+  const name = (value) => {
+    const constructor = getPrototypeOf(value)?.constructor;
+    return typeof constructor === "function" && constructor.name ? constructor.name : "Object";
+  };
+
+  const list = (open, items, close) => {
+    const flat = items.join(", ");
+    if (items.length === 0) return open + close;
+    return flat.length <= 72 && !flat.includes("\n")
+      ? `${open} ${flat} ${close}`
+      : `${open}\n  ${items.join(",\n").replaceAll("\n", "\n  ")}\n${close}`;
+  };
+
+  const some = (iterable, one) => {
+    const items = [];
+    for (const item of iterable) {
+      if (items.length === 100) {
+        items.push("…");
+        break;
+      }
+      items.push(one(item));
+    }
+    return items;
+  };
+
+  const show = (value, above = []) => {
+    if (typeof value === "string") return above.length ? stringify(value) : value;
+    if (typeof value === "bigint") return `${value}n`;
+    if (typeof value === "function") return `[Function: ${value.name || "anonymous"}]`;
+    if (value === null || typeof value !== "object") return is(value, -0) ? "-0" : text(value);
+    if (above.includes(value)) return "[Circular]";
+    if (value instanceof Error) return text(value.stack ?? value);
+    if (value instanceof Date || value instanceof RegExp) return text(value);
+    const kind = name(value);
+    if (above.length > 3) return `[${kind}]`;
+    const inner = (item) => show(item, [...above, value]);
+    if (Array.isArray(value)) return list("[", some(value, inner), "]");
+    if (ArrayBuffer.isView(value) && kind !== "DataView") return list(`${kind}(${value.length}) [`, some(value, inner), "]");
+    if (value instanceof Set) return list(`Set(${value.size}) {`, some(value, inner), "}");
+    if (value instanceof Map) {
+      return list(`Map(${value.size}) {`, some(value, ([key, item]) => `${inner(key)} => ${inner(item)}`), "}");
+    }
+    const label = /^[A-Za-z_$][\w$]*$/;
+    const entries = some(keys(value), (key) => `${label.test(key) ? key : stringify(key)}: ${inner(value[key])}`);
+    return list(kind === "Object" ? "{" : `${kind} {`, entries, "}");
+  };
+
+  const format = (values) => {
+    let from = 0;
+    let line = "";
+    if (typeof values[0] === "string" && values.length > 1) {
+      from = 1;
+      line = values[0].replace(/%[sdifjoOc%]/g, (mark) => {
+        if (mark === "%%") return "%";
+        if (from >= values.length) return mark;
+        const value = values[from++];
+        if (mark === "%s") return typeof value === "object" ? show(value) : text(value);
+        if (mark === "%d" || mark === "%f") return text(Number(value));
+        if (mark === "%i") return text(Math.trunc(Number(value)));
+        if (mark === "%j") return text(stringify(value));
+        return mark === "%c" ? "" : show(value, [values]);
+      });
+    }
+    for (let at = from; at < values.length; at++) line += (at ? " " : "") + show(values[at]);
+    return line;
+  };
+
+  let indent = "";
+  const printer = (stream) => (...values) => {
+    const line = format(values);
+    write(stream, (indent ? indent + line.replaceAll("\n", `\n${indent}`) : line) + "\n");
+  };
+  const out = printer(1);
+  const err = printer(2);
+  const begun = new Map();
+  const counts = new Map();
+  const console = {
+    log: out, info: out, debug: out, dir: (value) => out(value), table: out,
+    warn: err, error: err,
+    trace: (...values) => err(`${new Error(format(values)).stack.replace(/^Error/, "Trace")}`),
+    assert: (fine, ...values) => { if (!fine) err(`Assertion failed${values.length ? ":" : ""}`, ...values); },
+    group: (...values) => { if (values.length) out(...values); indent += "  "; },
+    groupEnd: () => { indent = indent.slice(2); },
+    count: (label = "default") => { counts.set(label, (counts.get(label) ?? 0) + 1); out(`${label}: ${counts.get(label)}`); },
+    time: (label = "default") => { begun.set(label, now()); },
+    timeEnd: (label = "default") => { if (begun.has(label)) out(`${label}: ${now() - begun.get(label)}ms`); },
+  };
+
+  // Timers are driven from outside: the worker calls `pump`, which runs at most one that is due. So it is known
+  // exactly when nothing is left that could ever settle the script's promise.
+  let timers = [];
+  let next = 1;
+  const schedule = (callback, delay, args, interval) => {
+    if (typeof callback !== "function") throw new TypeError("a timer needs a function to call");
+    const id = next++;
+    const pause = Math.max(1, Math.min(Number(delay) || 0, 2 ** 31 - 1));
+    plan({ id, callback, args, due: now() + pause, interval: interval ? pause : 0 });
+    return id;
+  };
+  const plan = (timer) => {
+    let low = 0;
+    let high = timers.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (timers[middle].due <= timer.due) low = middle + 1;
+      else high = middle;
+    }
+    timers.splice(low, 0, timer);
+  };
+  const cancel = (id) => {
+    timers = timers.filter((timer) => timer.id !== id);
+  };
+
+  let outcome;
+  const end = (letter, body) => {
+    outcome ??= letter + body;
+  };
+
+  const fail = (error) => {
+    const seen = { name: "", message: "", stack: "" };
+    try {
+      if (error instanceof Error || Error.isError(error)) {
+        seen.name = text(error.name);
+        seen.message = text(error.message);
+        seen.stack = text(error.stack);
+      } else {
+        seen.message = show(error, [seen]);
+      }
+    } catch {
+      seen.message ||= "something that cannot be described";
+    }
+    end("E", stringify(seen));
+  };
+
+  const succeed = (value) => {
+    if (typeof value === "function" || typeof value === "symbol") return end("I", `it is a ${typeof value}`);
+    try {
+      const json = value === undefined ? "null" : stringify(value);
+      if (json === undefined) end("I", "its toJSON returned nothing");
+      else if (json.length > RESULT_LENGTH_MAX) end("L", "");
+      else end("V", json);
+    } catch (error) {
+      let why = "it cannot be described";
+      try {
+        why = text(error.message);
+      } catch {
+        // Then the sentence above is all there is to say.
+      }
+      if (why.startsWith("Do not know how to serialize a BigInt")) why = "it contains a BigInt";
+      else if (why.startsWith("Converting circular structure")) why = "it contains itself";
+      else if (why.startsWith("Maximum call stack")) why = "it is nested too deeply";
+      end("I", why);
+    }
+  };
+
+  const start = (given) => {
+    const { input, anchor, budget: bytes } = parse(given);
+    budget = bytes;
+    globalThis.input = input;
+    globalThis.anchor = freeze(anchor);
+  };
+
+  const launch = (main, source) => {
+    // A source that closes the function around it and goes on is no script, whatever else it parses as.
+    if (typeof main !== "function" || apply(toSource, main, []) !== source) return fail(new SyntaxError("Unexpected token '}'"));
+    apply(then, main(), [succeed, fail]);
+  };
+
+  // A text is the outcome; a number is how many milliseconds to wait before the next call, or -1: nothing is left.
+  const pump = () => {
+    if (outcome !== undefined) return outcome;
+    const timer = timers[0];
+    if (timer === undefined) return -1;
+    const early = timer.due - now();
+    if (early > 0) return early;
+    timers.shift();
+    if (timer.interval) plan({ ...timer, due: now() + timer.interval });
+    try {
+      apply(timer.callback, undefined, timer.args);
+    } catch (error) {
+      fail(error);
+    }
+    return 0;
+  };
+
+  for (const [key, value] of Object.entries({
+    console,
+    setTimeout: (callback, delay, ...args) => schedule(callback, delay, args, false),
+    setInterval: (callback, delay, ...args) => schedule(callback, delay, args, true),
+    clearTimeout: cancel,
+    clearInterval: cancel,
+    queueMicrotask: (callback) => {
+      if (typeof callback !== "function") throw new TypeError("queueMicrotask needs a function to call");
+      apply(then, apply(then, Promise.resolve(), [() => callback()]), [undefined, fail]);
+    },
+  })) {
+    defineProperty(globalThis, key, { value, writable: true, configurable: true, enumerable: false });
+  }
+  delete globalThis.WebAssembly;
+  delete globalThis.SharedArrayBuffer;
+  return [buffer, start, launch, pump];
+})()
+//# sourceURL=anchor:prelude

@@ -1,0 +1,105 @@
+"""How running work's output leaves a worker process: gathered for a moment, cut at its budget, sent in order."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from anchor.agent.runtimes.frames import Ended, Printed, Ready, frame, write_all
+
+Stream = Literal["stdout", "stderr"]
+
+FLUSH_LENGTH = 32 * 1024
+PULSE_SECONDS = 0.02
+
+
+class Words:
+    """The worker's end of the pipe to its agent; frames of several threads never mix."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._lock = threading.Lock()
+
+    def say(self, word: Ready | Printed | Ended) -> None:
+        """Send one word, waiting while the pipe is full."""
+        data = frame(word)
+        with self._lock:
+            write_all(self._fd, data)
+
+
+class Printer:
+    """Gathers the output of one piece of work; `budget_bytes` of it are sent and the rest is dropped."""
+
+    def __init__(self, words: Words, budget_bytes: int) -> None:
+        self._words = words
+        self._left = budget_bytes
+        self._pending: list[tuple[Stream, str]] = []
+        self._length = 0
+        self._lock = threading.RLock()
+        self.truncated = False
+
+    def write(self, stream: Stream, text: str) -> None:
+        """Take text in; it is sent with the next flush."""
+        with self._lock:
+            size = len(text.encode())
+            if size > self._left:
+                self.truncated = True
+                text = text.encode()[: self._left].decode(errors="ignore")
+                size = self._left
+            self._left -= size
+            if not text:
+                return
+            self._pending.append((stream, text))
+            self._length += len(text)
+            if self._length >= FLUSH_LENGTH:
+                self.flush()
+
+    def flush(self) -> None:
+        """Send what was gathered, pieces of the same stream together."""
+        with self._lock:
+            pending, self._pending, self._length = self._pending, [], 0
+            at = 0
+            while at < len(pending):
+                stream = pending[at][0]
+                pieces = []
+                while at < len(pending) and pending[at][0] == stream:
+                    pieces.append(pending[at][1])
+                    at += 1
+                self._words.say(Printed(stream, "".join(pieces)))
+
+
+class Pulse:
+    """A thread that beats while work is running: `beat` every 20 ms, and `late` once at the deadline."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._beat: Callable[[], None] | None = None
+        self._late: Callable[[], None] | None = None
+        self._deadline = 0.0
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def begin(self, seconds: float, beat: Callable[[], None], late: Callable[[], None]) -> None:
+        """Beat from now on; `late` is called when `seconds` have passed. Both run on this thread."""
+        with self._changed:
+            self._beat, self._late = beat, late
+            self._deadline = time.monotonic() + seconds
+            self._changed.notify()
+
+    def end(self) -> None:
+        """Stop beating; a beat that is under way is waited for."""
+        with self._changed:
+            self._beat = self._late = None
+
+    def _run(self) -> None:
+        with self._changed:
+            while True:
+                if self._beat is None:
+                    self._changed.wait()
+                    continue
+                self._changed.wait(max(0.0, min(PULSE_SECONDS, self._deadline - time.monotonic())))
+                if self._beat is not None:
+                    self._beat()
+                if self._late is not None and time.monotonic() >= self._deadline:
+                    late, self._late = self._late, None
+                    self._deadline = float("inf")
+                    late()

@@ -1,0 +1,136 @@
+"""One attempt in a worker of the pool: given its time, measured, and its end put into words, whatever the end was."""
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from anchor.agent.runtimes.base import RESULT_BYTES_MAX, BoundedOutput, Emit, Ran, failed
+from anchor.agent.runtimes.endings import out_of_memory, timed_out, too_large
+from anchor.agent.runtimes.frames import Ended, FrameError, Program, Work
+from anchor.agent.runtimes.pool import Pool
+from anchor.agent.runtimes.process import Worker, WorkerLost
+from anchor.core.attempt import Outcome, Usage
+from anchor.core.errors import FailureCode
+
+GRACE_SECONDS: Final = 0.15
+"""How long past its deadline a worker has to stop by itself and say so before it is killed."""
+MEASURE_SECONDS: Final = 0.2
+MESSAGE_LENGTH_MAX: Final = 4000
+_ENGINE_ABORTS: Final = frozenset({"SIGTRAP", "SIGABRT", "SIGILL"})
+_MEMORY_SHARE: Final = 0.5
+
+
+async def run_in(pool: Pool, work: Work, emit: Emit) -> Ran:
+    """Run a piece of work to its end. Cancelling kills the worker before the cancellation is let through."""
+    output = BoundedOutput(emit, work.output_bytes)
+    try:
+        worker = await pool.take(lambda one: isinstance(work, Program) and work.digest in one.modules)
+    except WorkerLost as lost:
+        return failed(
+            FailureCode.RUNTIME_UNAVAILABLE,
+            f"No worker process could be started: {lost}.",
+            "Run `anchor doctor` on the node.",
+        )
+    if isinstance(work, Program) and work.digest in worker.modules:
+        work = msgspec.structs.replace(work, module=b"")
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    kills_before = _kernel_kills()
+    meter = _Meter(worker, loop)
+    ended: Ended | None = None
+    try:
+        async with asyncio.timeout(work.timeout_seconds + GRACE_SECONDS):
+            ended = await worker.run(work, output.write)
+    except TimeoutError:
+        worker.measure()
+        ended = timed_out(work.timeout_seconds)
+        await pool.discard(worker)
+    except FrameError as error:
+        ended = Ended(FailureCode.CRASHED, f"The worker process broke its protocol: {error}.")
+        await pool.discard(worker)
+    except BaseException:
+        await pool.discard(worker)
+        raise
+    else:
+        if ended is None:
+            code = await pool.discard(worker)
+            ended = _how_it_died(code, work, worker, _kernel_kills() > kills_before)
+        else:
+            pool.release(worker)
+    finally:
+        meter.stop()
+    usage = Usage(
+        wall_seconds=round(loop.time() - began, 6),
+        cpu_seconds=round(ended.cpu_seconds or worker.cpu_seconds, 6),
+        peak_memory_mb=round(max(ended.peak_memory_mib, worker.memory_mib), 3),
+    )
+    return _ran(ended, usage, output.truncated or ended.truncated)
+
+
+class _Meter:
+    """Looks at a worker now and then while it works: a process that dies takes its own figures with it."""
+
+    def __init__(self, worker: Worker, loop: asyncio.AbstractEventLoop) -> None:
+        self._worker = worker
+        self._loop = loop
+        self._timer = loop.call_later(MEASURE_SECONDS, self._measure)
+
+    def _measure(self) -> None:
+        self._worker.measure()
+        self._timer = self._loop.call_later(MEASURE_SECONDS, self._measure)
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+
+def _ran(ended: Ended, usage: Usage, truncated: bool) -> Ran:
+    if ended.code is not None:
+        ran = failed(ended.code, ended.message[:MESSAGE_LENGTH_MAX], ended.hint[:MESSAGE_LENGTH_MAX], usage)
+        return msgspec.structs.replace(ran, output_truncated=truncated)
+    problem = _problem_of(ended.value)
+    if problem is not None:
+        return _ran(problem, usage, truncated)
+    return Ran(outcome=Outcome.SUCCEEDED, value=ended.value, usage=usage, output_truncated=truncated)
+
+
+def _problem_of(value: bytes) -> Ended | None:
+    """What is wrong with a result: a worker that foreign code has taken over can say anything."""
+    if len(value) > RESULT_BYTES_MAX:
+        return too_large()
+    try:
+        msgspec.json.decode(value)
+    except RecursionError:
+        why = "it is nested too deeply"
+    except msgspec.MsgspecError as error:
+        why = str(error)
+    else:
+        return None
+    return Ended(FailureCode.RESULT_INVALID, f"The result cannot be written as JSON: {why}.")
+
+
+def _how_it_died(code: int, work: Work, worker: Worker, killed_by_kernel: bool) -> Ended:
+    name = signal.Signals(-code).name if code < 0 else ""
+    pressed = killed_by_kernel or worker.memory_mib > _MEMORY_SHARE * work.memory_mib
+    # V8 and wasmtime abort the process when memory that they cannot do without is refused to them.
+    aborted = name in _ENGINE_ABORTS and not isinstance(work, Program)
+    if aborted or (name and pressed):
+        return out_of_memory(work.memory_mib)
+    end = f"was ended by {name}" if name else f"ended with code {code}"
+    return Ended(
+        FailureCode.CRASHED,
+        f"The worker process {end} in the middle of the task.",
+        "It is tried again as the retry policy says.",
+    )
+
+
+def _kernel_kills() -> int:
+    """How many processes the kernel has killed for want of memory since the machine started; 0 where it is not told."""
+    try:
+        with Path("/proc/vmstat").open("rb") as counters:
+            _, found, rest = counters.read().partition(b"\noom_kill ")
+    except OSError:
+        return 0
+    return int(rest.split(maxsplit=1)[0]) if found else 0

@@ -1,0 +1,66 @@
+"""The wasm runtime: WASI commands and exported functions by wasmtime, in a worker process of the pool."""
+
+import hashlib
+import importlib.metadata
+import importlib.util
+
+import msgspec
+
+from anchor.agent.runtimes.base import Emit, Job, Ran, failed
+from anchor.agent.runtimes.frames import MIB, MODULE_BYTES_MAX, Program
+from anchor.agent.runtimes.pool import Pool
+from anchor.agent.runtimes.running import run_in
+from anchor.core.errors import FailureCode
+
+
+def offer() -> tuple[str | None, str]:
+    """The version of the engine, or None and why it is missing."""
+    if importlib.util.find_spec("wasmtime") is None:
+        return None, "wasmtime is not installed; run `pip install wasmtime`."
+    return f"wasmtime {importlib.metadata.version('wasmtime')}", ""
+
+
+class Wasm:
+    """Runs a module's `_start` as a WASI command, whose stdout is the result (a JSON value, or else its text), or calls
+    the exported function that the payload names, whose return value is the result."""
+
+    name = "wasm"
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def start(self) -> None:
+        """Start the pool."""
+        await self._pool.start()
+
+    async def run(self, job: Job, emit: Emit) -> Ran:
+        """Run one program to its end."""
+        payload = job.payload
+        if not job.module:
+            return failed(FailureCode.INVALID_PAYLOAD, "payload.module is missing; wasm runs a compiled module.")
+        if len(job.module) > MODULE_BYTES_MAX:
+            return failed(
+                FailureCode.INVALID_MODULE,
+                f"The module has {len(job.module)} bytes; a node compiles at most {MODULE_BYTES_MAX // MIB} MiB.",
+                "Strip debug information, or build with size optimisation.",
+            )
+        if payload.stdin is not None:
+            stdin = payload.stdin.encode()
+        else:
+            stdin = b"" if payload.input is None else msgspec.json.encode(payload.input)
+        program = Program(
+            digest=hashlib.sha256(job.module).digest(),
+            module=job.module,
+            function=payload.function,
+            args=payload.args,
+            env=payload.env,
+            stdin=stdin,
+            memory_mib=job.limits.memory_mib,
+            timeout_seconds=job.limits.timeout_seconds,
+            output_bytes=job.limits.output_bytes,
+        )
+        return await run_in(self._pool, program, emit)
+
+    async def stop(self) -> None:
+        """Stop the pool, unless another runtime still uses it."""
+        await self._pool.stop()

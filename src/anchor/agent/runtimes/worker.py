@@ -1,0 +1,127 @@
+"""A worker process: it takes one piece of work at a time from its agent, runs it in an engine, and says how it ended."""
+
+import importlib
+import os
+import queue
+import sys
+import threading
+import time
+from typing import Any, Final
+
+from anchor.agent.runtimes import confine
+from anchor.agent.runtimes.endings import out_of_memory
+from anchor.agent.runtimes.frames import MIB, Ended, FrameError, Ready, Script, Work, read_work
+from anchor.agent.runtimes.printer import Printer, Pulse, Words
+from anchor.core.errors import FailureCode
+
+WORK_PER_WORKER_MAX: Final = 100
+GROWTH_BYTES_MAX: Final = 64 * MIB
+"""A worker whose resident memory has grown by this since it started is not used again."""
+DATA_SPARE_BYTES: Final = 64 * MIB
+"""What engines may map beside the memory they hand to the work: compiled code, garbage collection, copies of results."""
+_ENGINES: Final = {
+    "isolate": "anchor.agent.runtimes.isolate_worker",
+    "wasm": "anchor.agent.runtimes.wasm_worker",
+}
+
+
+class _Worker:
+    def __init__(self, words: Words, engines: dict[str, Any], missing: dict[str, str]) -> None:
+        self._words = words
+        self._engines = engines
+        self._missing = missing
+        self._pulse = Pulse()
+        self._data_at_start = confine.data_bytes()
+        self._resident_at_start = confine.resident_bytes()
+
+    def work(self, inbox: "queue.SimpleQueue[Work]") -> None:
+        """Take work until it is time to be replaced."""
+        for _ in range(WORK_PER_WORKER_MAX):
+            self._words.say(self._ready())
+            work = inbox.get()
+            engine = self._engines.get("isolate" if isinstance(work, Script) else "wasm")
+            if engine is None:
+                self._words.say(Ended(FailureCode.RUNTIME_UNAVAILABLE, "This worker has no engine for that."))
+                continue
+            self._do(work, engine)
+            if engine.spent:
+                return
+            engine.finish()
+            if confine.resident_bytes() - self._resident_at_start > GROWTH_BYTES_MAX:
+                return
+
+    def _ready(self) -> Ready:
+        modules = self._engines["wasm"].modules if "wasm" in self._engines else []
+        return Ready(self._missing, modules, time.process_time(), confine.resident_bytes() / MIB)
+
+    def _do(self, work: Work, engine: Any) -> None:
+        printer = Printer(self._words, work.output_bytes)
+        before_bytes = confine.resident_bytes()
+        confine.forget_peak()
+        before_seconds = time.process_time()
+
+        def last(ended: Ended) -> None:
+            printer.flush()
+            self._words.say(
+                Ended(
+                    ended.code,
+                    ended.message,
+                    ended.hint,
+                    ended.value,
+                    printer.truncated,
+                    time.process_time() - before_seconds,
+                    max(0, confine.peak_bytes() - before_bytes) / MIB,
+                )
+            )
+
+        if self._data_at_start:
+            confine.limit_data(self._data_at_start + work.memory_mib * MIB + DATA_SPARE_BYTES)
+        try:
+            ended = engine.run(work, printer, self._pulse, last)
+        except MemoryError:
+            ended, engine.spent = out_of_memory(work.memory_mib), True
+        confine.limit_data(None)
+        last(ended)
+
+
+def main() -> None:
+    """Run as the worker of the process whose id is the first argument; stdin and stdout are the pipes to it."""
+    inbox_fd, words_fd = _take_pipes()
+    confine.bind_to(int(sys.argv[1]))
+    engines: dict[str, Any] = {}
+    missing: dict[str, str] = {}
+    for name, module in _ENGINES.items():
+        try:
+            engines[name] = importlib.import_module(module).load()
+        except Exception as error:
+            missing[name] = f"{type(error).__name__}: {error}"
+    confine.close_doors()
+    inbox: queue.SimpleQueue[Work] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(inbox_fd, inbox), daemon=True).start()
+    _Worker(Words(words_fd), engines, missing).work(inbox)
+    # Threads of the engines may be stuck in foreign code: nothing is waited for.
+    os._exit(0)
+
+
+def _take_pipes() -> tuple[int, int]:
+    """Move the pipes away from stdin and stdout, so that no library can read or print into them by accident."""
+    pipes = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(nothing, standard)
+    os.close(nothing)
+    return pipes
+
+
+def _read(fd: int, inbox: "queue.SimpleQueue[Work]") -> None:
+    """Pass work on; the end of the pipe is the end of the agent, and of this process at once."""
+    try:
+        while (work := read_work(fd)) is not None:
+            inbox.put(work)
+    except (FrameError, OSError):
+        os._exit(1)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
