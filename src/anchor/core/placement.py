@@ -30,7 +30,7 @@ class Candidate(Protocol):
 
     @property
     def load(self) -> float:
-        """The share of its slots in use, 0–1."""
+        """The share of its slots in use, from 0 to 1."""
 
 
 C = TypeVar("C", bound=Candidate)

@@ -28,7 +28,7 @@ class Seat:
 
     @property
     def load(self) -> float:
-        """The share of slots in use, 0–1."""
+        """The share of slots in use, from 0 to 1."""
         return len(self.held) / self.slots
 
 

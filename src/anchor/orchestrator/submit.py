@@ -118,3 +118,11 @@ async def _with_payload_apart(world: World, task: Task) -> Task:
 
 async def _once(content: bytes) -> AsyncIterator[bytes]:
     yield content
+
+
+async def payload_of(world: World, task: Task) -> bytes:
+    """A task's payload as JSON, wherever it rests; empty where it has none."""
+    if task.payload_blob:
+        return b"".join([chunk async for chunk in world.blobs.get(task.payload_blob)])
+    [payload] = await world.store.payloads([task.id])
+    return payload

@@ -10,7 +10,7 @@ class Blobs(Protocol):
     async def put(self, chunks: AsyncIterator[bytes], *, expected: str | None = None) -> tuple[str, int]:
         """Keep bytes and say their digest and size; InvalidRequest where the digest is not the expected one."""
 
-    async def get(self, digest: str) -> AsyncIterator[bytes]:
+    def get(self, digest: str) -> AsyncIterator[bytes]:
         """The bytes in chunks; NotFound where there are none."""
 
     async def size(self, digest: str) -> int | None:

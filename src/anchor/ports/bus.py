@@ -1,7 +1,15 @@
 """Who should look again: hints between the parts of a server and between servers. Any of them may be lost."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
+
+
+class Watch(Protocol):
+    """Somebody looking at one task or node."""
+
+    async def changed(self, seconds: float) -> bool:
+        """Wait for the next hint about it (or one since the last call); False when none came in time."""
 
 
 class Bus(Protocol):
@@ -14,4 +22,13 @@ class Bus(Protocol):
         """This node's record changed."""
 
     def work_waits(self) -> None:
-        """The ready queue has something in it."""
+        """There may be something to dispatch: a new hint, or an open slot."""
+
+    def watch_task(self, task: int) -> AbstractContextManager[Watch]:
+        """Look at a task from now on; costs nothing to those who do not."""
+
+    def watch_node(self, node: str) -> AbstractContextManager[Watch]:
+        """Look at a node's record from now on."""
+
+    async def next_work(self, seconds: float) -> bool:
+        """Wait until `work_waits` is called (or was since the last return); False when it was not in time."""

@@ -1,0 +1,277 @@
+"""The agent's one outbound connection: hello, heartbeats, frames both ways, and reconnecting for ever."""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+import structlog
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+
+from anchor import __version__
+from anchor.agent.executor import Executor
+from anchor.agent.identity import Identity, not_anchor
+from anchor.agent.parcels import Parcels
+from anchor.core.attempt import Ending
+from anchor.core.errors import AnchorError, Conflict, Unauthenticated
+from anchor.core.node import Metrics, Profile
+from anchor.wire import link as wire
+from anchor.wire.link import (
+    Assign,
+    Cancel,
+    Challenge,
+    FromAgent,
+    Heartbeat,
+    Hello,
+    Nack,
+    Recorded,
+    Refused,
+    Renewed,
+    Report,
+    ReportBody,
+    Stop,
+    Welcome,
+)
+
+log = structlog.get_logger("anchor.agent")
+OPEN_SECONDS = 10.0
+BACKOFF_FIRST_SECONDS = 0.25
+BACKOFF_CAP_SECONDS = 30.0
+FAREWELL_SECONDS = 3.0
+WORST_FRAME_BYTES = 40 * 1024 * 1024
+"""A server may send an assignment larger than an agent's frames may be; this is the most an agent reads."""
+
+
+class Connection:
+    """Keeps a session with a server open, and the executor's frames flowing."""
+
+    def __init__(
+        self,
+        url: str,
+        identity: Identity,
+        parcels: Parcels,
+        *,
+        profile: Callable[[], Profile],
+        metrics: Callable[[], Metrics],
+        slots: int,
+    ) -> None:
+        self._url = url
+        self._identity = identity
+        self._parcels = parcels
+        self._profile = profile
+        self._metrics = metrics
+        self._slots = slots
+        self._socket: ClientConnection | None = None
+        self._outbox: list[bytes] = []
+        self._wake = asyncio.Event()
+        self._session = 0
+        self._reports = 0
+        self._lease_seconds = 0.0
+        self._heartbeat_seconds = 1.0
+        self._lease_until = float("inf")
+        self._beat_sent = 0.0
+        self._executor: Executor
+
+    def serve(self, executor: Executor) -> None:
+        """Whose frames to carry."""
+        self._executor = executor
+
+    def send(self, frame: FromAgent) -> None:
+        """Queue a frame; dropped while there is no session (what must arrive is presented again after a hello)."""
+        if self._socket is not None:
+            self._outbox.append(wire.encode(frame))
+            self._wake.set()
+
+    def report(self, endings: Sequence[Ending]) -> None:
+        """Sign endings and send them, in frames of a bounded size."""
+        if self._socket is None:
+            return
+        batch: list[Ending] = []
+        size = 0
+        for ending in endings:
+            weight = 300 + (len(ending.result.json) if ending.result is not None else 0)
+            if batch and (len(batch) >= wire.BATCH_MAX or size + weight > wire.FRAME_BYTES_MAX // 2):
+                self._send_report(batch)
+                batch, size = [], 0
+            batch.append(ending)
+            size += weight
+        self._send_report(batch)
+
+    def _send_report(self, endings: list[Ending]) -> None:
+        self._reports += 1
+        body = msgspec.msgpack.encode(ReportBody(self._identity.node, self._session, self._reports, endings))
+        self.send(Report(body, self._identity.sign(wire.report_bytes(body))))
+
+    async def run(self) -> None:
+        """Stay connected until cancelled; raises only where coming back would not help."""
+        failures = 0
+        watch = asyncio.create_task(self._watch_lease())
+        try:
+            while True:
+                opened = time.monotonic()
+                wait: float | None = None
+                try:
+                    await self._session_of_its_own()
+                except _ComeBackLater as later:
+                    wait = later.seconds
+                except (OSError, ConnectionClosed, InvalidHandshake, TimeoutError) as error:
+                    log.info("not connected", url=self._url, error=str(error) or type(error).__name__)
+                except InvalidURI as error:
+                    raise not_anchor(self._url) from error
+                failures = 0 if time.monotonic() - opened > OPEN_SECONDS else failures + 1
+                if wait is None:
+                    longest = min(BACKOFF_CAP_SECONDS, BACKOFF_FIRST_SECONDS * 2.0 ** min(failures, 10))
+                    wait = longest * random.random()
+                await asyncio.sleep(wait)
+        finally:
+            watch.cancel()
+
+    async def _session_of_its_own(self) -> None:
+        address = "ws" + self._url.removeprefix("http") + "/agent"
+        async with connect(
+            address,
+            compression=None,
+            max_size=WORST_FRAME_BYTES,
+            open_timeout=OPEN_SECONDS,
+            ping_interval=20,
+            ping_timeout=20,
+            proxy=None,
+        ) as socket:
+            await self._greet(socket)
+            tasks = [asyncio.create_task(step(socket)) for step in (self._read, self._write, self._beat)]
+            try:
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+            finally:
+                self._socket = None
+                self._outbox.clear()
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _greet(self, socket: ClientConnection) -> None:
+        async with asyncio.timeout(OPEN_SECONDS):
+            challenge = await _next(socket)
+            if not isinstance(challenge, Challenge):
+                raise not_anchor(self._url)
+            now = time.time_ns() // 1_000_000
+            asked = time.monotonic()
+            profile = await asyncio.to_thread(self._profile)
+            hello = Hello(
+                node=self._identity.node,
+                signature=self._identity.sign(wire.hello_bytes(challenge.nonce, self._identity.node, now)),
+                protocol_min=wire.PROTOCOL_MIN,
+                protocol_max=wire.PROTOCOL,
+                version=__version__,
+                now=now,
+                slots=self._slots,
+                profile=profile,
+                held=self._executor.held(),
+            )
+            await socket.send(wire.encode(hello))
+            answer = await _next(socket)
+        if isinstance(answer, Refused):
+            if answer.retry_after is not None:
+                raise _ComeBackLater(answer.retry_after)
+            kind = Unauthenticated if answer.code == "unknown_node" else Conflict
+            raise kind(answer.message, hint=answer.hint, code=answer.code)
+        if not isinstance(answer, Welcome):
+            raise not_anchor(self._url)
+        self._session = answer.session
+        self._lease_seconds = answer.lease_seconds
+        self._heartbeat_seconds = answer.heartbeat_seconds
+        self._lease_until = asked + answer.lease_seconds
+        self._parcels.url = self._url
+        self._parcels.token = answer.token
+        self._socket = socket
+        self._executor.drop(answer.dropped)
+        self._executor.present()
+        log.info("connected", url=self._url, node=self._identity.node, session=self._session)
+
+    async def _read(self, socket: ClientConnection) -> None:
+        while True:
+            try:
+                frame = await _next(socket)
+            except (msgspec.ValidationError, msgspec.DecodeError) as error:
+                self.send(Nack(f"Not understood: {error}"))
+                continue
+            match frame:
+                case Assign():
+                    self._executor.take(frame.items)
+                case Recorded():
+                    self._executor.recorded([*frame.recorded, *frame.stale])
+                case Cancel():
+                    self._executor.cancel(frame.items)
+                case Renewed():
+                    self._renewed(frame)
+                case Nack():
+                    log.warning("the server refused a frame", message=frame.message)
+                case Stop():
+                    log.info("the server ended the session", reason=frame.reason)
+                    if not frame.reconnect:
+                        raise Conflict(f"The server ended this node's session: {frame.reason}.", code="session_ended")
+                    return
+                case Challenge() | Welcome() | Refused():
+                    self.send(Nack("Not now."))
+
+    async def _write(self, socket: ClientConnection) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            frames, self._outbox = self._outbox, []
+            for frame in frames:
+                await socket.send(frame)
+
+    async def _beat(self, socket: ClientConnection) -> None:
+        """Renew the lease; a server that does not answer within it is given up."""
+        self._beat_sent = time.monotonic()
+        while True:
+            await asyncio.sleep(self._heartbeat_seconds)
+            if time.monotonic() > self._lease_until:
+                log.warning("the server does not answer heartbeats", url=self._url)
+                return
+            metrics = await asyncio.to_thread(self._metrics)
+            self._beat_sent = time.monotonic()
+            self.send(Heartbeat(self._session, metrics, self._executor.held(), False))
+
+    def _renewed(self, frame: Renewed) -> None:
+        if frame.session == self._session:
+            # Counted from when the heartbeat was sent: the server's own lease began later, so ours ends first.
+            self._lease_until = self._beat_sent + self._lease_seconds
+            self._executor.drop(frame.dropped)
+
+    async def _watch_lease(self) -> None:
+        """Stop everything when the session's lease has run out: the server will have given it to somebody else."""
+        while True:
+            left = self._lease_until - time.monotonic()
+            if left <= 0:
+                if self._executor.busy:
+                    log.warning("the session's lease ran out; stopping what runs", url=self._url)
+                    self._executor.stop_all("the server was not reached for the length of a lease")
+                left = self._heartbeat_seconds
+            await asyncio.sleep(min(left + 0.01, self._heartbeat_seconds))
+
+    async def say_goodbye(self) -> None:
+        """Wait a moment for the server to record what the executor still owes."""
+        if self._socket is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FAREWELL_SECONDS):
+                    await self._executor.settled()
+
+
+class _ComeBackLater(Exception):
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+
+async def _next(socket: ClientConnection) -> wire.FromServer:
+    content = await socket.recv()
+    if isinstance(content, str):
+        raise AnchorError("The server sent text where frames are binary.", code="not_anchor")
+    frame: wire.FromServer = wire.decode_from_server(content)
+    return frame

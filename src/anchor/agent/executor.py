@@ -1,0 +1,294 @@
+"""Runs the attempts a node holds: journalled before they start, journalled before their endings are sent."""
+
+import asyncio
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from anchor.agent.journal import Journal, Unreported
+from anchor.agent.parcels import Parcels
+from anchor.agent.runtimes.base import Job, Ran, Runtime, failed
+from anchor.core.attempt import Ending, Outcome, Reason, Result
+from anchor.core.errors import AnchorError, FailureCode
+from anchor.core.ids import wire_id
+from anchor.core.spec import Payload
+from anchor.wire.link import Accepted, Assignment, Chunk, FromAgent, Held, Output
+
+log = structlog.get_logger("anchor.executor")
+OUTPUT_SECONDS = 0.05
+"""How long output gathers before it is sent."""
+CHUNK_CHARS_MAX = 16_384
+CHUNKS_PER_FRAME_MAX = 10
+JOURNAL_RETRY_SECONDS = 1.0
+_NOTHING = Result(json=b"null", size=4)
+_payload = msgspec.json.Decoder(Payload).decode
+
+Send = Callable[[FromAgent], None]
+"""Sends a frame if the line is up; what must arrive is sent again after the next hello."""
+
+
+class Running:
+    """An attempt under way: its coroutine, what it printed, and how far that was sent."""
+
+    def __init__(self, held: Held) -> None:
+        self.held = held
+        self.task: asyncio.Task[None] | None = None
+        self.output: list[Chunk] = []
+        self.sent = 0
+        self.stop_as: tuple[Outcome, Reason] | None = None
+
+    def add(self, stream: str, text: str) -> None:
+        """Keep a piece of output under its next number."""
+        now = time.time_ns() // 1_000_000
+        for at in range(0, len(text), CHUNK_CHARS_MAX):
+            piece = text[at : at + CHUNK_CHARS_MAX]
+            self.output.append(Chunk(self.held.task, self.held.attempt, len(self.output) + 1, now, stream, piece))
+
+
+class Executor:
+    """Everything this node holds: what runs, and what ended and is not yet recorded by the server."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        runtimes: Mapping[str, Runtime],
+        parcels: Parcels,
+        jobs: Path,
+        *,
+        send: Send,
+        report: Callable[[Sequence[Ending]], None],
+    ) -> None:
+        self._journal = journal
+        self._runtimes = runtimes
+        self._parcels = parcels
+        self._jobs = jobs
+        self._send = send
+        self._report = report
+        self._running: dict[Held, Running] = {}
+        self._ended: list[tuple[Ending, list[Chunk]]] = []
+        self._unreported: dict[Held, Unreported] = {}
+        self._flushing: asyncio.Task[None] | None = None
+        self._printing: asyncio.Task[None] | None = None
+        self._quiet = asyncio.Event()
+        shutil.rmtree(jobs, ignore_errors=True)
+        jobs.mkdir(parents=True)
+
+    async def recover(self) -> None:
+        """Take up the journal of the agent's last life: what ran then has crashed."""
+        for entry in self._journal.unreported():
+            if entry.ending is not None:
+                self._unreported[entry.held] = entry
+                continue
+            reason = Reason(FailureCode.CRASHED, "The agent was restarted while this ran.")
+            ending = Ending(entry.held.task, entry.held.attempt, Outcome.CRASHED, reason=reason)
+            await self._journal.end([ending], [[]])
+            self._unreported[entry.held] = Unreported(entry.held, ending, [])
+
+    def held(self) -> list[Held]:
+        """Every attempt this node answers for."""
+        waiting = [Held(ending.task, ending.attempt) for ending, _ in self._ended]
+        return [*self._running, *waiting, *self._unreported]
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything runs."""
+        return bool(self._running)
+
+    def take(self, items: Sequence[Assignment]) -> None:
+        """Begin attempts. A noop has nothing to run, so its acceptance and its ending are one journal entry."""
+        runs: list[Assignment] = []
+        for item in items:
+            held = Held(item.task, item.attempt)
+            if held in self._running or held in self._unreported:
+                continue
+            if item.runtime == "noop":
+                result = Result(json=item.payload, size=len(item.payload)) if item.payload else _NOTHING
+                self._ended.append((Ending(item.task, item.attempt, Outcome.SUCCEEDED, result=result), []))
+            else:
+                self._running[held] = Running(held)
+                runs.append(item)
+        self._flush()
+        if runs:
+            asyncio.get_running_loop().create_task(self._begin(runs)).add_done_callback(_raise)
+
+    async def _begin(self, items: Sequence[Assignment]) -> None:
+        helds = [Held(item.task, item.attempt) for item in items]
+        try:
+            await self._journal.accept(helds)
+        except AnchorError as error:
+            # Not accepted, so not held: the server learns from the next heartbeat that they never started.
+            log.error("attempts not accepted", message=error.message)
+            for held in helds:
+                self._running.pop(held, None)
+            return
+        self._send(Accepted(helds))
+        for item, held in zip(items, helds, strict=True):
+            running = self._running.get(held)
+            if running is None:
+                continue
+            if running.stop_as is not None:
+                self._finish(running, Ran(outcome=running.stop_as[0], reason=running.stop_as[1]), None)
+                continue
+            running.task = asyncio.create_task(self._run(item, running))
+            running.task.add_done_callback(_raise)
+
+    async def _run(self, item: Assignment, running: Running) -> None:
+        result: Result | None = None
+        directory = self._jobs / f"{item.task}-{item.attempt}"
+        try:
+            ran = await self._run_job(item, running, directory)
+            if ran.outcome is Outcome.SUCCEEDED:
+                result = await self._parcels.pack(ran.value)
+        except asyncio.CancelledError:
+            outcome, reason = running.stop_as or (Outcome.RELEASED, _released("the agent is stopping"))
+            ran = Ran(outcome=outcome, reason=reason)
+        except AnchorError as error:
+            ran = failed(FailureCode.INPUT_UNAVAILABLE, error.message, error.hint)
+        except Exception:
+            log.exception("runtime failed", task=item.task, runtime=item.runtime)
+            ran = failed(FailureCode.CRASHED, f"The {item.runtime} runtime failed on this node.")
+        finally:
+            await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+        self._finish(running, ran, result)
+
+    async def _run_job(self, item: Assignment, running: Running, directory: Path) -> Ran:
+        runtime = self._runtimes.get(item.runtime)
+        if runtime is None:
+            return failed(FailureCode.RUNTIME_UNAVAILABLE, f"This node has no runtime {item.runtime}.")
+        await asyncio.to_thread(directory.mkdir)
+        content = item.payload or await self._parcels.fetch(item.payload_blob)
+        payload = _payload(content)
+        job = Job(
+            task=wire_id("task", item.task),
+            attempt=item.attempt,
+            payload=payload,
+            limits=item.limits,
+            directory=directory,
+            module=await self._parcels.module(payload.module) if payload.module is not None else b"",
+        )
+
+        def emit(stream: str, text: str) -> None:
+            running.add(stream, text)
+            if self._printing is None:
+                self._printing = asyncio.create_task(self._print())
+
+        return await runtime.run(job, emit)
+
+    def stop(self, helds: Iterable[Held], outcome: Outcome, reason: Reason) -> None:
+        """End running attempts; what they started is killed before their endings are reported."""
+        for held in helds:
+            running = self._running.get(held)
+            if running is not None and running.stop_as is None:
+                running.stop_as = (outcome, reason)
+                if running.task is not None:
+                    running.task.cancel()
+
+    def cancel(self, helds: Sequence[Held]) -> None:
+        """Somebody wants these stopped: kill them, and say so."""
+        self.stop(helds, Outcome.CANCELLED, Reason(FailureCode.CANCELLED, "Cancelled while it ran."))
+
+    def stop_all(self, why: str) -> None:
+        """Give every running attempt back, uncharged."""
+        self.stop(list(self._running), Outcome.RELEASED, _released(why))
+
+    async def idle(self) -> None:
+        """Wait until nothing runs and everything that ended is in the journal."""
+        while tasks := [running.task for running in self._running.values() if running.task is not None]:
+            await asyncio.wait(tasks)
+        while self._flushing is not None:
+            await self._flushing
+
+    def recorded(self, helds: Sequence[Held]) -> None:
+        """The server has these in its truth, or fenced them off: nothing more is owed for them."""
+        for held in helds:
+            self._unreported.pop(held, None)
+        self._journal.forget(helds)
+        self._quiet.set()
+
+    async def settled(self) -> None:
+        """Wait until the server has confirmed every ending."""
+        while self._unreported or self._ended:
+            self._quiet.clear()
+            await self._quiet.wait()
+
+    def drop(self, helds: Sequence[Held]) -> None:
+        """These are no longer this node's: stop what still runs of them and forget the rest."""
+        for held in helds:
+            if self._unreported.pop(held, None) is not None:
+                self._journal.forget([held])
+        self.stop(helds, Outcome.RELEASED, _released("the server gave it to somebody else"))
+
+    def present(self) -> None:
+        """After a hello: send again whatever the server may have missed."""
+        for running in self._running.values():
+            running.sent = 0
+        self._send_output([chunk for entry in self._unreported.values() for chunk in entry.output])
+        self._send_running_output()
+        endings = [entry.ending for entry in self._unreported.values() if entry.ending is not None]
+        if endings:
+            self._report(endings)
+
+    def _finish(self, running: Running, ran: Ran, result: Result | None) -> None:
+        self._send_output(running.output[running.sent :])
+        held = running.held
+        ending = Ending(
+            task=held.task,
+            attempt=held.attempt,
+            outcome=ran.outcome,
+            result=result,
+            reason=ran.reason,
+            usage=ran.usage,
+            output_truncated=ran.output_truncated,
+        )
+        del self._running[held]
+        self._ended.append((ending, running.output))
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._ended and self._flushing is None:
+            self._flushing = asyncio.create_task(self._write_endings())
+            self._flushing.add_done_callback(_raise)
+
+    async def _write_endings(self) -> None:
+        while self._ended:
+            batch = self._ended[:]
+            endings = [ending for ending, _ in batch]
+            try:
+                await self._journal.end(endings, [output for _, output in batch])
+            except AnchorError as error:
+                log.error("endings not written, trying again", message=error.message)
+                await asyncio.sleep(JOURNAL_RETRY_SECONDS)
+                continue
+            del self._ended[: len(batch)]
+            for ending, output in batch:
+                held = Held(ending.task, ending.attempt)
+                self._unreported[held] = Unreported(held, ending, output)
+            self._report(endings)
+        self._flushing = None
+
+    async def _print(self) -> None:
+        await asyncio.sleep(OUTPUT_SECONDS)
+        self._printing = None
+        self._send_running_output()
+
+    def _send_running_output(self) -> None:
+        for running in self._running.values():
+            self._send_output(running.output[running.sent :])
+            running.sent = len(running.output)
+
+    def _send_output(self, chunks: Sequence[Chunk]) -> None:
+        for at in range(0, len(chunks), CHUNKS_PER_FRAME_MAX):
+            self._send(Output(list(chunks[at : at + CHUNKS_PER_FRAME_MAX])))
+
+
+def _released(why: str) -> Reason:
+    return Reason(FailureCode.RELEASED, f"Given back unfinished: {why}.")
+
+
+def _raise(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("agent failed", exc_info=error)

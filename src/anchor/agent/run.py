@@ -1,0 +1,89 @@
+"""The agent, put together: identity, journal, runtimes and the connection, from start to a clean stop."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from anchor import __version__
+from anchor.agent import identity
+from anchor.agent.connection import Connection
+from anchor.agent.executor import Executor
+from anchor.agent.host import measure_metrics, measure_profile
+from anchor.agent.identity import Identity
+from anchor.agent.journal import Journal
+from anchor.agent.parcels import Parcels
+from anchor.agent.runtimes.catalogue import Catalogue
+from anchor.core.errors import Unauthenticated
+from anchor.core.node import Profile
+
+log = structlog.get_logger("anchor.agent")
+
+
+async def run(
+    url: str,
+    directory: Path,
+    *,
+    slots: int,
+    labels: Sequence[str] = (),
+    name: str = "",
+    join_token: str | None = None,
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Serve one server until cancelled or `stop` is set; then kill what runs and report it given back.
+
+    Raises AnchorError where this machine may not join, or `url` is something else than Anchor.
+    """
+    url = url.rstrip("/")
+    await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
+    me = await _identity(url, directory, name, join_token)
+    journal = Journal(directory / "journal.db")
+    catalogue = Catalogue(directory)
+    parcels = Parcels()
+    base = await asyncio.to_thread(measure_profile, tuple(labels))
+
+    def profile() -> Profile:
+        offer = catalogue.offer
+        return msgspec.structs.replace(base, runtimes=offer.runtimes, missing=offer.missing, version=__version__)
+
+    connection = Connection(url, me, parcels, profile=profile, metrics=measure_metrics, slots=slots)
+    executor = Executor(
+        journal, catalogue.runtimes, parcels, directory / "jobs", send=connection.send, report=connection.report
+    )
+    connection.serve(executor)
+    await executor.recover()
+    await catalogue.start()
+    line = asyncio.create_task(connection.run())
+    stopping = asyncio.create_task((stop or asyncio.Event()).wait())
+    try:
+        await asyncio.wait({line, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if line.done():
+            line.result()
+    finally:
+        stopping.cancel()
+        executor.stop_all("the agent is stopping")
+        await executor.idle()
+        await connection.say_goodbye()
+        line.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await line
+        await catalogue.stop()
+        await parcels.close()
+        journal.close()
+
+
+async def _identity(url: str, directory: Path, name: str, join_token: str | None) -> Identity:
+    known = identity.known_in(directory)
+    if join_token is not None:
+        return await identity.join(url, join_token, directory, name)
+    if known is None:
+        await identity.check_server(url)
+        raise Unauthenticated(
+            "This machine has not joined yet.",
+            hint="On the server, `anchor node token` prints the command to join with.",
+            code="not_joined",
+        )
+    return known

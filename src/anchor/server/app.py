@@ -1,0 +1,121 @@
+"""The server as one ASGI application, and its life: start, serve, stop."""
+
+import asyncio
+import gc
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+
+import structlog
+import uvicorn
+from starlette.routing import BaseRoute, Router, WebSocketRoute
+from starlette.routing import Route as StarletteRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from anchor.core.errors import NotFound
+from anchor.orchestrator.reconcile import refill
+from anchor.server.desk import Desk
+from anchor.server.http import Endpoint, Route, send_problem
+from anchor.server.link import AgentLink, Lines
+from anchor.server.loops import dispatching, reconciling, retaining
+from anchor.server.openapi import pages
+from anchor.server.routes import blobs, health, keys, logs, nodes, queue, tasks
+from anchor.wire.link import FRAME_BYTES_MAX
+
+log = structlog.get_logger("anchor.server")
+GRACEFUL_SECONDS = 5
+ROUTES: list[Route] = [
+    *tasks.ROUTES,
+    *logs.ROUTES,
+    *nodes.ROUTES,
+    *queue.ROUTES,
+    *keys.ROUTES,
+    *blobs.ROUTES,
+    *health.ROUTES,
+]
+
+
+def application(desk: Desk, lines: Lines) -> ASGIApp:
+    """Everything this server answers."""
+    table = [*ROUTES, *pages(ROUTES, desk.version)]
+    by_path: dict[str, list[Route]] = {}
+    for route in table:
+        by_path.setdefault(route.path, []).append(route)
+    routes: list[BaseRoute] = [
+        StarletteRoute(path, Endpoint(desk, at_path), methods=None) for path, at_path in by_path.items()
+    ]
+    routes.append(WebSocketRoute("/agent", AgentLink(desk, lines)))
+    return Router(routes, redirect_slashes=False, default=_nothing_here)
+
+
+async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 4404})
+        return
+    await send_problem(
+        send,
+        NotFound(f"There is nothing at {scope['path'][:200]}.", hint="See /api/docs for what there is."),
+    )
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn without its own signal handling (the CLI's), and with a word when it listens."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(config)
+        self._on_start = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        await self._on_start()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def run(
+    desk: Desk,
+    lines: Lines,
+    listener: socket.socket,
+    *,
+    retention_ms: int,
+    started: Callable[[], Awaitable[None]],
+) -> None:
+    """Serve on `listener` until cancelled, then stop within seconds; leases are left untouched."""
+    config = uvicorn.Config(
+        application(desk, lines),
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws="websockets-sansio",
+        ws_max_size=FRAME_BYTES_MAX,
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=GRACEFUL_SECONDS,
+        timeout_keep_alive=75,
+        backlog=2048,
+    )
+    await refill(desk.world)
+
+    async def on_start() -> None:
+        desk.ready = True
+        gc.collect()
+        gc.freeze()
+        await started()
+
+    server = _Server(config, on_start)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    loops = [
+        asyncio.create_task(loop) for loop in (dispatching(desk), reconciling(desk), retaining(desk, retention_ms))
+    ]
+    try:
+        await asyncio.shield(serving)
+    finally:
+        desk.ready = False
+        lines.close()
+        for loop in loops:
+            loop.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+        server.should_exit = True
+        await serving

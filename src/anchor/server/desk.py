@@ -1,0 +1,29 @@
+"""What every handler can reach: the world of tasks, the gate, and facts about this server."""
+
+from dataclasses import dataclass, field
+
+from anchor.core.attempt import Reason
+from anchor.orchestrator.world import World
+from anchor.server.gate import Gate
+
+
+@dataclass
+class Desk:
+    """One per server. `problems` are what `/health` has to say, by code; `url` is how this server is called on the
+    machine it runs on."""
+
+    world: World
+    gate: Gate
+    version: str
+    url: str
+    started_at: int
+    ready: bool = False
+    problems: dict[str, Reason] = field(default_factory=dict)
+
+    def trouble(self, reason: Reason) -> None:
+        """Remember what is wrong until `well` says it is over."""
+        self.problems.setdefault(reason.code, reason)
+
+    def well(self, code: str) -> None:
+        """What was wrong under this code is over."""
+        self.problems.pop(code, None)

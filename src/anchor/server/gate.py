@@ -1,0 +1,206 @@
+"""Who is asking, and may they: tokens, local callers, and the headers that give a web page away."""
+
+import hmac
+import secrets
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from msgspec.structs import replace
+
+from anchor.core.access import JOIN_TOKEN_SECONDS, Key, Principal, Role, is_live, may
+from anchor.core.errors import Forbidden, Unauthenticated
+from anchor.ports.clock import Clock
+from anchor.ports.store import KeyStore
+
+if TYPE_CHECKING:
+    from starlette.types import Scope
+
+LOCAL = Principal("local", Role.ADMIN)
+LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+NODE_TOKEN_SECONDS = 24 * 3600
+CACHE_MS = 1000
+"""How long a key that was found live is believed without looking again."""
+
+
+class Gate:
+    """Turns a request into a Principal, or refuses it.
+
+    On a loopback address (`open_locally`) callers from this machine need no token; what a browser sends on behalf of
+    another site is refused there by Host and Origin. On any other address everybody needs a token.
+    """
+
+    def __init__(self, keys: KeyStore, clock: Clock, *, secret: bytes, open_locally: bool) -> None:
+        self._keys = keys
+        self._clock = clock
+        self._secret = secret
+        self.open_locally = open_locally
+        self._seen: dict[str, tuple[Key, int]] = {}
+
+    async def admit(self, needed: tuple[Role, ...], scope: "Scope", headers: Mapping[str, str]) -> Principal:
+        """The caller, if it may do what takes one of the `needed` roles (none: anybody may)."""
+        if not needed:
+            return Principal("anybody", Role.VIEWER)
+        token = bearer(headers)
+        if token is not None:
+            principal = await self.identify(token)
+        elif self.open_locally:
+            refuse_web_pages(scope, headers)
+            principal = LOCAL
+        else:
+            raise Unauthenticated(
+                "This server wants to know who is asking.",
+                hint="Send Authorization: Bearer TOKEN (CLI: --token or ANCHOR_TOKEN). An admin makes tokens with "
+                "`anchor key create`; the first one is in the file admin-token of the server's data directory.",
+            )
+        if not any(may(principal.role, role) for role in needed):
+            raise Forbidden(
+                f"This takes the role {needed[0]}; {principal.name} is {principal.role}.",
+                hint=f"Ask an admin for a key with the role {needed[0]}.",
+            )
+        return principal
+
+    async def identify(self, token: str) -> Principal:
+        """Whose token this is."""
+        if token.startswith("ancn_"):
+            return self._node_of(token)
+        key = await self._live(digest_of(token))
+        if key is None or key.uses_left is not None:
+            raise wrong_token()
+        return Principal(key.name, key.role)
+
+    async def use_join_token(self, token: str | None) -> Key:
+        """Take the one use of a join token."""
+        digest = digest_of(token or "")
+        key = await self._keys.key(digest)
+        if key is None or key.uses_left is None or not is_live(key, now=self._clock.now()):
+            raise _dead_join_token()
+        if not await self._keys.swap_key(key, replace(key, ver=key.ver + 1, uses_left=key.uses_left - 1)):
+            raise _dead_join_token()
+        return key
+
+    async def new_key(self, name: str, role: Role, *, seconds: int | None) -> tuple[str, Key]:
+        """A new API key: its secret, to be shown once, and what is kept of it."""
+        now = self._clock.now()
+        token = f"anc_{secrets.token_urlsafe(32)}"
+        expires = None if seconds is None else now + seconds * 1000
+        key = Key(digest=digest_of(token), name=name, role=role, created_at=now, expires_at=expires)
+        await self._keys.add_key(key)
+        return token, key
+
+    async def new_join_token(self, name: str, *, seconds: int = JOIN_TOKEN_SECONDS) -> tuple[str, Key]:
+        """A new join token, good for one machine."""
+        now = self._clock.now()
+        token = f"ancj_{secrets.token_urlsafe(24)}"
+        key = Key(
+            digest=digest_of(token),
+            name=name,
+            role=Role.NODE,
+            created_at=now,
+            expires_at=now + seconds * 1000,
+            uses_left=1,
+        )
+        await self._keys.add_key(key)
+        return token, key
+
+    def forget(self, digest: str) -> None:
+        """Believe a key no longer."""
+        self._seen.pop(digest, None)
+
+    def node_token(self, node: str) -> str:
+        """A token with which a node's agent may fetch and keep blobs."""
+        until = self._clock.now() // 1000 + NODE_TOKEN_SECONDS
+        body = f"{node}.{until}"
+        return f"ancn_{body}.{self._sign(body)}"
+
+    def _node_of(self, token: str) -> Principal:
+        body, _, signature = token.removeprefix("ancn_").rpartition(".")
+        node, _, until = body.rpartition(".")
+        if (
+            not hmac.compare_digest(signature.encode(), self._sign(body).encode())
+            or int(until) * 1000 < self._clock.now()
+        ):
+            raise wrong_token()
+        return Principal(node, Role.NODE)
+
+    def _sign(self, body: str) -> str:
+        return hmac.new(self._secret, b"node-token:" + body.encode(), sha256).hexdigest()
+
+    async def _live(self, digest: str) -> Key | None:
+        now = self._clock.now()
+        key, seen_at = self._seen.get(digest, (None, 0))
+        if key is None or seen_at < now - CACHE_MS:
+            key = await self._keys.key(digest)
+            if key is None:
+                return None
+            if len(self._seen) > 1000:
+                self._seen.clear()
+            self._seen[digest] = (key, now)
+        return key if is_live(key, now=now) else None
+
+
+def refuse_web_pages(scope: "Scope", headers: Mapping[str, str]) -> None:
+    """Refuse what a browser sends for a page of another site (also after DNS rebinding): it bears no token of ours."""
+    host = _host_name(headers.get("host", ""))
+    if host not in LOOPBACK_HOSTS:
+        raise Forbidden(
+            f"The Host header names {host[:100]!r}; without a token only localhost may be asked.",
+            hint="Open http://localhost or http://127.0.0.1, or send a token.",
+            code="host_not_allowed",
+        )
+    client = scope.get("client")
+    if client is not None and not _is_loopback(client[0]):
+        raise Forbidden("Only callers on this machine need no token.", hint="Send a token.", code="not_local")
+    origin = headers.get("origin")
+    if (origin is not None and urlsplit(origin).netloc != headers.get("host", "")) or headers.get(
+        "sec-fetch-site", "none"
+    ) not in {"none", "same-origin"}:
+        raise Forbidden(
+            "A web page of another site may not drive this server.",
+            hint="Use a token from programs; pages have to come from this server itself.",
+            code="origin_not_allowed",
+        )
+
+
+def wrong_token() -> Unauthenticated:
+    """The error for a token that opens nothing; it does not say whether it ever did."""
+    return Unauthenticated(
+        "This token is not valid: unknown, expired or revoked.",
+        hint="Ask an admin for a new one: `anchor key create`.",
+        code="invalid_token",
+    )
+
+
+def bearer(headers: Mapping[str, str]) -> str | None:
+    """The bearer token of a request."""
+    value = headers.get("authorization")
+    if value is None:
+        return None
+    scheme, _, token = value.partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Unauthenticated("The Authorization header is not understood.", hint="Send Authorization: Bearer TOKEN.")
+    return token.strip()
+
+
+def digest_of(token: str) -> str:
+    """How a token is filed: only its SHA-256 is kept."""
+    return sha256(token.encode()).hexdigest()
+
+
+def _dead_join_token() -> Unauthenticated:
+    return Unauthenticated(
+        "This join token is not valid: unknown, used, or older than its 15 minutes.",
+        hint="Ask for a new one on the server: `anchor node token`.",
+        code="invalid_join_token",
+    )
+
+
+def _host_name(host: str) -> str:
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0].lower()
+
+
+def _is_loopback(address: str) -> bool:
+    return address.startswith("127.") or address in {"::1", "::ffff:127.0.0.1"}

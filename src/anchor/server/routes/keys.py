@@ -1,0 +1,90 @@
+"""API keys: make one, list them, take one back."""
+
+from anchor.core.access import Key, Role, is_live
+from anchor.core.errors import InvalidRequest, NotFound
+from anchor.server.http import Answer, Call, Route
+from anchor.wire.rest import KeyRequest, KeyView, NewKey, time_of
+
+_PEOPLE = (Role.VIEWER, Role.SUBMITTER, Role.OPERATOR, Role.ADMIN)
+_ID_LENGTH = 16
+
+
+async def create(call: Call) -> NewKey:
+    """A new key; its secret is shown this once."""
+    wish: KeyRequest = call.body
+    if wish.role not in _PEOPLE:
+        raise InvalidRequest(f"There is no role {wish.role!r}.", hint=f"Use one of {', '.join(_PEOPLE)}.")
+    if not 1 <= len(wish.name) <= 100 or not wish.name.isprintable():
+        raise InvalidRequest("A key needs a name of 1 to 100 printable characters.", hint="Name who will use it.")
+    if wish.days is not None and not 1 <= wish.days <= 3650:
+        raise InvalidRequest("days has to be between 1 and 3650.", hint="Leave it out for a key that does not expire.")
+    seconds = None if wish.days is None else wish.days * 86_400
+    token, key = await call.desk.gate.new_key(wish.name, Role(wish.role), seconds=seconds)
+    shown = _view(key)
+    return NewKey(
+        id=shown.id,
+        name=shown.name,
+        role=shown.role,
+        created_at=shown.created_at,
+        expires_at=shown.expires_at,
+        token=token,
+    )
+
+
+async def index(call: Call) -> list[KeyView]:
+    """Every live key, newest first."""
+    world = call.desk.world
+    now = world.clock.now()
+    return [_view(key) for key in await world.store.keys() if is_live(key, now=now) and key.uses_left is None]
+
+
+async def remove(call: Call) -> Answer:
+    """Take a key back: it opens nothing from now on."""
+    world = call.desk.world
+    for key in await world.store.keys():
+        if key.digest.startswith(call.path["id"]) and len(call.path["id"]) == _ID_LENGTH:
+            await world.store.remove_key(key.digest)
+            call.desk.gate.forget(key.digest)
+            return Answer(_view(key))
+    raise NotFound(f"There is no key {call.path['id']!r}.", hint="List keys with GET /api/keys.")
+
+
+def _view(key: Key) -> KeyView:
+    return KeyView(
+        id=key.digest[:_ID_LENGTH],
+        name=key.name,
+        role=key.role,
+        created_at=time_of(key.created_at),
+        expires_at=time_of(key.expires_at) if key.expires_at is not None else None,
+    )
+
+
+ROUTES = [
+    Route(
+        method="GET",
+        path="/api/keys",
+        handler=index,
+        summary="List API keys",
+        roles=(Role.ADMIN,),
+        response=list[KeyView],
+    ),
+    Route(
+        method="POST",
+        path="/api/keys",
+        handler=create,
+        summary="Make an API key",
+        roles=(Role.ADMIN,),
+        body=KeyRequest,
+        response=NewKey,
+        status=201,
+        shows_secret=True,
+    ),
+    Route(
+        method="DELETE",
+        path="/api/keys/{id}",
+        handler=remove,
+        summary="Revoke an API key",
+        roles=(Role.ADMIN,),
+        response=KeyView,
+    ),
+]

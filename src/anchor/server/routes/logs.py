@@ -1,0 +1,109 @@
+"""What tasks print: at once as a list, or as it comes over server-sent events."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from anchor.core.access import Role
+from anchor.core.errors import InvalidRequest
+from anchor.core.task import TERMINAL, Task
+from anchor.ports.store import LogChunk
+from anchor.server import views
+from anchor.server.desk import Desk
+from anchor.server.http import Answer, Call, Route
+from anchor.server.routes.tasks import find
+from anchor.wire.rest import LogLine, time_of
+
+PAGE = 500
+KEEP_ALIVE_SECONDS = 15.0
+_encode = msgspec.json.Encoder().encode
+
+
+class LogQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """`follow` for server-sent events; `after` an id (attempt.seq) to go on behind."""
+
+    follow: bool = False
+    after: str | None = None
+    limit: Annotated[int, Meta(ge=1, le=10_000)] = 10_000
+
+
+async def logs(call: Call) -> Answer:
+    """What a task printed, every attempt in order."""
+    task = await find(call)
+    attempt, seq = _position(call.query.after or call.headers.get("last-event-id"))
+    if call.query.follow:
+        stream = _follow(call.desk, task.id, attempt, seq)
+        return Answer(stream=stream, content_type="text/event-stream; charset=utf-8")
+    lines: list[LogLine] = []
+    while len(lines) < call.query.limit:
+        wanted = min(PAGE, call.query.limit - len(lines))
+        chunks = await call.desk.world.store.read(task.id, attempt=attempt, seq=seq, limit=wanted)
+        lines += [_line(chunk) for chunk in chunks]
+        if len(chunks) < wanted:
+            break
+        attempt, seq = chunks[-1].attempt, chunks[-1].seq
+    return Answer(lines)
+
+
+async def _follow(desk: Desk, task_id: int, attempt: int, seq: int) -> AsyncIterator[bytes]:
+    world = desk.world
+    shown = ""
+    with world.bus.watch_task(task_id) as watch:
+        while True:
+            [task] = await world.store.get([task_id])
+            if task is None:
+                return
+            state = views.shown_state(task, world.fleet)
+            if state != shown:
+                shown = state
+                yield b"event: state\ndata: " + _encode({"state": state, "attempt": task.attempt}) + b"\n\n"
+            while chunks := await world.store.read(task_id, attempt=attempt, seq=seq, limit=PAGE):
+                for chunk in chunks:
+                    line = _line(chunk)
+                    yield f"id: {line.id}\nevent: output\ndata: ".encode() + _encode(line) + b"\n\n"
+                attempt, seq = chunks[-1].attempt, chunks[-1].seq
+            if task.state in TERMINAL:
+                yield _end(task)
+                return
+            if not await watch.changed(KEEP_ALIVE_SECONDS):
+                yield b": still here\n\n"
+
+
+def _end(task: Task) -> bytes:
+    return b"event: end\ndata: " + _encode(views.result(task)) + b"\n\n"
+
+
+def _line(chunk: LogChunk) -> LogLine:
+    return LogLine(
+        id=f"{chunk.attempt}.{chunk.seq}",
+        attempt=chunk.attempt,
+        stream=chunk.stream,
+        at=time_of(chunk.at),
+        text=chunk.text,
+    )
+
+
+def _position(text: str | None) -> tuple[int, int]:
+    if text is None:
+        return 0, 0
+    attempt, _, seq = text.partition(".")
+    if not (attempt.isdecimal() and seq.isdecimal() and len(text) < 24):
+        raise InvalidRequest(
+            f"{text[:40]!r} is no position in a log.", hint="Use the id of the last event, such as 1.42."
+        )
+    return int(attempt), int(seq)
+
+
+ROUTES = [
+    Route(
+        method="GET",
+        path="/api/tasks/{id}/logs",
+        handler=logs,
+        summary="What a task printed; follow=1 streams it (Last-Event-ID resumes)",
+        roles=(Role.VIEWER,),
+        query=LogQuery,
+        response=list[LogLine],
+    )
+]

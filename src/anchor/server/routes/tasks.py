@@ -1,0 +1,266 @@
+"""Submit, list, read, cancel and retry tasks."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+from msgspec.structs import replace
+
+from anchor.core.access import Role
+from anchor.core.errors import Fault, InvalidRequest, NotFound, TooLarge
+from anchor.core.ids import key_of, wire_id
+from anchor.core.spec import TASKS_PER_REQUEST_MAX, Payload, TaskSpec, faults_in
+from anchor.core.task import TERMINAL, State, Task
+from anchor.orchestrator.cancel import cancel
+from anchor.orchestrator.explain import Why, explain
+from anchor.orchestrator.submit import Submitted, payload_of, submit, submit_once
+from anchor.server import views
+from anchor.server.http import MIB, Answer, Call, Route, checked_key
+from anchor.wire.rest import Created, TaskResult, TaskRow, TaskView
+
+WAIT_SECONDS_MAX = 60.0
+FAULTS_SHOWN_MAX = 20
+
+
+class ListQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """Which tasks, how many, and where to go on."""
+
+    state: str | None = None
+    label: str | None = None
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 50
+    cursor: str | None = None
+
+
+class WaitQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """How many seconds to wait for the task to end (at most 60)."""
+
+    wait: Annotated[float, Meta(ge=0)] = 0.0
+
+
+async def create(call: Call) -> Answer:
+    """One task, or an array of them."""
+    specs: list[TaskSpec]
+    one = isinstance(call.body, TaskSpec)
+    specs = [call.body] if one else call.body
+    if one and len(call.raw) > MIB:
+        raise TooLarge(
+            "One task may be at most 1 MiB of JSON.",
+            hint="Upload its module or input with PUT /api/blobs/{sha256} and name it as sha256:….",
+        )
+    if not one and not 1 <= len(specs) <= TASKS_PER_REQUEST_MAX:
+        raise InvalidRequest(
+            f"A request carries 1 to {TASKS_PER_REQUEST_MAX:,} tasks; this one has {len(specs):,}.",
+            hint="Split it into several requests.",
+        )
+    faults: list[Fault] = []
+    for at, spec in enumerate(specs):
+        faults.extend(faults_in(spec, "" if one else f"/{at}"))
+    if faults:
+        first = faults[0]
+        raise InvalidRequest(
+            f"{first.pointer or 'The task'} {first.message}.",
+            hint="Nothing was accepted. Mend what `errors` lists and send it again.",
+            code="invalid_task",
+            errors=faults[:FAULTS_SHOWN_MAX],
+        )
+    made = await _submit(call, specs)
+    headers = {"idempotent-replayed": "true"} if made.replayed else {}
+    if one:
+        headers["location"] = f"/api/tasks/{wire_id('task', made.tasks[0].id)}"
+        return Answer(views.created(made.tasks[0]), headers=headers)
+    return Answer([views.created(task) for task in made.tasks], headers=headers)
+
+
+async def _submit(call: Call, specs: list[TaskSpec], retry_of: int = 0) -> Submitted:
+    world = call.desk.world
+    owner = call.principal.name
+    key = call.idempotency_key
+    if key is None:
+        return Submitted(await submit(world, specs, owner=owner, retry_of=retry_of))
+    digest = call.digest(CREATE if retry_of == 0 else RETRY)
+    made = await submit_once(world, specs, owner=owner, key=checked_key(key), digest=digest, retry_of=retry_of)
+    if not made.tasks:
+        raise NotFound(
+            "The tasks of this Idempotency-Key are past their retention and gone.", hint="Use a new key to run again."
+        )
+    return made
+
+
+async def index(call: Call) -> Answer:
+    """Tasks, newest first."""
+    query: ListQuery = call.query
+    state = _state(query.state)
+    below = _read_cursor(query.cursor) if query.cursor is not None else None
+    store = call.desk.world.store
+    page = await store.page(below=below, limit=query.limit, state=state, label=query.label, owner=call.owner)
+    headers = {}
+    if query.label is None:
+        counts = await store.counts(call.owner)
+        headers["x-total-count"] = str(sum(counts.values()) if state is None else counts.get(state, 0))
+    if page.below is not None:
+        parts = [f"limit={query.limit}", f"cursor={_cursor(page.below)}"]
+        parts += [f"state={query.state}"] if query.state else []
+        parts += [f"label={query.label}"] if query.label else []
+        headers["link"] = f'</api/tasks?{"&".join(parts)}>; rel="next"'
+    fleet = call.desk.world.fleet
+    return Answer([views.row(task, fleet) for task in page.tasks], headers=headers)
+
+
+def _state(name: str | None) -> State | None:
+    if name is None:
+        return None
+    if name == "running":
+        return State.LEASED
+    try:
+        return State(name)
+    except ValueError:
+        raise InvalidRequest(
+            f"There is no task state {name!r}.", hint=f"Use one of {', '.join(State)}.", code="invalid_state"
+        ) from None
+
+
+def _cursor(below: int) -> str:
+    return wire_id("c", below)
+
+
+def _read_cursor(text: str) -> int:
+    try:
+        return key_of("c", text)
+    except NotFound:
+        raise InvalidRequest(
+            "This cursor is not one of ours.",
+            hint='Take it from the Link header (rel="next") of the page before, or leave it out.',
+            code="invalid_cursor",
+        ) from None
+
+
+async def find(call: Call) -> Task:
+    """The task of the path, if the caller may see it."""
+    key = key_of("task", call.path["id"])
+    [task] = await call.desk.world.store.get([key])
+    if task is None or (call.owner is not None and task.owner != call.owner):
+        raise NotFound(f"There is no task {call.path['id']}.", hint="List tasks with GET /api/tasks.")
+    return task
+
+
+async def show(call: Call) -> TaskView:
+    """One task, whole."""
+    return await _view(call, await find(call))
+
+
+async def _view(call: Call, task: Task) -> TaskView:
+    world = call.desk.world
+    return views.view(task, await payload_of(world, task), world.fleet)
+
+
+async def result(call: Call) -> TaskResult:
+    """What came of a task; `wait` seconds for it to end."""
+    task = await find(call)
+    if task.state in TERMINAL or call.query.wait <= 0:
+        return views.result(task)
+    world = call.desk.world
+    until = world.clock.now() + int(min(call.query.wait, WAIT_SECONDS_MAX) * 1000)
+    with world.bus.watch_task(task.id) as watch:
+        task = await find(call)
+        while task.state not in TERMINAL and (left := until - world.clock.now()) > 0:
+            await watch.changed(left / 1000)
+            task = await find(call)
+    return views.result(task)
+
+
+async def stop(call: Call) -> TaskView:
+    """Cancel a task."""
+    task = await find(call)
+    return await _view(call, await cancel(call.desk.world, task.id, by=call.principal.name))
+
+
+async def retry(call: Call) -> Answer:
+    """Submit a finished task again, as a new one."""
+    task = await find(call)
+    if task.state not in TERMINAL:
+        raise InvalidRequest(
+            f"The task is {task.state}; only a finished one can be run again.",
+            hint="Wait for its end, or cancel it first.",
+            code="not_finished",
+        )
+    payload = await payload_of(call.desk.world, task)
+    spec = replace(task.spec, payload=msgspec.json.decode(payload, type=Payload)) if payload else task.spec
+    made = await _submit(call, [spec], retry_of=task.id)
+    new = made.tasks[0]
+    return Answer(views.created(new), headers={"location": f"/api/tasks/{wire_id('task', new.id)}"})
+
+
+async def why(call: Call) -> Why:
+    """Why a task is where it is, and for each node why it does not run it."""
+    return await explain(call.desk.world, await find(call))
+
+
+CREATE = Route(
+    method="POST",
+    path="/api/tasks",
+    handler=create,
+    summary="Submit one task, or an array of up to 10,000",
+    roles=(Role.SUBMITTER,),
+    body=TaskSpec | list[TaskSpec],
+    response=Created | list[Created],
+    status=201,
+    body_bytes_max=16 * MIB,
+    own_idempotency=True,
+)
+RETRY = Route(
+    method="POST",
+    path="/api/tasks/{id}/retry",
+    handler=retry,
+    summary="Run a finished task again, as a new task",
+    roles=(Role.SUBMITTER,),
+    response=Created,
+    status=201,
+    own_idempotency=True,
+)
+ROUTES = [
+    CREATE,
+    Route(
+        method="GET",
+        path="/api/tasks",
+        handler=index,
+        summary="List tasks, newest first",
+        roles=(Role.VIEWER,),
+        query=ListQuery,
+        response=list[TaskRow],
+    ),
+    Route(
+        method="GET",
+        path="/api/tasks/{id}/result",
+        handler=result,
+        summary="The result of a task, waiting for it if asked",
+        roles=(Role.VIEWER,),
+        query=WaitQuery,
+        response=TaskResult,
+    ),
+    Route(
+        method="GET",
+        path="/api/tasks/{id}",
+        handler=show,
+        summary="One task",
+        roles=(Role.VIEWER,),
+        response=TaskView,
+    ),
+    Route(
+        method="GET",
+        path="/api/tasks/{id}/why",
+        handler=why,
+        summary="Why a task waits",
+        roles=(Role.VIEWER,),
+        response=Why,
+    ),
+    Route(
+        method="POST",
+        path="/api/tasks/{id}/cancel",
+        handler=stop,
+        summary="Cancel a task",
+        roles=(Role.SUBMITTER,),
+        response=TaskView,
+        status=202,
+    ),
+    RETRY,
+]

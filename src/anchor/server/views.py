@@ -1,0 +1,155 @@
+"""Documents of the truth as the API shows them."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from anchor.core.attempt import Usage
+from anchor.core.ids import wire_id
+from anchor.core.node import Node, Status, is_connected
+from anchor.core.spec import Payload, need_of_shape
+from anchor.core.task import HELD, State, Task
+from anchor.orchestrator.fleet import Fleet
+from anchor.wire.rest import (
+    AttemptView,
+    Created,
+    NodeMetrics,
+    NodeView,
+    Specs,
+    TaskResult,
+    TaskRow,
+    TaskView,
+    time_of,
+)
+
+
+def created(task: Task) -> Created:
+    """A task just accepted."""
+    return Created(
+        id=wire_id("task", task.id), name=task.spec.name, state=task.state, created_at=time_of(task.created_at)
+    )
+
+
+def shown_state(task: Task, fleet: Fleet) -> str:
+    """The state as shown: a lease its agent has acknowledged is `running`."""
+    if task.state is State.LEASED:
+        seat = fleet.seat(task.node, task.session)
+        if seat is not None and task.id in seat.running:
+            return "running"
+    return task.state
+
+
+def _row(task: Task, fleet: Fleet) -> dict[str, Any]:
+    return {
+        "id": wire_id("task", task.id),
+        "name": task.spec.name,
+        "type": task.spec.type,
+        "runtime": need_of_shape(task.shape).runtime,
+        "state": shown_state(task, fleet),
+        "priority": task.spec.priority,
+        "labels": task.spec.labels,
+        "attempt": task.attempt,
+        "node_id": task.node or None,
+        "reason": task.reason,
+        "created_at": time_of(task.created_at),
+        "started_at": time_of(task.leased_at) if task.leased_at is not None else None,
+        "finished_at": time_of(task.finished_at) if task.finished_at is not None else None,
+    }
+
+
+def row(task: Task, fleet: Fleet) -> TaskRow:
+    """A task in a list."""
+    return TaskRow(**_row(task, fleet))
+
+
+def view(task: Task, payload: bytes, fleet: Fleet) -> TaskView:
+    """A task, whole; `payload` is its JSON (empty where it has none)."""
+    value, blob = _result(task)
+    return TaskView(
+        **_row(task, fleet),
+        owner=task.owner,
+        payload=msgspec.json.decode(payload, type=Payload) if payload else task.spec.payload,
+        requirements=task.spec.requirements,
+        limits=task.spec.limits,
+        retry=task.spec.retry,
+        attempts=list(_attempts(task)),
+        result=value,
+        result_blob=blob,
+        usage=task.attempts[-1].usage if task.attempts else None,
+        retry_of=wire_id("task", task.retry_of) if task.retry_of else None,
+    )
+
+
+def result(task: Task) -> TaskResult:
+    """What came of a task."""
+    value, blob = _result(task)
+    return TaskResult(
+        id=wire_id("task", task.id),
+        state=task.state,
+        result=value,
+        reason=task.reason,
+        result_blob=blob,
+        node_id=task.node or None,
+        attempt=task.attempt,
+        finished_at=time_of(task.finished_at) if task.finished_at is not None else None,
+    )
+
+
+def _result(task: Task) -> tuple[Any, str | None]:
+    if task.result is None:
+        return None, None
+    if task.result.blob:
+        return None, f"sha256:{task.result.blob}"
+    return msgspec.Raw(task.result.json), None
+
+
+def _attempts(task: Task) -> Iterable[AttemptView]:
+    for past in task.attempts:
+        yield AttemptView(
+            number=past.number,
+            node_id=past.node,
+            outcome=past.outcome,
+            leased_at=time_of(past.leased_at),
+            ended_at=time_of(past.ended_at),
+            reason=past.reason,
+            usage=past.usage or Usage(),
+            output_truncated=past.output_truncated,
+        )
+    if task.state in HELD and task.leased_at is not None:
+        yield AttemptView(number=task.attempt, node_id=task.node, outcome=None, leased_at=time_of(task.leased_at))
+
+
+def node_view(node: Node, fleet: Fleet, *, now: int) -> NodeView:
+    """A node as shown. `active` is null where the node is connected to another server."""
+    seat = fleet.seat(node.id)
+    status = node.status.value
+    if node.status is Status.READY:
+        status = "online" if is_connected(node, now=now) else "offline"
+    profile = node.profile
+    metrics = msgspec.structs.asdict(node.metrics)
+    return NodeView(
+        node_id=node.id,
+        status=status,
+        metrics=NodeMetrics(**metrics, has_docker=profile.has_docker),
+        specs=Specs(
+            cores=profile.cores,
+            ram=profile.ram,
+            disk=profile.disk,
+            gpus=list(profile.gpus),
+            cpu=profile.cpu,
+            os=profile.os,
+            arch=profile.arch,
+            host=profile.host,
+            runtimes=profile.runtimes,
+            missing=profile.missing,
+            version=profile.version,
+        ),
+        labels=list(profile.labels),
+        slots=node.slots,
+        active=len(seat.held) if seat is not None else None,
+        owner=node.owner,
+        reason=node.reason,
+        joined_at=time_of(node.joined_at),
+        seen_at=time_of(node.seen_at) if node.seen_at else None,
+    )
