@@ -1,0 +1,191 @@
+"""The invariants of ARCHITECTURE section 6, checked on every write, acknowledgement and forgotten journal entry."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from anchor.core.attempt import NOT_CHARGED, Outcome
+from anchor.core.node import Node, Status
+from anchor.core.spec import INLINE_BYTES_MAX
+from anchor.core.task import HELD, TERMINAL, TRANSITIONS, State, Task
+from anchorsim.scheduler import Origin, Simulator, Violation
+from anchorsim.truth import Truth
+
+if TYPE_CHECKING:
+    from anchorsim.agent import Agent
+
+_STEPS = frozenset((old, new) for (old, _), new in TRANSITIONS.items())
+_WAKE_MS_MAX = 61_000
+"""The longest a document may sleep: the backoff cap, and a second for who writes it late."""
+
+
+class Invariants:
+    """Watches one simulated cluster. Everything it keeps is updated write by write."""
+
+    def __init__(self, sim: Simulator, truth: Truth, agents: Mapping[str, "Agent"], *, lease_ms: int) -> None:
+        self._sim = sim
+        self._truth = truth
+        self._agents = agents
+        self._lease_ms = lease_ms
+        self._unready_since: dict[str, int] = {}
+        self._held_by: dict[str, set[int]] = {}
+        self._born_of: dict[tuple[str, str], int] = {}
+        self.acked: dict[int, int] = {}
+        truth.on_task.append(self.task_written)
+        truth.on_node.append(self.node_written)
+
+    def task_written(self, old: Task | None, new: Task, origin: Origin) -> None:
+        """Look at one write of a task, before it is applied."""
+        if old is None:
+            self._born(new, origin)
+        else:
+            self._changed(old, new, origin)
+        if new.state in HELD and (old is None or old.state not in HELD):
+            self._held_by.setdefault(new.node, set()).add(new.id)
+            self._leased(new)
+        elif old is not None and old.state in HELD and new.state not in HELD:
+            self._held_by[old.node].discard(new.id)
+        if new.state not in TERMINAL:
+            self._will_wake(new)
+        if new.result is not None and new.result.blob:
+            self._blob_is_there(new.result.blob)
+        if new.result is not None and len(new.result.json) > INLINE_BYTES_MAX:
+            raise Violation(20, f"task {new.id} has {len(new.result.json)} bytes of result inside its document")
+
+    def node_written(self, old: Node | None, new: Node, origin: Origin) -> None:
+        """Look at one write of a node, before it is applied."""
+        if old is None:
+            return
+        if new.session == old.session and new.lease_until != old.lease_until:
+            speaks = (origin.kind, origin.node, origin.session) == ("heartbeat", old.id, old.session)
+            if not speaks:
+                raise Violation(10, f"{origin.kind} of session {origin.session} moved the lease of {old.id}")
+        if new.session != old.session and (new.session != old.session + 1 or origin.kind != "hello"):
+            raise Violation(10, f"{origin.kind} moved {old.id} from session {old.session} to {new.session}")
+        if new.status is Status.READY:
+            self._unready_since.pop(new.id, None)
+        elif old.status is Status.READY:
+            self._unready_since[new.id] = self._sim.now
+
+    def acknowledged(self, tasks: Iterable[Task], origin: Origin) -> None:
+        """Look at what a submit is about to answer."""
+        tasks = list(tasks)
+        for task in tasks:
+            if task.id not in self._truth.tasks:
+                raise Violation(1, f"task {task.id} was acknowledged and is not in the store")
+            self.acked.setdefault(task.id, self._sim.now)
+        if origin.key is not None and tasks and tasks[0].id != self._born_of[origin.key]:
+            raise Violation(7, f"{origin.key} stood for task {self._born_of[origin.key]}, now for {tasks[0].id}")
+
+    def forgotten(self, agent: "Agent", held: tuple[int, int]) -> None:
+        """Look at an entry that an agent's journal just dropped."""
+        task = self._truth.tasks.get(held[0])
+        node = self._truth.nodes[agent.name]
+        if task is not None and task.state in HELD and (task.node, task.attempt) == (agent.name, held[1]):
+            if task.session == node.session:
+                raise Violation("journal", f"{agent.name} forgot its live attempt {held[1]} at task {held[0]}")
+
+    def still_there(self) -> None:
+        """Look for every acknowledged task."""
+        for key in self.acked:
+            if key not in self._truth.tasks:
+                raise Violation(1, f"task {key} was acknowledged and is gone")
+
+    def _born(self, new: Task, origin: Origin) -> None:
+        if (new.attempt, new.state) not in ((0, State.QUEUED), (1, State.LEASED)):
+            raise Violation(4, f"task {new.id} was born {new.state} with attempt {new.attempt}")
+        if new.payload_blob:
+            self._blob_is_there(new.payload_blob)
+        elif new.spec.payload is not None and len(new.spec.payload.source_code or "") > INLINE_BYTES_MAX:
+            raise Violation(20, f"task {new.id} carries a large payload inside its document")
+        if origin.key is not None:
+            first = self._truth.claims[origin.key].first if origin.key in self._truth.claims else new.id
+            known = self._born_of.setdefault(origin.key, first)
+            count = self._truth.claims[origin.key].count if origin.key in self._truth.claims else 1
+            if not known <= new.id <= known + (count << 8):
+                raise Violation(7, f"{origin.key} made task {new.id} besides {known}")
+
+    def _changed(self, old: Task, new: Task, origin: Origin) -> None:
+        if old.state in TERMINAL:
+            raise Violation(2, f"task {old.id} was {old.state} and is written again as {new.state} by {origin.kind}")
+        leased = new.state is State.LEASED and (old.state is not State.LEASED or new.attempt != old.attempt)
+        if leased and old.state in HELD:
+            raise Violation(11, f"task {old.id} is leased to {new.node} while {old.node} holds it")
+        if leased and old.state is not State.QUEUED:
+            raise Violation(15, f"task {old.id} is leased out of {old.state}: a hint was taken for truth")
+        if new.attempt != old.attempt + leased:
+            raise Violation(4, f"task {old.id} goes from attempt {old.attempt} to {new.attempt}")
+        same = old.state is new.state and old.state in (State.QUEUED, State.LEASED, State.CANCELLING)
+        if not same and (old.state, new.state) not in _STEPS:
+            raise Violation("transition", f"task {old.id} goes from {old.state} to {new.state}")
+        self._recorded(old, new, origin)
+        if old.state in HELD and new.state in HELD and (old.node, old.session) != (new.node, new.session):
+            self._moved(old, new, origin)
+        if leased:
+            latest = max(old.created_at, old.leased_at or 0, old.attempts[-1].ended_at if old.attempts else 0)
+            if (new.leased_at or 0) < latest:
+                raise Violation(23, f"task {old.id} is leased {latest - (new.leased_at or 0)} ms before its past")
+        if new.finished_at is not None:
+            latest = max(new.created_at, new.leased_at or 0, new.attempts[-1].ended_at if new.attempts else 0)
+            if new.finished_at < latest or new.finished_at > self._sim.now:
+                raise Violation(23, f"task {old.id} finishes {latest - new.finished_at} ms before its past")
+
+    def _recorded(self, old: Task, new: Task, origin: Origin) -> None:
+        if new.attempts[: len(old.attempts)] != old.attempts or len(new.attempts) > len(old.attempts) + 1:
+            raise Violation(2, f"task {old.id}: the record of a past attempt changed")
+        charged = sum(past.outcome not in NOT_CHARGED for past in new.attempts)
+        if new.charged != charged or charged > new.spec.retry.attempts:
+            raise Violation(5, f"task {old.id} is charged {new.charged} for {charged} of {new.spec.retry.attempts}")
+        if len(new.attempts) == len(old.attempts):
+            if new.state is State.SUCCEEDED:
+                raise Violation(9, f"task {old.id} succeeded without an attempt")
+            return
+        last = new.attempts[-1]
+        if (last.number, last.node, last.session) != (old.attempt, old.node, old.session):
+            raise Violation(3, f"task {old.id}: attempt {last.number} is recorded where {old.attempt} was live")
+        if last.ended_at < last.leased_at:
+            raise Violation(23, f"task {old.id}: attempt {last.number} ends before it began")
+        if origin.kind == "report" and (origin.node, origin.session) != (old.node, old.session):
+            raise Violation(3, f"{origin.node} in session {origin.session} ended the lease of {old.node}")
+        if last.outcome is Outcome.SUCCEEDED:
+            self._executed(old, new, origin)
+
+    def _executed(self, old: Task, new: Task, origin: Origin) -> None:
+        if origin.kind != "report":
+            raise Violation(3, f"task {old.id} succeeded by {origin.kind}, not by its holder")
+        if new.state is State.CANCELLED:
+            return
+        value = (new.result.blob or new.result.json.decode()) if new.result is not None else ""
+        if (old.id, old.attempt, value) in self._agents[old.node].executed:
+            return
+        for agent in self._agents.values():
+            if any(task == old.id and value == seen for task, _, seen in agent.executed):
+                raise Violation(3, f"task {old.id} takes {agent.name}'s {value} for attempt {old.attempt} of {old.node}")
+        raise Violation(9, f"task {old.id} succeeded with {value}, which {old.node} never logged")
+
+    def _moved(self, old: Task, new: Task, origin: Origin) -> None:
+        if new.session < old.session:
+            raise Violation(10, f"task {old.id} goes back from session {old.session} to {new.session} of {old.node}")
+        own = origin.kind == "hello" and origin.node == old.node == new.node
+        if not own or (old.id, old.attempt) not in origin.held:
+            raise Violation(3, f"attempt {old.attempt} at task {old.id} moves to a session that does not hold it")
+
+    def _leased(self, new: Task) -> None:
+        node = self._truth.nodes[new.node]
+        live = sum(self._truth.tasks[key].session == node.session for key in self._held_by[new.node] if key != new.id)
+        live += new.session == node.session
+        if live > node.slots:
+            raise Violation(12, f"{live} live leases on the {node.slots} slots of {node.id}")
+        since = self._unready_since.get(new.node)
+        if since is not None and (new.leased_at or 0) > since + self._lease_ms:
+            ago = (new.leased_at or 0) - since
+            raise Violation(13, f"task {new.id} is leased to {new.node}, which is {node.status} since {ago} ms")
+
+    def _will_wake(self, new: Task) -> None:
+        if new.wake_at is None or new.wake_at > self._sim.now + _WAKE_MS_MAX:
+            raise Violation(15, f"task {new.id} is {new.state} and nothing will look at it again")
+
+    def _blob_is_there(self, digest: str) -> None:
+        content = self._truth.blobs.get(digest)
+        if content is None or hashlib.sha256(content).hexdigest() != digest:
+            raise Violation(20, f"the blob {digest[:12]} is named and not there")

@@ -1,0 +1,111 @@
+"""The ports of a simulated server besides its store: ready queue, bus, blobs, clock, chance and links."""
+
+import hashlib
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from anchor.core.task import Task
+from anchor.ports.ready import Hint
+from anchorsim.network import Connection
+from anchorsim.scheduler import Call, Host, Simulator
+from anchorsim.truth import Truth
+
+
+class SimReady:
+    """Hints, some of which get lost or come twice."""
+
+    def __init__(self, sim: Simulator, *, loss: float, doubling: float) -> None:
+        self._sim = sim
+        self.loss = loss
+        self.doubling = doubling
+        self.hints: dict[int, Hint] = {}
+
+    def flush(self) -> None:
+        """FLUSHALL."""
+        self.hints.clear()
+
+    async def push(self, hints: Sequence[Hint]) -> None:
+        await Call(lambda _: self._push(hints))
+
+    async def pop(self, limit: int, shapes: Sequence[str]) -> list[Hint]:
+        return await Call(lambda _: self._pop(limit, shapes))
+
+    async def shapes(self) -> list[str]:
+        return await Call(lambda _: sorted({hint.shape for hint in self.hints.values()}))
+
+    async def size(self) -> int:
+        return await Call(lambda _: len(self.hints))
+
+    def _push(self, hints: Sequence[Hint]) -> None:
+        for hint in hints:
+            if not self.loss or self._sim.rng.random() >= self.loss:
+                self.hints.setdefault(hint.id, hint)
+
+    def _pop(self, limit: int, shapes: Sequence[str]) -> list[Hint]:
+        wanted = [hint for hint in self.hints.values() if hint.shape in shapes]
+        taken = sorted(wanted, key=lambda hint: (-hint.priority, hint.id))[:limit]
+        for hint in taken:
+            if not self.doubling or self._sim.rng.random() >= self.doubling:
+                del self.hints[hint.id]
+        return taken
+
+
+class SimBus:
+    """Says `work_waits` to this server at once; what the others hear of it is the cluster's business."""
+
+    def __init__(self, host: Host, on_work: Callable[[], None]) -> None:
+        self._host = host
+        self._on_work = on_work
+
+    def tasks_changed(self, ids: Sequence[int]) -> None:
+        """Nobody looks on here."""
+
+    def node_changed(self, node: str) -> None:
+        """Nobody looks on here."""
+
+    def work_waits(self) -> None:
+        if self._host.alive:
+            self._on_work()
+
+
+class SimBlobs:
+    """Content-addressed bytes, durable once put."""
+
+    def __init__(self, truth: Truth) -> None:
+        self._truth = truth
+
+    async def put(self, chunks: AsyncIterator[bytes], *, expected: str | None = None) -> tuple[str, int]:
+        content = b"".join([chunk async for chunk in chunks])
+        digest = hashlib.sha256(content).hexdigest()
+        await Call(lambda _: self._truth.blobs.setdefault(digest, content), writes=True)
+        return digest, len(content)
+
+
+class SimClock:
+    """Virtual time."""
+
+    def __init__(self, sim: Simulator) -> None:
+        self._sim = sim
+
+    def now(self) -> int:
+        return self._sim.now
+
+
+class SimLinks:
+    """The open connections of one server, newest per node."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self.by_node: dict[str, Connection] = {}
+
+    async def assign(self, node: str, session: int, tasks: Sequence[Task]) -> None:
+        connection = self.by_node.get(node)
+        if connection is None or connection.session != session:
+            return
+        await Call(lambda _: None)
+        if self._host.alive:
+            connection.down("assign", [(task.id, task.attempt) for task in tasks])
+
+    async def cancel(self, node: str, tasks: Sequence[Task]) -> None:
+        connection = self.by_node.get(node)
+        if self._host.alive and connection is not None:
+            connection.down("cancel", [(task.id, task.attempt) for task in tasks if task.session == connection.session])

@@ -1,0 +1,306 @@
+"""A simulated server: the loops and handlers of the real one around the real orchestrator, over simulated ports."""
+
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from anchor.core.attempt import Ending
+from anchor.core.ids import KeySequence
+from anchor.core.node import Metrics, Profile, Status
+from anchor.core.spec import TaskSpec
+from anchor.orchestrator import nodes, reconcile
+from anchor.orchestrator.cancel import cancel
+from anchor.orchestrator.dispatch import dispatch
+from anchor.orchestrator.settle import settle
+from anchor.orchestrator.submit import submit, submit_once
+from anchor.orchestrator.world import World
+from anchorsim.network import Connection, Frame
+from anchorsim.ports import SimBlobs, SimBus, SimClock, SimLinks, SimReady
+from anchorsim.scheduler import Cancelled, Host, Origin, Process, Simulator
+from anchorsim.truth import SimStore, Truth
+
+LEASE_MS = 6_000
+HEARTBEAT_MS = 1_500
+SWEEP_MS = 1_000
+
+Answer = Callable[[Any, BaseException | None], None]
+
+
+@dataclass(frozen=True)
+class Hello:
+    """What an agent says first."""
+
+    slots: int
+    profile: Profile
+    held: list[tuple[int, int]]
+
+
+class Server:
+    """One server process through its lives. `ready` is its own queue, or the one it shares with the others."""
+
+    def __init__(
+        self,
+        sim: Simulator,
+        truth: Truth,
+        name: str,
+        number: int,
+        make_ready: Callable[[], SimReady],
+        store: Callable[[Truth], SimStore],
+        tell_others: Callable[["Server"], None],
+    ) -> None:
+        self.sim = sim
+        self.truth = truth
+        self.name = name
+        self.number = number
+        self.host = Host(name)
+        self.host.alive = False
+        self._make_ready = make_ready
+        self._make_store = store
+        self._tell_others = tell_others
+        self.cancels_handlers = False
+
+    @property
+    def up(self) -> bool:
+        """Whether it runs (a paused one does, as far as others can tell)."""
+        return self.host.alive
+
+    def start(self) -> None:
+        """Begin a new life with nothing but the store."""
+        sim = self.sim
+        self.host = host = Host(self.name)
+        self.links = SimLinks(host)
+        self.connections: list[Connection] = []
+        self._busy: dict[Connection, list[Frame]] = {}
+        self._running: dict[Connection, Process] = {}
+        self._dispatching = False
+        self._work = False
+        mine = [key for key in self.truth.tasks if key & 255 == self.number]
+        self.world = World(
+            store=self._make_store(self.truth),
+            ready=self._make_ready(),
+            bus=SimBus(host, self._work_waits),
+            blobs=SimBlobs(self.truth),
+            links=self.links,
+            clock=SimClock(sim),
+            chance=sim.rng,
+            keys=KeySequence(self.number, last_key=max(mine, default=0)),
+            lease_ms=LEASE_MS,
+            heartbeat_ms=HEARTBEAT_MS,
+            reap_after=sim.now + LEASE_MS,
+        )
+        sim.log("server up", self.name)
+        sim.after(int(sim.rng.random() * 100), self._sweep, host)
+        sim.after(SWEEP_MS, self._tick, host)
+
+    def crash(self) -> None:
+        """kill -9."""
+        self.sim.log("server down", self.name)
+        self.sim.crash(self.host)
+        for connection in self.connections:
+            # The kernel says so to most agents; some only notice the silence.
+            if self.sim.rng.random() < 0.8:
+                connection.close_server_end()
+            connection.server_end_open = False
+
+    def pause(self, ms: int) -> None:
+        """SIGSTOP, and SIGCONT later."""
+        self.sim.log("server paused", self.name, ms)
+        self.host.paused_until = self.sim.now + ms
+
+    def hear_of_work(self) -> None:
+        """Another server says that something waits."""
+        if self.up:
+            self._kick(self.host)
+
+    # What agents send
+
+    def frame(self, host: Host, connection: Connection, frame: Frame) -> None:
+        """A frame arrived on a connection to that life of this server."""
+        if not host.alive:
+            return
+        if host.paused_until > self.sim.now:
+            self.sim.at(host.paused_until, self.frame, host, connection, frame)
+            return
+        kind, body = frame
+        self.sim.log("up", connection.agent, self.name, kind)
+        if kind == "report":
+            self._report(host, connection, body)
+        elif kind == "closed":
+            self._hung_up(host, connection)
+        elif connection in self._busy:
+            self._busy[connection].append(frame)
+        else:
+            self._busy[connection] = [frame]
+            self._next_frame(host, connection)
+
+    def _next_frame(self, host: Host, connection: Connection) -> None:
+        waiting = self._busy[connection]
+        while waiting and connection.server_end_open:
+            kind, body = waiting.pop(0)
+            if kind == "hello" and connection.session == 0:
+                self._hello(host, connection, body)
+                return
+            if kind == "heartbeat" and connection.session:
+                self._heartbeat(host, connection, body)
+                return
+            if kind == "accepted":
+                seat = self.world.fleet.seat(connection.agent, connection.session)
+                if seat is not None:
+                    seat.running.update(task for task, _ in body)
+        del self._busy[connection]
+
+    def _hello(self, host: Host, connection: Connection, hello: Hello) -> None:
+        def done(greeted: nodes.Greeted | None, error: BaseException | None) -> None:
+            if greeted is None:
+                if not isinstance(error, Cancelled):
+                    connection.down("refused")
+                connection.close_server_end()
+            else:
+                connection.session = greeted.node.session
+                older = self.links.by_node.get(connection.agent)
+                if older is not None:
+                    older.close_server_end()
+                self.links.by_node[connection.agent] = connection
+                connection.down("welcome", (greeted.node.session, greeted.dropped))
+                stop = [(task.id, task.attempt) for task in greeted.cancelled if task.session == connection.session]
+                if stop:
+                    connection.down("cancel", stop)
+                if connection.hung_up:
+                    self._hung_up(host, connection)
+            self._next_frame(host, connection)
+
+        self.connections.append(connection)
+        origin = Origin("hello", node=connection.agent, held=frozenset(hello.held))
+        step = nodes.welcome(self.world, connection.agent, profile=hello.profile, slots=hello.slots, held=hello.held)
+        self._handle(host, connection, step, origin, done)
+
+    def _heartbeat(self, host: Host, connection: Connection, held: Sequence[tuple[int, int]]) -> None:
+        def done(dropped: list[tuple[int, int]] | None, error: BaseException | None) -> None:
+            if error is not None or dropped is None:
+                connection.close_server_end()
+                self._hung_up(host, connection)
+            else:
+                connection.down("renewed", dropped)
+            self._next_frame(host, connection)
+
+        origin = Origin("heartbeat", node=connection.agent, session=connection.session)
+        step = nodes.heartbeat(self.world, connection.agent, connection.session, metrics=Metrics(), held=held)
+        self._handle(host, connection, step, origin, done)
+
+    def _report(self, host: Host, connection: Connection, endings: Sequence[Ending]) -> None:
+        def done(verdict: Any, error: BaseException | None) -> None:
+            if error is None:
+                both = verdict.recorded + verdict.stale
+                connection.down("recorded", [(ending.task, ending.attempt) for ending in both])
+
+        origin = Origin("report", node=connection.agent, session=connection.session)
+        step = settle(self.world, node=connection.agent, session=connection.session, endings=endings)
+        self.sim.spawn(host, step, origin, done)
+
+    def _handle(
+        self, host: Host, connection: Connection, step: Coroutine[Any, Any, Any], origin: Origin, done: Answer
+    ) -> None:
+        def ended(value: Any, error: BaseException | None) -> None:
+            self._running.pop(connection, None)
+            done(value, error)
+
+        process = self.sim.spawn(host, step, origin, ended)
+        if not process.over:
+            self._running[connection] = process
+
+    def _hung_up(self, host: Host, connection: Connection) -> None:
+        if connection.session == 0:
+            connection.hung_up = True  # nobody reads the socket while a hello is being answered
+            return
+        connection.server_end_open = False
+        if connection in self._running:
+            self.sim.cancel(self._running[connection])
+        if self.links.by_node.get(connection.agent) is connection:
+            del self.links.by_node[connection.agent]
+            step = nodes.farewell(self.world, connection.agent, connection.session)
+            self.sim.spawn(host, step, Origin("farewell"), _nothing)
+
+    # What users and operators send
+
+    def submit(
+        self,
+        specs: list[TaskSpec],
+        *,
+        owner: str,
+        key: str | None,
+        acked: Callable[[Sequence[Any], Origin], None],
+        answer: Answer,
+    ) -> None:
+        """POST /api/tasks. `acked` is told of the tasks before anybody else is."""
+        origin = Origin("submit", key=(owner, key) if key else None)
+        if key is None:
+            step: Coroutine[Any, Any, Any] = submit(self.world, specs, owner=owner)
+        else:
+            step = submit_once(self.world, specs, owner=owner, key=key, digest=key)
+
+        def done(value: Any, error: BaseException | None) -> None:
+            if error is None:
+                tasks = value if key is None else value.tasks
+                acked(tasks, origin)
+                answer([task.id for task in tasks], None)
+            else:
+                answer(None, error)
+
+        process = self.sim.spawn(self.host, step, origin, done)
+        if self.cancels_handlers and self.sim.rng.random() < 0.3:
+            self.sim.after(int(self.sim.rng.random() * 12), self.sim.cancel, process)
+
+    def cancel(self, task: int, answer: Answer) -> None:
+        """POST …/cancel."""
+        self.sim.spawn(self.host, cancel(self.world, task, by="user"), Origin("cancel"), answer)
+
+    def set_status(self, node: str, status: Status) -> None:
+        """POST …/drain, resume, block."""
+        step = nodes.set_status(self.world, node, status, by="operator")
+        self.sim.spawn(self.host, step, Origin("operator"), _nothing)
+
+    # Loops
+
+    def _work_waits(self) -> None:
+        self.sim.after(0, self._kick, self.host)
+        self._tell_others(self)
+
+    def _tick(self, host: Host) -> None:
+        if host.alive:
+            self.sim.after(SWEEP_MS, self._tick, host)
+            self._kick(host)
+
+    def _kick(self, host: Host) -> None:
+        if not host.alive:
+            return
+        if host.paused_until > self.sim.now:
+            self.sim.at(host.paused_until, self._kick, host)
+        elif self._dispatching:
+            self._work = True
+        else:
+            self._dispatching, self._work = True, False
+            self.sim.spawn(host, dispatch(self.world), Origin("dispatch"), self._dispatched)
+
+    def _dispatched(self, handed: Any, error: BaseException | None) -> None:
+        self._dispatching = False
+        if error is not None:
+            self.sim.after(1_000, self._kick, self.host)
+        elif self._work:
+            self.sim.after(0, self._kick, self.host)
+
+    def _sweep(self, host: Host) -> None:
+        if not host.alive:
+            return
+        if host.paused_until > self.sim.now:
+            self.sim.at(host.paused_until, self._sweep, host)
+            return
+
+        def done(_: Any, error: BaseException | None) -> None:
+            wait = SWEEP_MS if error is None else 2 * SWEEP_MS
+            self.sim.after(wait + int(self.sim.rng.random() * 50), self._sweep, host)
+
+        self.sim.spawn(host, reconcile.reconcile(self.world), Origin("reconcile"), done)
+
+
+def _nothing(_: Any, error: BaseException | None) -> None:
+    """For steps whose outcome nobody waits for; the scheduler lets through only errors a caller may get."""
