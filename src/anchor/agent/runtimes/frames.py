@@ -51,10 +51,9 @@ class Program(msgspec.Struct, frozen=True, array_like=True, tag="program"):
 
 
 class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready"):
-    """The worker can take work. `missing` says by runtime why it cannot run that one; `modules` are the digests of
-    the compiled modules it holds; the rest is what it has used up so far and what it needs without any work."""
+    """The worker can take work. `modules` are the digests of the compiled modules it holds; the rest is what it has
+    used up so far and what it needs without any work."""
 
-    missing: dict[str, str]
     modules: list[bytes]
     cpu_seconds: float
     resident_mib: float
@@ -83,8 +82,8 @@ Work = Script | Program
 Word = Ready | Printed | Ended
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode_work = msgspec.msgpack.Decoder(Work).decode
-_decode_word = msgspec.msgpack.Decoder(Word).decode
+_works: msgspec.msgpack.Decoder[Work] = msgspec.msgpack.Decoder(Work)
+_words: msgspec.msgpack.Decoder[Word] = msgspec.msgpack.Decoder(Word)
 
 
 def frame(message: Work | Word) -> bytes:
@@ -105,7 +104,7 @@ def read_work(fd: int) -> Work | None:
     if body is None:
         return None
     try:
-        return _decode_work(body)
+        return _works.decode(body)
     except msgspec.MsgspecError as error:
         raise FrameError(str(error)) from error
 
@@ -133,7 +132,7 @@ async def read_word(stream: asyncio.StreamReader) -> Word | None:
         size = int.from_bytes(await stream.readexactly(_HEAD_BYTES), "big")
         if size > WORD_BYTES_MAX:
             raise FrameError(f"a frame of {size} bytes is above the limit of {WORD_BYTES_MAX}")
-        return _decode_word(await stream.readexactly(size))
+        return _words.decode(await stream.readexactly(size))
     except (asyncio.IncompleteReadError, ConnectionError):
         return None
     except (msgspec.MsgspecError, RecursionError) as error:

@@ -29,6 +29,9 @@ _HEADER_BYTES = 16
 _HEAD, _TAIL, _TRUNCATED = 0, 1, 2
 _STREAMS = {1: "stdout", 2: "stderr"}
 
+_MODULE_WORDS = ("import statement", "require is not defined", "process is not defined", "Unexpected token 'export'")
+_NO_MODULES = "An isolate is bare JavaScript without modules; use runtime native for packages, files and the network."
+
 NEVER_SETTLED = "The script waits for a promise that nothing is left to settle."
 
 
@@ -117,7 +120,9 @@ def _ended(room: _Room, script: Script) -> Ended:
     isolate = room.isolate
     try:
         isolate.call(room.start, isolate.text(script.given))
-        function = script.source.join(_FUNCTION)
+        # A first line for the shell is a comment to node too.
+        source = "//" + script.source[2:] if script.source.startswith("#!") else script.source
+        function = source.join(_FUNCTION)
         main = isolate.evaluate(_OPENING + function + _CLOSING)
         isolate.call(room.launch, main, isolate.text(function))
         while True:
@@ -180,7 +185,8 @@ def _at(line: int, column: int, *, shifted: bool = True) -> str:
 
 
 def _failed(message: str) -> Ended:
-    return Ended(FailureCode.SCRIPT_ERROR, message)
+    hint = _NO_MODULES if any(words in message for words in _MODULE_WORDS) else ""
+    return Ended(FailureCode.SCRIPT_ERROR, message, hint)
 
 
 def load() -> Any:

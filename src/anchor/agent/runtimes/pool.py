@@ -1,4 +1,4 @@
-"""Worker processes kept warm: one piece of work at a time each, replaced when they are spent, killed when they overrun."""
+"""Worker processes kept warm: one piece of work at a time each, and a new process for each that is spent."""
 
 import asyncio
 from collections import deque

@@ -13,11 +13,14 @@ import psutil
 
 from anchor.agent.runtimes.frames import MIB, Ended, FrameError, Printed, Ready, Work, frame, read_word
 
-_BOOT: Final = (
-    "import sys; sys.path[:0] = sys.argv[2:]; from anchor.agent.runtimes.worker import main; main()"
-)
+_BOOT: Final = "import sys; sys.path[:0] = sys.argv[2:]; from anchor.agent.runtimes.worker import main; main()"
 _STREAM_BYTES: Final = 1024 * 1024
 _WINDOWS_NEEDS: Final = ("SYSTEMROOT",)
+
+
+def _command() -> list[str]:
+    paths = [os.path.abspath(path) for path in sys.path if path]
+    return [sys.executable, "-I", "-S", "-X", "utf8", "-c", _BOOT, str(os.getpid()), *paths]
 
 
 class WorkerLost(Exception):
@@ -25,12 +28,12 @@ class WorkerLost(Exception):
 
 
 class Worker:
-    """A worker process. `missing` and `modules` are as it last said in its Ready."""
+    """A worker process. `modules` are as it last said in its Ready."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self._measured = psutil.Process(process.pid) if process.returncode is None else None
-        self._ready = Ready({}, [], 0.0, 0.0)
+        self._ready = Ready([], 0.0, 0.0)
         self.cpu_seconds = 0.0
         """Processor time since its last Ready, at the last `measure`."""
         self.memory_mib = 0.0
@@ -43,10 +46,8 @@ class Worker:
         It sees no site directories, no environment and no files but its libraries'; the agent's pipes are its stdin
         and stdout only until its first line has run.
         """
-        paths = [str(Path(path).resolve()) for path in sys.path if path]
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-I", "-S", "-X", "utf8", "-c", _BOOT, str(os.getpid()), *paths),
+            *_command(),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
@@ -66,11 +67,6 @@ class Worker:
     def alive(self) -> bool:
         """Whether nothing is known of its end yet."""
         return self._process.returncode is None and not self._stdout.at_eof()
-
-    @property
-    def missing(self) -> dict[str, str]:
-        """Why it cannot run a runtime, by its name."""
-        return self._ready.missing
 
     @property
     def modules(self) -> list[bytes]:

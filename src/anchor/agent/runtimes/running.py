@@ -1,6 +1,7 @@
 """One attempt in a worker of the pool: given its time, measured, and its end put into words, whatever the end was."""
 
 import asyncio
+import re
 import signal
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,7 @@ MEASURE_SECONDS: Final = 0.2
 MESSAGE_LENGTH_MAX: Final = 4000
 _ENGINE_ABORTS: Final = frozenset({"SIGTRAP", "SIGABRT", "SIGILL"})
 _MEMORY_SHARE: Final = 0.5
+_LONE_SURROGATE: Final = re.compile(rb"\\\\u[dD][89a-fA-F]")
 
 
 async def run_in(pool: Pool, work: Work, emit: Emit) -> Ran:
@@ -105,7 +107,8 @@ def _problem_of(value: bytes) -> Ended | None:
     except RecursionError:
         why = "it is nested too deeply"
     except msgspec.MsgspecError as error:
-        why = str(error)
+        # JavaScript strings may hold what no Unicode text can; JSON.stringify passes it on as an escape.
+        why = "a text in it holds half a surrogate pair" if _LONE_SURROGATE.search(value) else str(error)
     else:
         return None
     return Ended(FailureCode.RESULT_INVALID, f"The result cannot be written as JSON: {why}.")

@@ -44,7 +44,7 @@ def compiled(engine: wasmtime.Engine, module: bytes) -> wasmtime.Module:
     for wanted in built.imports:
         if wanted.module == "wasi_unstable":
             raise _invalid(
-                "The module imports wasi_unstable, the preview before WASI preview 1, which this runtime does not offer.",
+                "The module imports wasi_unstable, which came before WASI preview 1; this runtime does not offer it.",
                 f"Rebuild it with a toolchain of 2020 or later, so that it imports {WASI}.",
             )
         if wanted.module != WASI:
@@ -144,7 +144,7 @@ def trapped(trap: wasmtime.Trap, program: Program, memory_bytes: int) -> Ended:
     words = found[1] if found else _cause(text)
     if memory_bytes * 4 >= program.memory_mib * MIB * 3:
         # A module is told that its memory cannot grow; most of them then trap on purpose.
-        return out_of_memory(program.memory_mib, f"Its memory had grown to {memory_bytes // MIB} MiB when it trapped: {words}.")
+        return out_of_memory(program.memory_mib, f"Its memory was {memory_bytes // MIB} MiB when it trapped: {words}.")
     return Ended(FailureCode.SCRIPT_ERROR, f"The program trapped: {words}{f' (in {where[1]})' if where else ''}.")
 
 

@@ -157,7 +157,7 @@ def _wasi(program: Program, output: _Output) -> wasmtime.WasiConfig:
         wasi.argv = ["program", *(program.args if program.function is None else [])]
         wasi.env = list(program.env.items())
     except (AttributeError, UnicodeEncodeError) as error:
-        raise Unrunnable(FailureCode.INVALID_PAYLOAD, "The args of a command must be texts in valid Unicode.") from error
+        raise Unrunnable(FailureCode.INVALID_PAYLOAD, "The args of a command must be valid texts.") from error
     stdin = ffi.wasm_byte_vec_t()
     ffi.wasm_byte_vec_new(ctypes.byref(stdin), len(program.stdin), _bytes_pointer(program.stdin))
     ffi.wasi_config_set_stdin_bytes(wasi.ptr(), ctypes.byref(stdin))

@@ -1,4 +1,4 @@
-"""A worker process: it takes one piece of work at a time from its agent, runs it in an engine, and says how it ended."""
+"""A worker process: it takes work from its agent, a piece at a time, runs it in an engine and says how it ended."""
 
 import importlib
 import os
@@ -18,7 +18,7 @@ WORK_PER_WORKER_MAX: Final = 100
 GROWTH_BYTES_MAX: Final = 64 * MIB
 """A worker whose resident memory has grown by this since it started is not used again."""
 DATA_SPARE_BYTES: Final = 64 * MIB
-"""What engines may map beside the memory they hand to the work: compiled code, garbage collection, copies of results."""
+"""What engines may map beside the memory they hand to the work: compiled code, copies of results and the like."""
 _ENGINES: Final = {
     "isolate": "anchor.agent.runtimes.isolate_worker",
     "wasm": "anchor.agent.runtimes.wasm_worker",
@@ -39,9 +39,11 @@ class _Worker:
         for _ in range(WORK_PER_WORKER_MAX):
             self._words.say(self._ready())
             work = inbox.get()
-            engine = self._engines.get("isolate" if isinstance(work, Script) else "wasm")
+            name = "isolate" if isinstance(work, Script) else "wasm"
+            engine = self._engines.get(name)
             if engine is None:
-                self._words.say(Ended(FailureCode.RUNTIME_UNAVAILABLE, "This worker has no engine for that."))
+                why = f"The engine of {name} could not be loaded: {self._missing[name]}."
+                self._words.say(Ended(FailureCode.RUNTIME_UNAVAILABLE, why, "Run `anchor doctor` on the node."))
                 continue
             self._do(work, engine)
             if engine.spent:
@@ -52,7 +54,7 @@ class _Worker:
 
     def _ready(self) -> Ready:
         modules = self._engines["wasm"].modules if "wasm" in self._engines else []
-        return Ready(self._missing, modules, time.process_time(), confine.resident_bytes() / MIB)
+        return Ready(modules, time.process_time(), confine.resident_bytes() / MIB)
 
     def _do(self, work: Work, engine: Any) -> None:
         printer = Printer(self._words, work.output_bytes)
