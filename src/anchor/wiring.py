@@ -73,7 +73,8 @@ async def run_agent(
 
 
 async def up(settings: Settings, *, started: Started | None = None) -> None:
-    """Run a server and an agent of its own, each in a process of its own, until cancelled."""
+    """Run a server and an agent of its own, each in a process of its own, until cancelled; the agent stops first, so
+    that what it gives back is recorded."""
     agents: list[asyncio.Task[None]] = []
 
     async def with_agent(url: str) -> None:
@@ -81,12 +82,15 @@ async def up(settings: Settings, *, started: Started | None = None) -> None:
         if started is not None:
             await started(url)
 
+    server = asyncio.create_task(_serve(settings, with_agent, enrol=True))
     try:
-        await _serve(settings, with_agent, enrol=True)
+        await asyncio.shield(server)
     finally:
         for agent in agents:
             agent.cancel()
         await asyncio.gather(*agents, return_exceptions=True)
+        server.cancel()
+        await asyncio.gather(server, return_exceptions=True)
 
 
 async def _serve(settings: Settings, started: Started, *, enrol: bool = False) -> None:

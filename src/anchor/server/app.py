@@ -113,9 +113,9 @@ async def run(
         await asyncio.shield(serving)
     finally:
         desk.ready = False
+        server.should_exit = True
         lines.close()
         for loop in loops:
             loop.cancel()
         await asyncio.gather(*loops, return_exceptions=True)
-        server.should_exit = True
         await serving

@@ -194,6 +194,8 @@ class AgentLink:
 
     async def _greet(self, socket: WebSocket) -> Line | None:
         desk = self._desk
+        if not desk.ready:
+            return await _refuse(socket, "not_ready", "The server is not serving.", "Come back later.", 1.0)
         nonce = secrets.token_bytes(32)
         now = desk.world.clock.now()
         challenge = Challenge(nonce, "anchor", desk.version, wire.PROTOCOL_MIN, wire.PROTOCOL, now)
