@@ -183,6 +183,8 @@ class Agent:
             self._tries = 0
             self._renew()
             self._drop(dropped)
+            for entry in self.journal.values():
+                entry.reported_at = 0
             self._report(connection)
             self._soon(HEARTBEAT_MS, self._heartbeat, connection)
         elif kind == "closed" or kind == "refused":

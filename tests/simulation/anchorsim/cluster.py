@@ -16,7 +16,7 @@ from anchorsim.truth import SimStore, Truth
 from anchorsim.users import Users
 
 BACKOFF_CAP_MS = 60_000
-TORMENT_MS = 24_000
+TORMENT_MS = 40_000
 LINGER_MS = 2_500
 """How long a run goes on after everything has ended, so that late frames may still do harm."""
 
@@ -112,7 +112,7 @@ class Cluster:
             server.start()
         for agent in self.agents:
             agent.start()
-        for _ in range(3 + int(rng.random() * 14)):
+        for _ in range(4 + int(rng.random() * 30)):
             sim.after(int(rng.random() * TORMENT_MS), self.users.submit)
         at_times = [fault for fault in _AT_TIMES if fault in faults]
         if at_times:

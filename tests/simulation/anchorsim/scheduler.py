@@ -11,7 +11,7 @@ from anchor.ports.store import UnknownOutcome
 
 EPOCH_MS = 1_800_000_000_000
 """Where virtual time begins (Unix ms)."""
-CALLS_MAX = 3_000
+CALLS_MAX = 300
 """Port calls one coroutine may make before it counts as a busy loop."""
 
 
