@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+import structlog
 
 from anchor import __version__
 from anchor.adapters.files.blobs import FileBlobs
@@ -39,8 +40,27 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 SERVER_NUMBER = 0
 """The embedded store belongs to one server; several are numbered by their shared store."""
 AGENT_STOP_SECONDS = 10.0
-RESTART_SECONDS = 1.0
+RESTART_SECONDS, RESTART_SECONDS_MAX = 1.0, 30.0
 T = TypeVar("T")
+
+
+def set_up_logs(settings: Settings) -> None:
+    """Log to standard error, as text or as one JSON object a line."""
+    output: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if settings.log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            output,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(settings.log_level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
@@ -61,10 +81,11 @@ async def run_agent(
     settings: Settings, url: str, *, join_token: str | None = None, stop: asyncio.Event | None = None
 ) -> None:
     """Run an agent until cancelled or `stop` is set; its state is kept in the data directory's `agent`."""
+    set_up_logs(settings)
     await run_agent_program(
         url,
         settings.data / "agent",
-        slots=_slots(settings),
+        slots=settings.slots or os.cpu_count() or 1,
         labels=settings.labels,
         name=settings.node_name or socket.gethostname(),
         join_token=join_token,
@@ -94,6 +115,7 @@ async def up(settings: Settings, *, started: Started | None = None) -> None:
 
 
 async def _serve(settings: Settings, started: Started, *, enrol: bool = False) -> None:
+    set_up_logs(settings)
     listener = _listen(settings)
     with contextlib.closing(listener):
         port = listener.getsockname()[1]
@@ -184,23 +206,23 @@ class _LocalAgent(msgspec.Struct, frozen=True):
     """What the server tells its own agent's process, on the first line of its standard input."""
 
     url: str
-    directory: str
-    slots: int
-    labels: tuple[str, ...]
+    settings: Settings
 
 
 async def _keep_agent(settings: Settings, url: str) -> None:
     """Keep the agent's process running; it stops when its standard input closes, so it cannot outlive this one."""
-    wish = _LocalAgent(url, str(settings.data / "agent"), _slots(settings), settings.labels)
+    wish = msgspec.json.encode(_LocalAgent(url, settings), enc_hook=str)
+    wait = RESTART_SECONDS
     while True:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "anchor.wiring", stdin=asyncio.subprocess.PIPE, start_new_session=True
         )
         try:
             if process.stdin is not None:
-                process.stdin.write(msgspec.json.encode(wish) + b"\n")
+                process.stdin.write(wish + b"\n")
             await process.wait()
-            await asyncio.sleep(RESTART_SECONDS)
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, RESTART_SECONDS_MAX)
         finally:
             if process.returncode is None:
                 process.terminate()
@@ -214,21 +236,18 @@ async def _keep_agent(settings: Settings, url: str) -> None:
 
 async def _local_agent() -> None:
     loop = asyncio.get_running_loop()
-    wish = msgspec.json.decode(await loop.run_in_executor(None, sys.stdin.buffer.readline), type=_LocalAgent)
+    line = await loop.run_in_executor(None, sys.stdin.buffer.readline)
+    wish = msgspec.json.decode(line, type=_LocalAgent, dec_hook=lambda kind, value: kind(value))
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     parent = threading.Thread(target=_wait_for_end, args=(loop, stop), daemon=True)
     parent.start()
-    await run_agent_program(wish.url, Path(wish.directory), slots=wish.slots, labels=wish.labels, stop=stop)
+    await run_agent(wish.settings, wish.url, stop=stop)
 
 
 def _wait_for_end(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
     sys.stdin.buffer.read()
     loop.call_soon_threadsafe(stop.set)
-
-
-def _slots(settings: Settings) -> int:
-    return settings.slots or os.cpu_count() or 1
 
 
 def _write_privately(path: Path, text: str) -> None:

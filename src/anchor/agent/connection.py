@@ -237,6 +237,7 @@ class Connection:
             metrics = await asyncio.to_thread(self._metrics)
             self._beat_sent = time.monotonic()
             self.send(Heartbeat(self._session, metrics, self._executor.held(), False))
+            self._executor.insist()
 
     def _renewed(self, frame: Renewed) -> None:
         if frame.session == self._session:

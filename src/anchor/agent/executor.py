@@ -73,6 +73,8 @@ class Executor:
         self._unreported: dict[Held, Unreported] = {}
         self._flushing: asyncio.Task[None] | None = None
         self._printing: asyncio.Task[None] | None = None
+        self._beginning: set[asyncio.Task[None]] = set()
+        self._awaited: set[Held] = set()
         self._quiet = asyncio.Event()
         shutil.rmtree(jobs, ignore_errors=True)
         jobs.mkdir(parents=True)
@@ -113,7 +115,10 @@ class Executor:
                 runs.append(item)
         self._flush()
         if runs:
-            asyncio.get_running_loop().create_task(self._begin(runs)).add_done_callback(_raise)
+            beginning = asyncio.create_task(self._begin(runs))
+            self._beginning.add(beginning)
+            beginning.add_done_callback(self._beginning.discard)
+            beginning.add_done_callback(_raise)
 
     async def _begin(self, items: Sequence[Assignment]) -> None:
         helds = [Held(item.task, item.attempt) for item in items]
@@ -197,6 +202,8 @@ class Executor:
 
     async def idle(self) -> None:
         """Wait until nothing runs and everything that ended is in the journal."""
+        while self._beginning:
+            await asyncio.wait(self._beginning)
         while tasks := [running.task for running in self._running.values() if running.task is not None]:
             await asyncio.wait(tasks)
         while self._flushing is not None:
@@ -230,6 +237,13 @@ class Executor:
         self._send_running_output()
         endings = [entry.ending for entry in self._unreported.values() if entry.ending is not None]
         if endings:
+            self._report(endings)
+
+    def insist(self) -> None:
+        """Report again what was unconfirmed at the last call and still is: the server may have refused it then."""
+        overdue = [self._unreported[held].ending for held in self._awaited if held in self._unreported]
+        self._awaited = set(self._unreported)
+        if endings := [ending for ending in overdue if ending is not None]:
             self._report(endings)
 
     def _finish(self, running: Running, ran: Ran, result: Result | None) -> None:
