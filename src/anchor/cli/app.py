@@ -87,4 +87,4 @@ def main() -> None:
         if debug:
             raise
         say_mistake(error)
-        sys.exit(Exit.MISTAKE)
+        sys.exit(Exit.OTHER)

@@ -10,10 +10,11 @@ from anchor.wire.rest import TaskResult
 
 
 class Exit(IntEnum):
-    """What the numbers mean. MISTAKE is ours; INTERRUPTED is Ctrl-C."""
+    """What the numbers mean. INTERRUPTED is Ctrl-C; whatever the table has no line for is 1, too."""
 
     OK = 0
     TASK_FAILED = 1
+    OTHER = 1
     USAGE = 2
     NOT_FOUND = 3
     NOT_ALLOWED = 4
@@ -22,7 +23,6 @@ class Exit(IntEnum):
     UNREACHABLE = 7
     TIMED_OUT = 8
     INCONCLUSIVE = 9
-    MISTAKE = 70
     INTERRUPTED = 130
 
 
@@ -50,7 +50,7 @@ _EXITS: Final[dict[type[AnchorError], Exit]] = {
 
 def exit_of(error: AnchorError) -> Exit:
     """The exit code for an error."""
-    return _EXITS.get(type(error), Exit.MISTAKE)
+    return _EXITS.get(type(error), Exit.OTHER)
 
 
 def exit_of_result(result: TaskResult) -> Exit:

@@ -10,7 +10,11 @@ from anchor.cli.show import Output
 from anchor.cli.talk import say
 from anchor.client.calls import NodeAction
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="List machines, take them in and out of service, let new ones join.")
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="List machines, take them in and out of service, let new ones join.",
+)
 
 NodeId = Annotated[str, typer.Argument(metavar="NODE", help="A node's id, like REX-A1B2C3.")]
 

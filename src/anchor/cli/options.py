@@ -55,12 +55,17 @@ def settings_of(file: Path | None = None, *, serving: bool = True, **flags: Any)
 def connect(url: str | None, token: str | None, *, patience_seconds: float = SHORT_PATIENCE_SECONDS) -> Client:
     """A client for the server meant: named, configured, or the one on this machine with its own admin token."""
     settings = settings_of(serving=False)
-    try:
-        where = normal_url(url) if url else local_url(settings)
-    except InvalidRequest as error:
-        raise Usage(error.message, hint=error.hint, code=error.code) from error
+    where = server_url(url, settings)
     spare = admin_token(settings) if is_loopback(where) else None
     return Client(where, token, token_if_asked=spare, patience_seconds=patience_seconds)
+
+
+def server_url(url: str | None, settings: Settings) -> str:
+    """The server named, or the one these settings would start."""
+    try:
+        return normal_url(url) if url else local_url(settings)
+    except InvalidRequest as error:
+        raise Usage(error.message, hint=error.hint, code=error.code) from error
 
 
 def local_url(settings: Settings) -> str:

@@ -16,7 +16,11 @@ from anchor.client import StateChange
 from anchor.core.task import State
 from anchor.wire.rest import LogLine, TaskResult, TaskView
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="List tasks, look into them, read their output, cancel and retry them.")
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="List tasks, look into them, read their output, cancel and retry them.",
+)
 
 TaskId = Annotated[str, typer.Argument(metavar="TASK", help="A task's id, as `anchor task ls` shows it.")]
 
