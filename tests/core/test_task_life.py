@@ -93,6 +93,11 @@ def test_a_queued_task_is_looked_at_again_within_thirty_seconds() -> None:
     assert FRESH.wake_at == NOW + 30_000
 
 
+def test_a_woken_task_is_queued_and_looked_at_again_within_thirty_seconds() -> None:
+    woken = wake(replace(FRESH, state=State.BACKOFF), now=NOW + 5)
+    assert (woken.state, woken.wake_at) == (State.QUEUED, NOW + 5 + 30_000)
+
+
 @given(st.lists(st.sampled_from(sorted(ACTIONS))))
 def test_whatever_happens_in_whatever_order_the_counts_of_a_task_stay_true(names: list[str]) -> None:
     task = FRESH
