@@ -44,12 +44,9 @@ async def _lease(world: World, hints: Sequence[Hint]) -> int:
         swaps.append(Swap(task, new))
     if homeless:
         await world.ready.push(homeless)
-    try:
-        done = await world.store.swap(swaps)
-    except BaseException:
-        unbook(world, [swap.new for swap in swaps])
-        await world.ready.push(hints)
-        raise
+    # Where this raises, the leases may be written all the same: their slots stay booked until the node says in a
+    # heartbeat that it has not heard of them.
+    done = await world.store.swap(swaps)
     unbook(world, [swap.new for swap, ok in zip(swaps, done, strict=True) if not ok])
     leased = [swap.new for swap, ok in zip(swaps, done, strict=True) if ok]
     await hand_out(world, leased)

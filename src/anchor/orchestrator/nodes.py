@@ -8,6 +8,7 @@ from anchor.core.attempt import Outcome, Reason
 from anchor.core.errors import Conflict, NotFound, Unavailable
 from anchor.core.node import Metrics, Node, Profile, Status, beat, greet, with_status
 from anchor.core.task import HELD, State, Task, adopt
+from anchor.orchestrator.fleet import Seat
 from anchor.orchestrator.settle import TRIES_MAX, never_arrived, settle_held
 from anchor.orchestrator.world import World
 from anchor.ports.store import Swap
@@ -39,8 +40,8 @@ async def welcome(world: World, node_id: str, *, profile: Profile, slots: int, h
     world.bus.node_changed(node_id)
     world.bus.work_waits()
     if before is not None:
-        unheard = set(before.held) - {task.id for task in adopted}
-        await _settle_unheard(world, node_id, sorted(unheard))
+        unheard = {(task, attempt) for task, (attempt, _) in before.held.items()}
+        await _settle_unheard(world, before, sorted(unheard - {(task.id, task.attempt) for task in adopted}))
     return Greeted(node, dropped, [task for task in adopted if task.state is State.CANCELLING])
 
 
@@ -87,11 +88,11 @@ async def heartbeat(
     seat.lease_until = new.lease_until
     listed = set(held)
     unheard = [
-        task
+        (task, attempt)
         for task, (attempt, since) in seat.held.items()
         if (task, attempt) not in listed and since < now - 2 * world.heartbeat_ms
     ]
-    await _settle_unheard(world, node_id, unheard)
+    await _settle_unheard(world, seat, unheard)
     unknown = [one for one in held if seat.held.get(one[0], (0, 0))[0] != one[1]]
     if not unknown:
         return []
@@ -123,11 +124,20 @@ async def set_status(world: World, node_id: str, status: Status, *, by: str) -> 
     return node
 
 
-async def _settle_unheard(world: World, node_id: str, ids: Sequence[int]) -> None:
-    tasks = [
-        task for task in await world.store.get(ids) if task is not None and task.state in HELD and task.node == node_id
+async def _settle_unheard(world: World, seat: Seat, unheard: Sequence[Held]) -> None:
+    """Queue again what never reached its node, and free the slots of whatever has ended elsewhere."""
+    if not unheard:
+        return
+    found = await world.store.get([task for task, _ in unheard])
+    live = [
+        task
+        for (_, attempt), task in zip(unheard, found, strict=True)
+        if task is not None and task.state in HELD and (task.node, task.attempt) == (seat.node, attempt)
     ]
-    await settle_held(world, tasks, outcome=Outcome.RELEASED, reason=never_arrived(node_id))
+    await settle_held(world, live, outcome=Outcome.RELEASED, reason=never_arrived(seat.node))
+    for task_id, attempt in unheard:
+        if seat.held.get(task_id, (0, 0))[0] == attempt:
+            del seat.held[task_id]
 
 
 async def _write(world: World, node_id: str, change: Callable[[Node], Node]) -> Node:

@@ -85,11 +85,8 @@ async def _write(
             tasks[at] = lease(task, node=seat.node, session=seat.session, now=now, lease_ms=world.lease_ms)
             seat.held[task.id] = (1, now)
             leased.append(tasks[at])
-    try:
-        written = await world.store.insert(tasks)
-    except BaseException:
-        unbook(world, leased)
-        raise
+    # Where this raises, the tasks may be written all the same: booked slots stay booked, as in dispatch.
+    written = await world.store.insert(tasks)
     there_before = {task.id for task, new in zip(tasks, written, strict=True) if not new}
     if there_before:
         unbook(world, [task for task in leased if task.id in there_before])
