@@ -136,7 +136,7 @@ def holds(task: Task, *, node: str, session: int, attempt: int) -> bool:
 
 
 def extend(task: Task, *, until: int) -> Task:
-    """The same lease, looked at again at `until`."""
+    """The same task in the same state, looked at again at `until`."""
     return replace(task, ver=task.ver + 1, wake_at=until)
 
 

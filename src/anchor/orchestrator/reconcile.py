@@ -3,7 +3,7 @@
 from anchor.core.attempt import Outcome, Reason
 from anchor.core.errors import FailureCode
 from anchor.core.node import Node, lease_has_ended
-from anchor.core.task import State, Task, extend, wake
+from anchor.core.task import HINT_SECONDS, State, Task, extend, wake
 from anchor.orchestrator.relay import hint
 from anchor.orchestrator.settle import settle_held
 from anchor.orchestrator.world import World
@@ -20,6 +20,7 @@ async def reconcile(world: World) -> None:
     now = world.clock.now()
     _unseat_silent(world, now)
     await _wake_rested(world, now)
+    await _hint_waiting(world, now)
     for state in (State.LEASED, State.CANCELLING):
         await _check_leases(world, state, now)
     counts = await world.store.counts(None)
@@ -56,6 +57,17 @@ async def _wake_rested(world: World, now: int) -> None:
         await hint(world, woken)
         if len(due) < PAGE:
             break
+
+
+async def _hint_waiting(world: World, now: int) -> None:
+    """Give tasks that have been queued for long another hint: theirs may be lost, however many others there are.
+
+    One page a sweep, so that a long queue costs a bounded number of writes.
+    """
+    due = await world.store.due(State.QUEUED, now, PAGE)
+    swaps = [Swap(task, extend(task, until=now + HINT_SECONDS * 1000)) for task in due]
+    done = await world.store.swap(swaps)
+    await hint(world, [swap.new for swap, ok in zip(swaps, done, strict=True) if ok])
 
 
 async def _check_leases(world: World, state: State, now: int) -> None:
