@@ -18,8 +18,16 @@ class Seat:
         self.status: Status = node.status
         self.slots = node.slots
         self.lease_until = node.lease_until
+        self._ver = node.ver
         self.held: dict[int, tuple[int, int]] = {}
         self.running: set[int] = set()
+
+    def see(self, node: Node) -> None:
+        """Take over what a newer version of the node's record says; an older one changes nothing."""
+        if node.session == self.session and node.ver > self._ver:
+            self._ver = node.ver
+            self.status = node.status
+            self.lease_until = node.lease_until
 
     @property
     def free(self) -> int:

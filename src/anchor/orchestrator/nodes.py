@@ -85,7 +85,7 @@ async def heartbeat(
     seat = world.fleet.seat(node_id, session)
     if seat is None:
         return None
-    seat.lease_until = new.lease_until
+    seat.see(new)
     listed = set(held)
     unheard = [
         (task, attempt)
@@ -118,7 +118,7 @@ async def set_status(world: World, node_id: str, status: Status, *, by: str) -> 
     node = await _write(world, node_id, lambda old: with_status(old, status, reason))
     seat = world.fleet.seat(node_id)
     if seat is not None:
-        seat.status = status
+        seat.see(node)
     world.bus.node_changed(node_id)
     world.bus.work_waits()
     return node
