@@ -7,12 +7,14 @@ import os
 import re
 import secrets
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, ParamSpec, TypeVar
 
 from anchor.core.errors import AnchorError, InvalidRequest, NotFound, OutOfSpace, Unavailable
 
+P = ParamSpec("P")
+R = TypeVar("R")
 CHUNK_BYTES = 256 * 1024
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -27,6 +29,7 @@ class FileBlobs:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._unfinished = directory / "unfinished"
+        self._synced: set[Path] = set()
         try:
             self._unfinished.mkdir(parents=True, exist_ok=True)
             for leftover in self._unfinished.iterdir():
@@ -40,23 +43,23 @@ class FileBlobs:
             _require_digest(expected)
         temporary = self._unfinished / secrets.token_hex(16)
         try:
-            file = await asyncio.to_thread(temporary.open, "xb")
+            file = await self._on_disk(temporary.open, "xb")
             try:
-                digest, size = await _write(file, chunks)
+                digest, size = await self._write(file, chunks)
             finally:
-                await asyncio.to_thread(file.close)
+                await self._on_disk(file.close)
             if expected is not None and digest != expected:
                 raise InvalidRequest(
                     f"The bytes sent have the SHA-256 {digest}, not {expected}.",
                     hint="Send the bytes again; they may have been cut or changed on the way.",
                     code="digest_mismatch",
                 )
-            await asyncio.to_thread(self._keep, temporary, self._place(digest))
-        except OSError as error:
+            await self._on_disk(self._keep, temporary, self._place(digest))
+        except FileNotFoundError as error:
             raise self._explained(error) from error
         finally:
             # Still there only where the blob was not kept.
-            await asyncio.shield(asyncio.to_thread(temporary.unlink, missing_ok=True))
+            await asyncio.shield(self._on_disk(temporary.unlink, True))
         return digest, size
 
     async def get(self, digest: str) -> AsyncIterator[bytes]:
@@ -66,31 +69,14 @@ class FileBlobs:
         """
         _require_digest(digest)
         try:
-            file = await asyncio.to_thread(self._place(digest).open, "rb")
+            file = await self._on_disk(self._place(digest).open, "rb")
         except FileNotFoundError:
             raise NotFound(f"There is no blob {digest}.", hint=f"Upload it with PUT /api/blobs/{digest}.") from None
-        except OSError as error:
-            raise self._explained(error) from error
-        return self._stream(file, digest)
-
-    async def size(self, digest: str) -> int | None:
-        """How many bytes there are under a digest, None where there are none."""
-        _require_digest(digest)
-        try:
-            return (await asyncio.to_thread(self._place(digest).stat)).st_size
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise self._explained(error) from error
-
-    async def _stream(self, file: IO[bytes], digest: str) -> AsyncIterator[bytes]:
         hashed = hashlib.sha256()
         try:
-            while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+            while chunk := await self._on_disk(file.read, CHUNK_BYTES):
                 hashed.update(chunk)
                 yield chunk
-        except OSError as error:
-            raise self._explained(error) from error
         finally:
             file.close()
         if hashed.hexdigest() != digest:
@@ -100,16 +86,47 @@ class FileBlobs:
                 code="blob_damaged",
             )
 
+    async def size(self, digest: str) -> int | None:
+        """How many bytes there are under a digest, None where there are none."""
+        _require_digest(digest)
+        try:
+            return (await self._on_disk(self._place(digest).stat)).st_size
+        except FileNotFoundError:
+            return None
+
+    async def _write(self, file: IO[bytes], chunks: AsyncIterator[bytes]) -> tuple[str, int]:
+        hashed = hashlib.sha256()
+        size = 0
+        waiting: list[bytes] = []
+        waiting_bytes = 0
+        async for chunk in chunks:
+            waiting.append(chunk)
+            waiting_bytes += len(chunk)
+            if waiting_bytes >= CHUNK_BYTES:
+                size += await self._on_disk(_append, file, hashed, waiting)
+                waiting, waiting_bytes = [], 0
+        size += await self._on_disk(_append, file, hashed, waiting, True)
+        return hashed.hexdigest(), size
+
+    async def _on_disk(self, act: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return await asyncio.to_thread(act, *args, **kwargs)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise self._explained(error) from error
+
     def _place(self, digest: str) -> Path:
         return self._directory / digest[:2] / digest[2:4] / digest
 
     def _keep(self, temporary: Path, place: Path) -> None:
         # Whoever puts the same bytes at the same time replaces them by the same bytes.
         folder = place.parent
-        if not folder.exists():
+        if folder not in self._synced:
             folder.mkdir(parents=True, exist_ok=True)
             _sync_folder(self._directory)
             _sync_folder(folder.parent)
+            self._synced.add(folder)
         temporary.replace(place)
         _sync_folder(folder)
 
@@ -126,22 +143,7 @@ class FileBlobs:
         )
 
 
-async def _write(file: IO[bytes], chunks: AsyncIterator[bytes]) -> tuple[str, int]:
-    hashed = hashlib.sha256()
-    size = 0
-    waiting: list[bytes] = []
-    waiting_bytes = 0
-    async for chunk in chunks:
-        waiting.append(chunk)
-        waiting_bytes += len(chunk)
-        if waiting_bytes >= CHUNK_BYTES:
-            size += await asyncio.to_thread(_append, file, hashed, waiting)
-            waiting, waiting_bytes = [], 0
-    size += await asyncio.to_thread(_append, file, hashed, waiting, last=True)
-    return hashed.hexdigest(), size
-
-
-def _append(file: IO[bytes], hashed: "hashlib._Hash", chunks: list[bytes], *, last: bool = False) -> int:
+def _append(file: IO[bytes], hashed: "hashlib._Hash", chunks: list[bytes], last: bool = False) -> int:
     for chunk in chunks:
         hashed.update(chunk)
         file.write(chunk)

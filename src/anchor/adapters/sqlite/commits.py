@@ -9,6 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from anchor.adapters.sqlite.directory import DataDirectory
 from anchor.adapters.sqlite.trouble import explained, is_about_the_place, is_out_of_space
+from anchor.core.errors import Unavailable
 
 Q = TypeVar("Q")
 R = TypeVar("R")
@@ -69,6 +70,7 @@ class GroupCommit:
         self._loop = asyncio.get_running_loop()
         self._waiting = _Batch()
         self._busy = False
+        self._closed = False
         self._idle = asyncio.Event()
         self._idle.set()
         self._handed: SimpleQueue[_Batch | None] = SimpleQueue()
@@ -76,7 +78,12 @@ class GroupCommit:
         self._thread.start()
 
     def submit(self, work: Work[Q, R], request: Q) -> "asyncio.Future[R]":
-        """Ask for a write. The answer comes after its COMMIT; cancelling the future does not take the write back."""
+        """Ask for a write. The answer comes after its COMMIT; cancelling the future does not take the write back.
+
+        Unavailable once `close` was called.
+        """
+        if self._closed:
+            raise Unavailable("The store is closed.", hint="The server is stopping; try again once it is back.")
         future: asyncio.Future[R] = self._loop.create_future()
         self._waiting.add(work, request, future)
         if not self._busy:
@@ -88,6 +95,7 @@ class GroupCommit:
 
     async def close(self) -> None:
         """Write what waits, then end the thread. The connection stays open."""
+        self._closed = True
         await self._idle.wait()
         self._handed.put(None)
         await asyncio.to_thread(self._thread.join)

@@ -35,6 +35,7 @@ class DataDirectory:
         except OSError as error:
             raise explained(error, path) from error
         self._ballast = path / "ballast"
+        self._ballast_bytes = 0
         self.ballast_is_set = False
         try:
             self.set_ballast()
@@ -53,20 +54,24 @@ class DataDirectory:
         self._lock.close()
 
     def has_room(self) -> bool:
-        """Whether more free space is left than the reserve: 64 MiB or 5 % of the disk, whichever is smaller."""
+        """Whether more free space is left than the reserve: 64 MiB or 5 % of the disk, whichever is smaller.
+
+        While the ballast is dropped its space does not count as free.
+        """
         usage = shutil.disk_usage(self.path)
-        return usage.free > min(RESERVE_BYTES, int(usage.total * RESERVE_SHARE))
+        owed = 0 if self.ballast_is_set else self._ballast_bytes
+        return usage.free - owed > min(RESERVE_BYTES, int(usage.total * RESERVE_SHARE))
 
     def set_ballast(self) -> None:
         """Keep 8 MiB back (less on a disk with less than 32 MiB free), to be dropped when the disk is full."""
         try:
-            size = min(BALLAST_BYTES, shutil.disk_usage(self.path).free // 4)
             with self._ballast.open("ab") as file:
-                missing = size - file.tell()
-                if missing > 0:
+                size = min(BALLAST_BYTES, file.tell() + shutil.disk_usage(self.path).free // 4)
+                if file.tell() < size:
                     _allocate(file, size)
         except OSError as error:
             raise explained(error, self.path) from error
+        self._ballast_bytes = size
         self.ballast_is_set = True
 
     def drop_ballast(self) -> None:

@@ -1,0 +1,139 @@
+"""Every adapter the contract is run on, and small makers of what is stored."""
+
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from anchor.adapters.files.blobs import FileBlobs
+from anchor.adapters.local.bus import LocalBus
+from anchor.adapters.local.ready import LocalReady
+from anchor.adapters.sqlite import SqliteStore
+from anchor.core.attempt import Ending, Outcome, Result
+from anchor.core.ids import KeySequence
+from anchor.core.spec import TaskSpec
+from anchor.core.task import State, Task, cancel, lease, queued, settle, wake
+from anchor.ports.blobs import Blobs
+from anchor.ports.bus import Bus
+from anchor.ports.ready import Ready
+from anchor.ports.store import Store, Swap
+
+NOW = 1_790_000_000_000
+
+STORES: dict[str, Callable[[Path], Awaitable[Store]]] = {"sqlite": SqliteStore.open}
+READY: dict[str, Callable[[], Ready]] = {"local": LocalReady}
+BUSES: dict[str, Callable[[], Bus]] = {"local": LocalBus}
+BLOBS: dict[str, Callable[[Path], Blobs]] = {"files": FileBlobs}
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(params=sorted(STORES))
+def open_store(request: pytest.FixtureRequest) -> Callable[[Path], Awaitable[Store]]:
+    return STORES[request.param]
+
+
+@pytest.fixture
+async def store(open_store: Callable[[Path], Awaitable[Store]], tmp_path: Path) -> AsyncIterator[Store]:
+    opened = await open_store(tmp_path / "data")
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def reopened(
+    open_store: Callable[[Path], Awaitable[Store]], tmp_path: Path
+) -> AsyncIterator[Callable[[Store], Awaitable[Store]]]:
+    """Closes a store of this test and opens its data anew."""
+    async with AsyncExitStack() as opened:
+
+        async def reopen(store: Store) -> Store:
+            await store.close()
+            again = await open_store(tmp_path / "data")
+            opened.push_async_callback(again.close)
+            return again
+
+        yield reopen
+
+
+@pytest.fixture(params=sorted(READY))
+def ready(request: pytest.FixtureRequest) -> Ready:
+    return READY[request.param]()
+
+
+@pytest.fixture(params=sorted(BUSES))
+async def bus(request: pytest.FixtureRequest) -> Bus:
+    return BUSES[request.param]()
+
+
+@pytest.fixture(params=sorted(BLOBS))
+def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
+    return BLOBS[request.param](tmp_path / "blobs")
+
+
+class Maker:
+    """Makes tasks in any state of their life by the decisions that lead there; ids rise."""
+
+    def __init__(self) -> None:
+        self._keys = KeySequence(1)
+        self._count = itertools.count(1)
+        self.now = NOW
+
+    def task(self, *, owner: str = "ann", spec: TaskSpec | None = None, now: int | None = None) -> Task:
+        at = self.now if now is None else now
+        [key] = self._keys.take(1, now_ms=at)
+        spec = spec or TaskSpec(name=f"task {next(self._count)}", type="noop")
+        return queued(key=key, owner=owner, spec=spec, shape="{}", now=at)
+
+    def tasks(self, count: int, **how: object) -> list[Task]:
+        return [self.task(**how) for _ in range(count)]  # type: ignore[arg-type]
+
+    def leased(self, task: Task, *, node: str = "REX-A1B2C3", session: int = 1) -> Task:
+        return lease(task, node=node, session=session, now=self.now, lease_ms=30_000)
+
+    def ended(self, task: Task, outcome: Outcome = Outcome.SUCCEEDED, *, now: int | None = None) -> Task:
+        result = Result(json=b'{"answer":42}', size=13) if outcome is Outcome.SUCCEEDED else None
+        ending = Ending(task.id, task.attempt, outcome, result)
+        return settle(task, ending, now=self.now if now is None else now, chance=0.5)
+
+    def in_state(self, state: State, **how: object) -> Task:
+        fresh = self.task(**how)  # type: ignore[arg-type]
+        match state:
+            case State.QUEUED:
+                return fresh
+            case State.LEASED:
+                return self.leased(fresh)
+            case State.BACKOFF:
+                return self.ended(self.leased(fresh), Outcome.ERRORED)
+            case State.CANCELLING:
+                return cancel(self.leased(fresh), by="ann", now=self.now)
+            case State.SUCCEEDED:
+                return self.ended(self.leased(fresh))
+            case State.FAILED:
+                task = fresh
+                while task.state is not State.FAILED:
+                    task = self.ended(self.leased(task), Outcome.ERRORED)
+                    if task.state is State.BACKOFF:
+                        task = wake(task, now=self.now)
+                return task
+            case State.CANCELLED:
+                return cancel(fresh, by="ann", now=self.now)
+
+
+@pytest.fixture
+def make() -> Maker:
+    return Maker()
+
+
+@pytest.fixture
+def swap_one() -> Callable[[Store, Task, Task], Awaitable[bool]]:
+    async def swap(store: Store, old: Task, new: Task) -> bool:
+        [done] = await store.swap([Swap(old, new)])
+        return done
+
+    return swap
