@@ -43,10 +43,12 @@ _PIP = re.compile(
 )
 
 
-_NOISE = re.compile(r"^(npm error|npm ERR!)( code| 404| notarget| E[A-Z0-9]+)?|^error:|^\s*cause:|[×╰─▶]+", re.IGNORECASE)
+_NOISE = re.compile(
+    r"^(npm error|npm ERR!)( code| 404| notarget| E[A-Z0-9]+)?|^error:|^\s*cause:|[\u00d7\u2500-\u25ff]+", re.IGNORECASE
+)
 _BOILERPLATE = re.compile(
     r"npm (warn|notice)|warning:|Using Python|Resolved |Prepared |A complete log|Note that you can|tarball, folder|"
-    r"In most cases you|This is probably not|Log files|[EA-Z][A-Z0-9]+$",
+    r"In most cases you|This is probably not|Log files|[A-Z][A-Z0-9]+$|hint: |Not Found - GET ",
 )
 _CREDENTIALS = re.compile(r"(https?://)[^/\s@]+@")
 
@@ -95,10 +97,9 @@ def pip_dependencies(wanted: Sequence[str]) -> list[str]:
 class Environments:
     """The environments of one agent, under `state`: `environments/`, `toolchains/`, and the installers' caches."""
 
-    def __init__(self, state: Path, confinement: Confinement, *, path: str | None = None) -> None:
+    def __init__(self, state: Path, *, path: str | None = None) -> None:
         self._state = state
         self._folder = state / "environments"
-        self._confinement = confinement
         self._tools = Toolchains(state / "toolchains", path=path)
         self._locks: dict[str, asyncio.Lock] = {}
         self._in_use: Counter[str] = Counter()
@@ -191,9 +192,8 @@ class Environments:
         fresh = Path(tempfile.mkdtemp(prefix="tmp-", dir=self._folder))
         try:
             await make(fresh)
-            fresh.chmod(0o755)
             # Whatever has this name is complete: it appears at once or not at all.
-            fresh.rename(folder)
+            await asyncio.to_thread(fresh.rename, folder)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
 

@@ -1,60 +1,118 @@
-"""Runs a task's Python source in its own process: a script of its own that imports nothing of Anchor.
+"""Runs a task's Python source in a process of its own: a script that imports nothing of Anchor.
 
-usage: native_runner.py SPEC RESULT [ARG...]   SPEC is JSON {source, input, anchor}, RESULT the file for the answer.
+usage: native_runner.py SPEC RESULT [ARG...]   SPEC is JSON {source, input, anchor}; the answer goes to RESULT as JSON
+{"value": …} or {"error": {code, message, line, column}}.
+
+The value is what the source assigned to `result`; or else what its function `main` returns, called with the input if
+it takes an argument. A source with an `if __name__ == "__main__":` of its own calls what it wants called itself.
 """
 
-import ast
-import asyncio
-import contextlib
-import inspect
+import io
 import json
 import linecache
+import os
 import sys
-import traceback
 import types
-from pathlib import Path
-from typing import Any
+
+# Whatever else is needed is imported where it is: these imports are time that every task waits for.
+# ruff: noqa: PLC0415
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 NAME = "task.py"
 
 
 class _ResultInvalid(Exception):
-    pass
+    """The value cannot be written as JSON."""
 
 
-def main(spec_file: str, result_file: str, args: list[str]) -> int:
+def run(source: str, given: "dict[str, Any]") -> str:
+    """The value of the source as JSON text; raises what the source raises."""
+    module = types.ModuleType("__main__")
+    names = module.__dict__
+    names.update(given, __file__=NAME, __builtins__=__builtins__)
+    # So that a traceback shows the user's own lines.
+    linecache.cache[NAME] = (len(source), None, source.splitlines(keepends=True), NAME)
+    sys.modules["__main__"] = module
+    exec(compile(source, NAME, "exec"), names)
+    value = names.get("result")
+    entry = names.get("main")
+    if "result" not in names and callable(entry) and not _starts_itself(source):
+        value = entry(given["input"]) if _takes_input(entry) else entry()
+        if isinstance(value, types.CoroutineType):
+            import asyncio
+
+            value = asyncio.run(value)
+    try:
+        return json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _ResultInvalid(f"The result is not JSON: {error}") from None
+
+
+def _starts_itself(source: str) -> bool:
+    import ast
+
+    tree = ast.parse(source)
+    tests = [statement.test for statement in tree.body if isinstance(statement, ast.If)]
+    return any(isinstance(part, ast.Name) and part.id == "__name__" for test in tests for part in ast.walk(test))
+
+
+def _takes_input(entry: "Any") -> bool:
+    import inspect
+
+    try:
+        inspect.signature(entry).bind(None)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def describe(error: BaseException) -> "dict[str, Any]":
+    """What to report of an exception; it is also printed, without our own frames."""
+    if isinstance(error, _ResultInvalid):
+        return {"code": "result_invalid", "message": str(error)}
+    if isinstance(error, SystemExit):
+        if isinstance(error.code, str):
+            sys.stderr.write(error.code + "\n")
+        code = error.code if isinstance(error.code, int) else 1
+        return {"code": "script_error", "message": f"The script ended itself with exit code {code}."}
+    import traceback
+
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename != NAME:
+        frames = frames.tb_next
+    traceback.print_exception(type(error), error, frames)
+    if isinstance(error, MemoryError):
+        return {"code": "memory_limit", "message": ""}
+    if isinstance(error, SyntaxError) and error.filename == NAME:
+        message = f"{type(error).__name__}: {error.msg}"
+        return {"code": "script_error", "message": message, "line": error.lineno or 0, "column": error.offset or 0}
+    message = traceback.format_exception_only(error)[-1].strip()
+    lines = [frame.lineno or 0 for frame in traceback.extract_tb(frames) if frame.filename == NAME]
+    return {"code": "script_error", "message": message, "line": lines[-1] if lines else 0}
+
+
+def main(spec_file: str, result_file: str, *args: str) -> int:
     """Run the task and write its answer; the exit code is 0 exactly if there is a value."""
     with open(spec_file, encoding="utf-8") as file:
         spec = json.load(file)
-    source: str = spec["source"]
-    module = types.ModuleType("__main__")
-    module.__dict__.update(
-        __file__=NAME, __builtins__=__builtins__, input=spec["input"], anchor=types.SimpleNamespace(**spec["anchor"])
-    )
-    linecache.cache[NAME] = (len(source), None, source.splitlines(keepends=True), NAME)
-    sys.modules["__main__"] = module
     sys.argv = [NAME, *args]
-    sys.path[0] = str(Path.cwd())
+    sys.path[0] = os.getcwd()
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(line_buffering=True, errors="backslashreplace")
+    failed = False
     try:
-        answer = {"value": json.loads(_as_json(_run(source, module)))}
-        text = json.dumps(answer)
-    except SystemExit as leaving:
-        if leaving.code in (None, 0):
-            text, answer = json.dumps({"value": None}), {"value": None}
-        else:
-            code = leaving.code if isinstance(leaving.code, int) else 1
-            answer = {"error": {"code": "script_error", "message": f"It exited with code {code}."}}
-            text = json.dumps(answer)
-            if not isinstance(leaving.code, int):
-                sys.stderr.write(f"{leaving.code}\n")
+        value = run(spec["source"], {"input": spec["input"], "anchor": types.SimpleNamespace(**spec["anchor"])})
+        answer = f'{{"value":{value}}}'
     except BaseException as error:
-        answer = {"error": _describe(error)}
-        text = json.dumps(answer)
-    with contextlib.suppress(OSError):
-        sys.stdout.flush()
+        failed = not (isinstance(error, SystemExit) and error.code in (None, 0))
+        answer = json.dumps({"error": describe(error)}) if failed else '{"value":null}'
     with open(result_file, "w", encoding="utf-8") as file:
-        file.write(text)
-    return 0 if "value" in answer else 1
+        file.write(answer)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

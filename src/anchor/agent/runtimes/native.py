@@ -1,0 +1,183 @@
+"""The native runtime: JavaScript with npm packages, Python with pip packages, or any program, confined as well as the
+machine allows."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import msgspec
+
+from anchor.agent.runtimes import native_answer
+from anchor.agent.runtimes.base import BoundedOutput, Emit, Job, Ran, failed
+from anchor.agent.runtimes.environments import CannotInstall, Environments
+from anchor.agent.runtimes.native_languages import provided
+from anchor.agent.sandbox.confinement import Cell, Confinement, Mount
+from anchor.agent.sandbox.probe import probe
+from anchor.agent.sandbox.supervise import Program, supervise
+from anchor.agent.toolchains import Toolchains, python_toolchain
+from anchor.core.attempt import Outcome, Reason
+from anchor.core.errors import FailureCode
+
+SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
+"""The PATH of a task, behind the programs of its own packages."""
+REPORT = "report.json"
+"""What the runner of a script writes; beside the job's directory, so that a task does not meet it by chance."""
+
+
+def offer(state: Path) -> tuple[str | None, str]:
+    """The versions native tasks get here, or None and why there are none. Runs programs: call it in a thread."""
+    confinement = probe()
+    if confinement.level == "none":
+        return None, confinement.why
+    node = Toolchains(state / "toolchains").installed_node()
+    versions = [f"node {node.version}" if node else "node on demand", f"python {python_toolchain().version}"]
+    return ", ".join([*versions, confinement.level]), confinement.why
+
+
+class Native:
+    """Runs native jobs. `state` is the agent's directory for toolchains, environments, caches and running jobs.
+
+    `confinement` and `path` (where Node is looked for) are found out if not given.
+    """
+
+    name = "native"
+
+    def __init__(self, state: Path, *, confinement: Confinement | None = None, path: str | None = None) -> None:
+        self._state = state
+        self._runs = state / "runs"
+        self._confinement = confinement or Confinement("none", "not started")
+        self._probes = confinement is None
+        self._environments = Environments(state, path=path)
+        self._running: set[asyncio.Task[Ran]] = set()
+        self._stopping = False
+
+    async def start(self) -> None:
+        """Find out how tasks can be confined, and clear what an agent that was killed has left."""
+        if self._probes:
+            self._confinement = await asyncio.to_thread(probe)
+        await asyncio.to_thread(self._clear)
+
+    def _clear(self) -> None:
+        shutil.rmtree(self._runs, ignore_errors=True)
+        self._runs.mkdir(parents=True, exist_ok=True)
+        self._environments.prepare()
+
+    async def run(self, job: Job, emit: Emit) -> Ran:
+        """Run one job to its end; installing its packages first does not count against its time."""
+        task = asyncio.create_task(self._run(job, emit))
+        self._running.add(task)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if self._stopping and caller is not None and not caller.cancelling():
+                return Ran(outcome=Outcome.RELEASED, reason=Reason(FailureCode.RELEASED, "The agent was stopped."))
+            raise
+        finally:
+            self._running.discard(task)
+
+    async def stop(self) -> None:
+        """End every running job; their `run` answers `released`."""
+        self._stopping = True
+        for task in self._running:
+            task.cancel()
+        if self._running:
+            await asyncio.wait(self._running)
+
+    async def _run(self, job: Job, emit: Emit) -> Ran:
+        if self._confinement.level == "none":
+            return failed(FailureCode.RUNTIME_UNAVAILABLE, f"Native tasks do not run here: {self._confinement.why}.")
+        if (wrong := _fault_in(job)) is not None:
+            return failed(FailureCode.INVALID_PAYLOAD, wrong)
+        output = BoundedOutput(emit, job.limits.output_bytes)
+
+        def write(stream: str, text: str) -> bool:
+            output.write(stream, text)
+            return not output.truncated
+
+        with tempfile.TemporaryDirectory(dir=self._runs, ignore_cleanup_errors=True) as folder:
+            control = Path(folder)
+            try:
+                async with self._program(job, control, emit) as program:
+                    ended = await supervise(self._confinement, program, write)
+            except CannotInstall as error:
+                return failed(error.code, error.message, error.hint)
+            ran = await asyncio.to_thread(native_answer.read, job, ended, control / REPORT)
+        return msgspec.structs.replace(ran, usage=ended.usage, output_truncated=output.truncated)
+
+    @asynccontextmanager
+    async def _program(self, job: Job, control: Path, emit: Emit) -> AsyncIterator[Program]:
+        """What to start for a job; its packages are kept while the context is open."""
+        payload = job.payload
+        directory = Mount(job.directory, "/job", writable=True)
+        argv = [*(payload.command or ()), *map(str, payload.args)]
+        mounts: tuple[Mount, ...] = ()
+        path: tuple[str, ...] = ()
+        env = {"HOME": directory.seen(self._confinement), "LANG": "C.UTF-8", "USER": "anchor", "LOGNAME": "anchor"}
+        env["TMPDIR"] = "/tmp" if self._confinement.level == "confined" else str(control)
+        async with AsyncExitStack() as stack:
+            if payload.command is None or payload.dependencies:
+                language = payload.language or "javascript"
+                ready = await stack.enter_async_context(
+                    provided(language, job, self._environments, self._confinement, emit)
+                )
+                mounts, path = ready.mounts, ready.path
+                env |= ready.env
+                if payload.command is None:
+                    files = _script_files(job, control, ready.runner)
+                    mounts += files
+                    argv = [*ready.starter, *(file.seen(self._confinement) for file in files), *argv]
+            env["PATH"] = ":".join([*path, SYSTEM_PATH])
+            yield Program(
+                argv=argv,
+                env={**env, **payload.env, "ANCHOR_TASK": job.task, "ANCHOR_ATTEMPT": str(job.attempt)},
+                cell=Cell(directory=directory, mounts=_foreign(mounts), memory_mib=job.limits.memory_mib),
+                timeout_seconds=job.limits.timeout_seconds,
+                stdin=_stdin(job, control),
+            )
+
+
+def _fault_in(job: Job) -> str | None:
+    payload = job.payload
+    if payload.command is None and payload.source_code is None:
+        return "A native task needs sourceCode or command."
+    if payload.command is not None and payload.dependencies and payload.language is None:
+        return "A command with dependencies needs a language, which says where they come from."
+    return None
+
+
+def _script_files(job: Job, control: Path, runner: str) -> tuple[Mount, ...]:
+    """The runner, what it is told, and the file for its answer; in the order of its arguments."""
+    told = {
+        "source": job.payload.source_code,
+        "input": job.payload.input,
+        "anchor": {"task": job.task, "attempt": job.attempt},
+    }
+    (control / "job.json").write_bytes(msgspec.json.encode(told))
+    (control / REPORT).touch()
+    return (
+        Mount(Path(__file__).parent / runner, f"/anchor/run/{runner}"),
+        Mount(control / "job.json", "/anchor/io/job.json"),
+        Mount(control / REPORT, f"/anchor/io/{REPORT}", writable=True),
+    )
+
+
+def _stdin(job: Job, control: Path) -> Path | None:
+    payload = job.payload
+    if payload.stdin is not None:
+        text = payload.stdin.encode()
+    elif payload.command is not None and payload.input is not None:
+        text = msgspec.json.encode(payload.input)
+    else:
+        return None
+    file = control / "stdin"
+    file.write_bytes(text)
+    return file
+
+
+def _foreign(mounts: tuple[Mount, ...]) -> tuple[Mount, ...]:
+    """The mounts that a cell does not have already as a part of the system."""
+    return tuple(mount for mount in mounts if mount.inside != str(mount.outside))

@@ -1,0 +1,112 @@
+// Runs a task's JavaScript in a process of its own: node native_runner.mjs SPEC RESULT [ARG...]
+//
+// SPEC is JSON {source, input, anchor}; the answer goes to RESULT as JSON {"value": …} or
+// {"error": {code, message, line, column}}. The source is first taken as the body of an async function in CommonJS
+// (`require`, `await`, `return`); a source with static `import` or `export` is an ES module instead, and its value is
+// its default export. A value ends the task at once; without one it ends when nothing is pending any more.
+import fs from "node:fs";
+import { createRequire } from "node:module";
+import path from "node:path";
+import { pathToFileURL } from "node:url";
+import vm from "node:vm";
+
+const PREFIX = "module.exports=async function(){";
+const [, , specFile, resultFile, ...args] = process.argv;
+const { source, input, anchor } = JSON.parse(fs.readFileSync(specFile, "utf8"));
+const here = process.cwd();
+const { stringify } = JSON;
+let answered = false;
+
+function answer(report) {
+  if (answered) return;
+  answered = true;
+  fs.writeFileSync(resultFile, report);
+}
+
+// The place in the user's source that an error names: V8 says task.cjs:LINE:COLUMN in stacks, and for a syntax error
+// task.cjs:LINE followed by the line and a caret below the spot.
+function placeOf(stack) {
+  const frame = /task\.[cm]js:(\d+):(\d+)/.exec(stack);
+  const head = /^[^\n]*task\.[cm]js:(\d+)\n[^\n]*\n([ ]*)\^/.exec(stack);
+  const [line, column] = head ? [+head[1], head[2].length + 1] : frame ? [+frame[1], +frame[2]] : [0, 0];
+  return { line, column: line === 1 && stack.includes("task.cjs") ? Math.max(column - PREFIX.length, 1) : column };
+}
+
+function fail(error, code = "script_error") {
+  const isError = error instanceof Error || typeof error?.stack === "string";
+  const stack = isError ? String(error.stack) : "";
+  let message;
+  try {
+    message = isError ? `${error.name}: ${error.message}` : `thrown: ${typeof error === "string" ? error : stringify(error)}`;
+  } catch {
+    message = "an error that cannot be shown";
+  }
+  if (message === "SyntaxError: Illegal return statement") {
+    message += "; a source with import or export is a module, which answers by export default";
+  }
+  const shown = stack
+    .split("\n")
+    .filter((line) => !/native_runner|\(node:|at node:/.test(line))
+    .join("\n")
+    .replaceAll(PREFIX, "")
+    .replaceAll(`file://${here}/`, "")
+    .replaceAll(`${here}/`, "")
+    .replace(/task\.cjs:1:(\d+)/g, (_, column) => `task.js:1:${column - PREFIX.length}`)
+    .replace(/task\.[cm]js/g, "task.js");
+  if (code === "script_error") fs.writeSync(2, `${shown || message}\n`);
+  answer(stringify({ error: { code, message, ...placeOf(stack) } }));
+  process.exit(1);
+}
+
+function succeed(value) {
+  if (value === undefined) return;
+  let text;
+  try {
+    text = stringify(value);
+  } catch (error) {
+    fail(new TypeError(`The result is not JSON: ${error?.message ?? error}`), "result_invalid");
+  }
+  if (text === undefined) {
+    fail(new TypeError(`The result is not JSON: it is a ${typeof value}`), "result_invalid");
+  }
+  answer(`{"value":${text}}`);
+  process.exit();
+}
+
+async function valueOf() {
+  const body = source.replace(/^#!/, "//");
+  const wrapped = `${PREFIX}${body}\n}`;
+  let isModule = false;
+  try {
+    new vm.Script(wrapped, { filename: "task.cjs" });
+  } catch (error) {
+    isModule = /import statement|'import\.meta'|Unexpected token 'export'/.test(error.message);
+    if (!isModule) throw error;
+  }
+  const file = path.join(here, isModule ? "task.mjs" : "task.cjs");
+  process.argv = [process.argv[0], file, ...args];
+  fs.writeFileSync(file, isModule ? body : wrapped);
+  if (isModule) return (await import(pathToFileURL(file).href)).default;
+  return createRequire(file)(file)();
+}
+
+globalThis.input = input;
+globalThis.anchor = Object.freeze(anchor);
+let settled = false;
+const leave = process.exit;
+process.exit = (code) => {
+  settled = true;
+  leave.call(process, code);
+};
+process.on("uncaughtException", (error) => fail(error));
+process.on("exit", (code) => {
+  if (answered || code !== 0) return;
+  if (settled) return answer('{"value":null}');
+  const message = "The code ended while it awaited something that can never come.";
+  answer(stringify({ error: { code: "script_error", message } }));
+  process.exitCode = 1;
+});
+valueOf().then((value) => {
+  settled = true;
+  succeed(value);
+}).catch((error) => fail(error));

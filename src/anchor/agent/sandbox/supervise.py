@@ -1,0 +1,289 @@
+"""Runs one program under a confinement from start to end: its output, its limits, and the certain end of its tree."""
+
+import asyncio
+import codecs
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import msgspec
+
+from anchor.agent.sandbox import tree
+from anchor.agent.sandbox.bubblewrap import data_kib, options, wrap
+from anchor.agent.sandbox.confinement import FILE_BYTES_MAX, FILES_OPEN_MAX, PROCESSES_MAX, Cell, Confinement
+from anchor.core.attempt import Usage
+from anchor.core.errors import FailureCode
+
+if TYPE_CHECKING:
+    import resource
+
+TICK_SECONDS = 0.1
+TICK_GROWING_SECONDS = 0.025
+"""Between two looks at a tree; the short one while its memory grows."""
+KILL_SECONDS = 3.0
+"""How long a kill may take before every known process is killed one by one."""
+DRAIN_SECONDS = 2.0
+"""How long output may still arrive after the end; only an escaped process could hold the pipe open longer."""
+THROTTLE_SECONDS = 0.005
+"""The pause between reads of output that is dropped anyway, so that a flood costs the agent nothing."""
+_READ_BYTES = 64 * 1024
+_TAIL_CHARACTERS = 4096
+
+Write = Callable[[str, str], bool]
+"""Takes a stream (`stdout`, `stderr`) and text; answers whether it still wants more."""
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """How a program ended. `code` is its exit code, 128 + n after signal n. `cut` is the limit it was killed for,
+    `never_started` what the sandbox said if the program could not be started, `stderr_tail` its last words."""
+
+    code: int
+    usage: Usage
+    cut: FailureCode | None = None
+    never_started: str = ""
+    stderr_tail: str = ""
+
+
+class Program(msgspec.Struct, frozen=True, kw_only=True):
+    """What to run: `env` is the whole environment; `stdin` a file, or nothing. `memory_mib` None means no limit."""
+
+    argv: list[str]
+    env: Mapping[str, str]
+    cell: Cell
+    timeout_seconds: float
+    stdin: Path | None = None
+    limited: bool = True
+
+
+async def supervise(confinement: Confinement, program: Program, write: Write) -> Ended:
+    """Run `program` to its end or its limit. When this returns or raises, nothing of it is left.
+
+    Cancelling kills the tree first and lets the cancellation through afterwards.
+    """
+    process = _Process(confinement, program, write)
+    cut: FailureCode | None = None
+    try:
+        await process.open_pipes()
+        cut = await process.watch()
+    finally:
+        await process.end()
+    return process.ended(cut)
+
+
+class _Process:
+    def __init__(self, confinement: Confinement, program: Program, write: Write) -> None:
+        self._program = program
+        self._write = write
+        self._confined = confinement.level == "confined"
+        self._init: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._status = b""
+        self._tail = ""
+        self._peak_mib = 0.0
+        self._wall_seconds = 0.0
+        self._status_fd, status_write = os.pipe()
+        try:
+            self._popen = self._spawn(confinement, status_write)
+        except BaseException:
+            os.close(self._status_fd)
+            raise
+        finally:
+            os.close(status_write)
+        self._began = time.monotonic()
+        self._exit = asyncio.ensure_future(self._wait())
+        self._pumps: list[asyncio.Task[None]] = []
+        self._transports: list[asyncio.ReadTransport] = []
+        if not self._confined:
+            self._init.set_result(self._popen.pid)
+
+    def _spawn(self, confinement: Confinement, status_write: int) -> subprocess.Popen[bytes]:
+        program = self._program
+        with contextlib.ExitStack() as stack:
+            stdin: IO[bytes] | int = subprocess.DEVNULL
+            passed: tuple[int, ...] = ()
+            argv: list[str]
+            env: dict[str, str] = {}
+            if program.stdin is not None:
+                stdin = stack.enter_context(program.stdin.open("rb"))
+            if self._confined:
+                # Not as arguments, which every user of the machine can read: a task's environment may hold secrets.
+                told = stack.enter_context(tempfile.TemporaryFile())
+                for option in options(confinement, program.cell, program.env, status_write):
+                    told.write(option.encode() + b"\0")
+                told.seek(0)
+                argv = wrap(confinement, program.cell, program.argv, ["--args", str(told.fileno())])
+                passed = (told.fileno(), status_write)
+            else:
+                argv, env = _reaped(program), dict(program.env)
+            return subprocess.Popen(
+                argv,
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=env,
+                cwd=program.cell.directory.outside,
+                pass_fds=passed,
+                start_new_session=True,
+            )
+
+    async def open_pipes(self) -> None:
+        if self._confined:
+            asyncio.get_running_loop().add_reader(self._status_fd, self._read_status)
+        for stream, pipe in (("stdout", self._popen.stdout), ("stderr", self._popen.stderr)):
+            reader = asyncio.StreamReader(limit=_READ_BYTES)
+            protocol = asyncio.StreamReaderProtocol(reader)
+            transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda kept=protocol: kept, pipe)  # type: ignore[misc]
+            self._transports.append(transport)
+            self._pumps.append(asyncio.ensure_future(self._pump(stream, reader)))
+
+    def _read_status(self) -> None:
+        data = os.read(self._status_fd, 4096)
+        self._status += data
+        if not data:
+            asyncio.get_running_loop().remove_reader(self._status_fd)
+        if not self._init.done() and (said := self._said("child-pid")) is not None:
+            self._init.set_result(said)
+
+    def _said(self, key: str) -> int | None:
+        for line in self._status.splitlines():
+            with contextlib.suppress(json.JSONDecodeError):
+                value = json.loads(line).get(key)
+                if isinstance(value, int):
+                    return value
+        return None
+
+    async def _pump(self, stream: str, reader: asyncio.StreamReader) -> None:
+        decode = codecs.getincrementaldecoder("utf-8")(errors="replace").decode
+        while data := await reader.read(_READ_BYTES):
+            wanted = self._took(stream, decode(data))
+            if not wanted:
+                await asyncio.sleep(THROTTLE_SECONDS)
+        self._took(stream, decode(b"", final=True))
+
+    def _took(self, stream: str, text: str) -> bool:
+        if stream == "stderr":
+            self._tail = (self._tail + text)[-_TAIL_CHARACTERS:]
+        return self._write(stream, text)
+
+    async def watch(self) -> FailureCode | None:
+        """Look at the tree until it ends or goes beyond a limit; which one is the answer."""
+        deadline = self._began + self._program.timeout_seconds
+        limit = float(self._program.cell.memory_mib) if self._program.limited else None
+        last, tick = 0.0, TICK_GROWING_SECONDS
+        while not self._exit.done():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return FailureCode.TIMEOUT
+            await asyncio.wait([self._exit], timeout=min(tick, left))
+            if self._exit.done() or not self._init.done():
+                continue
+            seen = tree.sample(self._init.result(), limit)
+            self._peak_mib = max(self._peak_mib, seen.memory_mib)
+            if limit is not None and seen.memory_mib > limit:
+                return FailureCode.MEMORY_LIMIT
+            if self._program.limited and seen.processes > PROCESSES_MAX:
+                return FailureCode.PROCESS_LIMIT
+            tick = TICK_GROWING_SECONDS if seen.memory_mib > last * 1.02 else TICK_SECONDS
+            last = seen.memory_mib
+        return None
+
+    async def end(self) -> None:
+        """Kill what is left and wait until it is gone, whoever asks us to stop waiting meanwhile."""
+        task = asyncio.ensure_future(self._end())
+        cancelled: asyncio.CancelledError | None = None
+        while not task.done():
+            try:
+                await asyncio.shield(task)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        task.result()
+        if cancelled is not None:
+            raise cancelled
+
+    async def _end(self) -> None:
+        if not self._exit.done():
+            await self._kill()
+        if self._pumps:
+            _, late = await asyncio.wait(self._pumps, timeout=DRAIN_SECONDS)
+            for pump in late:
+                pump.cancel()
+        for transport in self._transports:
+            transport.close()
+        asyncio.get_running_loop().remove_reader(self._status_fd)
+        if self._confined:
+            os.set_blocking(self._status_fd, False)
+            with contextlib.suppress(BlockingIOError):
+                while data := os.read(self._status_fd, 4096):
+                    self._status += data
+        os.close(self._status_fd)
+
+    async def _kill(self) -> None:
+        # Killing the init of the pid namespace kills everything in it, and bubblewrap itself ends only after the
+        # kernel has reaped that init: so bubblewrap's end means that nothing is left. The reaper does the same by hand.
+        if not self._init.done():
+            waiting: list[asyncio.Future[Any]] = [self._init, self._exit]
+            await asyncio.wait(waiting, timeout=1, return_when=asyncio.FIRST_COMPLETED)
+        target = self._init.result() if self._init.done() else self._popen.pid
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(target, signal.SIGKILL if self._confined else signal.SIGTERM)
+        await asyncio.wait([self._exit], timeout=KILL_SECONDS)
+        while not self._exit.done():
+            tree.kill(self._popen.pid)
+            await asyncio.wait([self._exit], timeout=KILL_SECONDS)
+
+    async def _wait(self) -> "tuple[int, resource.struct_rusage]":
+        pid = self._popen.pid
+        try:
+            pidfd = os.pidfd_open(pid)
+        except (AttributeError, OSError):
+            _, status, used = await asyncio.to_thread(os.wait4, pid, 0)
+        else:
+            loop = asyncio.get_running_loop()
+            gone: asyncio.Future[None] = loop.create_future()
+            loop.add_reader(pidfd, _resolve, gone)
+            try:
+                await gone
+            finally:
+                loop.remove_reader(pidfd)
+                os.close(pidfd)
+            _, status, used = os.wait4(pid, os.WNOHANG)  # noqa: ASYNC222 - it has ended
+        code = os.waitstatus_to_exitcode(status)
+        self._wall_seconds = time.monotonic() - self._began
+        # We reaped it ourselves, for the usage; Popen has to know.
+        self._popen.returncode = code
+        return code if code >= 0 else 128 - code, used
+
+    def ended(self, cut: FailureCode | None) -> Ended:
+        code, used = self._exit.result()
+        unstarted = self._confined and cut is None and self._said("exit-code") is None
+        return Ended(
+            code=code,
+            usage=Usage(
+                wall_seconds=round(self._wall_seconds, 4),
+                cpu_seconds=round(used.ru_utime + used.ru_stime, 4),
+                peak_memory_mb=round(self._peak_mib, 1),
+            ),
+            cut=cut,
+            never_started=(self._tail.strip() or "the sandbox ended early") if unstarted else "",
+            stderr_tail=self._tail,
+        )
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _reaped(program: Program) -> list[str]:
+    limits = {"RLIMIT_CORE": 0, "RLIMIT_NOFILE": FILES_OPEN_MAX, "RLIMIT_FSIZE": FILE_BYTES_MAX}
+    if program.limited:
+        limits["RLIMIT_DATA"] = data_kib(program.cell.memory_mib) * 1024
+    script = str(Path(__file__).with_name("reaper.py"))
+    return [sys.executable, "-I", "-S", script, json.dumps(limits), str(os.getpid()), *program.argv]

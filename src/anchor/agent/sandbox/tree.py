@@ -1,0 +1,71 @@
+"""A process and all its descendants, as they are right now: who they are and how much memory they hold."""
+
+import contextlib
+import os
+import signal
+from pathlib import Path
+
+import msgspec
+import psutil
+
+_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+_MIB = 1024 * 1024
+_HAS_CHILDREN_FILES = Path(f"/proc/self/task/{os.getpid()}/children").exists()
+_GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """What a tree holds: processes, and memory in MiB."""
+
+    processes: int
+    memory_mib: float
+
+
+def members(root: int) -> list[int]:
+    """The pids of `root` and its descendants, as far as they still live."""
+    if not _HAS_CHILDREN_FILES:
+        try:
+            return [root, *(child.pid for child in psutil.Process(root).children(recursive=True))]
+        except psutil.NoSuchProcess:
+            return []
+    found = [root]
+    for pid in found:
+        with contextlib.suppress(*_GONE):
+            for thread in os.listdir(f"/proc/{pid}/task"):
+                with contextlib.suppress(*_GONE):
+                    found += map(int, Path(f"/proc/{pid}/task/{thread}/children").read_bytes().split())
+    return found
+
+
+def sample(root: int, limit_mib: float | None) -> Sample:
+    """What the tree under `root` holds. Resident sizes count shared pages once per process, so a sum over the limit
+    is measured again proportionally before anybody is blamed for it."""
+    pids = members(root)
+    resident = sum(map(_resident, pids)) / _MIB
+    if limit_mib is not None and resident > limit_mib and len(pids) > 1:
+        resident = sum(map(_proportional, pids)) / _MIB
+    return Sample(len(pids), resident)
+
+
+def kill(root: int) -> None:
+    """SIGKILL to `root` and every descendant there is at this moment."""
+    for pid in members(root):
+        with contextlib.suppress(*_GONE):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _resident(pid: int) -> int:
+    try:
+        if _HAS_CHILDREN_FILES:
+            return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * _PAGE
+        return int(psutil.Process(pid).memory_info().rss)
+    except (*_GONE, IndexError, psutil.Error):
+        return 0
+
+
+def _proportional(pid: int) -> int:
+    with contextlib.suppress(*_GONE):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_bytes().splitlines():
+            if line.startswith(b"Pss:"):
+                return int(line.split()[1]) * 1024
+    return _resident(pid)
