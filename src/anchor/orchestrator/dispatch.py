@@ -17,8 +17,10 @@ BATCH_MAX = 500
 async def dispatch(world: World) -> int:
     """Lease what can be leased now; the number of attempts handed out."""
     handed = 0
-    while room := world.fleet.free():
-        shapes = [shape for shape in await world.ready.shapes() if world.fleet.has_room_for(shape)]
+    while room := world.fleet.free(now=world.clock.now()):
+        shapes = [
+            shape for shape in await world.ready.shapes() if world.fleet.has_room_for(shape, now=world.clock.now())
+        ]
         if not shapes:
             break
         hints = await world.ready.pop(min(room, BATCH_MAX), shapes)

@@ -70,13 +70,13 @@ class Fleet:
         """Every seat."""
         return self._seats.values()
 
-    def free(self) -> int:
-        """Open slots over all nodes that take work."""
-        return sum(seat.free for seat in self._seats.values() if seat.status is Status.READY and seat.free > 0)
+    def free(self, *, now: int) -> int:
+        """Open slots over all nodes that take work and whose session lease still runs."""
+        return sum(seat.free for seat in self._seats.values() if _takes_work(seat, now))
 
-    def has_room_for(self, shape: str) -> bool:
+    def has_room_for(self, shape: str, *, now: int) -> bool:
         """Whether a task of this shape could be leased at once."""
-        return any(seat.free > 0 and seat.status is Status.READY for seat in self._fit(shape))
+        return any(_takes_work(seat, now) for seat in self._fit(shape))
 
     def choose(self, shape: str, *, now: int) -> Seat | None:
         """The best seat for a task of this shape whose session lease still runs."""
@@ -99,3 +99,7 @@ class Fleet:
             fitting = [seat for seat in self._seats.values() if unmet_by(seat.profile, need) is None]
             self._fitting[shape] = fitting
         return fitting
+
+
+def _takes_work(seat: Seat, now: int) -> bool:
+    return seat.free > 0 and seat.status is Status.READY and seat.lease_until > now
