@@ -80,3 +80,7 @@ def test_a_restarted_server_goes_on_above_its_last_key() -> None:
 def test_two_servers_never_hand_out_the_same_key() -> None:
     one, two = KeySequence(1).take(5_000, now_ms=NOW), KeySequence(2).take(5_000, now_ms=NOW)
     assert not set(one) & set(two)
+
+
+def test_the_layout_of_a_key_never_changes_for_it_is_written_in_every_store() -> None:
+    assert list(KeySequence(5).take(2, now_ms=NOW)) == [NOW << 20 | 5, NOW << 20 | 1 << 8 | 5]
