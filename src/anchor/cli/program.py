@@ -20,6 +20,11 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     payload: Payload
     module: bytes | None = None
 
+    @property
+    def prints_result(self) -> bool:
+        """Whether the result is more than what the program prints anyway: a command and a WASI program only print."""
+        return self.payload.source_code is not None or self.payload.function is not None
+
 
 def program_of(
     file: Path | None,

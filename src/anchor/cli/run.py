@@ -99,7 +99,7 @@ def run(
     if detach:
         return show.as_json(created) if output is Output.JSON else typer.echo(created.id)
     with connect(url, token, patience_seconds=LONG_PATIENCE_SECONDS) as client:
-        raise typer.Exit(_attend(client, created, output))
+        raise typer.Exit(_attend(client, created, output, prints_result=program.prints_result))
 
 
 def _payload(client: Client, program: Program) -> Any:
@@ -108,7 +108,7 @@ def _payload(client: Client, program: Program) -> Any:
     return msgspec.structs.replace(program.payload, module=client.module_text(program.module))
 
 
-def _attend(client: Client, created: Created, output: Output) -> Exit:
+def _attend(client: Client, created: Created, output: Output, *, prints_result: bool) -> Exit:
     """Stay with a task to its end; Ctrl-C asks for that end, a second one leaves."""
     try:
         outcome = _watch(client, created, output)
@@ -121,7 +121,7 @@ def _attend(client: Client, created: Created, output: Output) -> Exit:
     if output is Output.JSON:
         show.as_json(msgspec.structs.replace(outcome, result=value))
     elif outcome.state == State.SUCCEEDED:
-        if value is not None:
+        if value is not None and prints_result:
             show.as_json(value)
     else:
         say_reason("Cancelled" if outcome.state == State.CANCELLED else "The task failed", outcome.reason)
@@ -142,7 +142,10 @@ def _watch(client: Client, created: Created, output: Output) -> TaskResult:
                 return happening
             if isinstance(happening, StateChange):
                 spinner.update(f"{created.name}: {happening.state}")
-                if happening.state not in (State.QUEUED, State.BACKOFF):
+                if happening.state == State.BACKOFF:
+                    spinner.stop()
+                    _say_it_is_tried_again(client, created.id)
+                elif happening.state != State.QUEUED:
                     doubt.cancel()
             else:
                 # A spinner and the task's own lines cannot share a terminal.
@@ -173,6 +176,12 @@ def _say_why_it_waits(client: Client, task: str) -> None:
     if answer["state"] in (State.QUEUED, State.BACKOFF):
         reason = answer["reason"]
         say(f"Still {answer['state']}: {reason['message']} {reason.get('hint', '')}".rstrip(), style="yellow")
+
+
+def _say_it_is_tried_again(client: Client, task: str) -> None:
+    outcome = client.result(task)
+    if outcome.state == State.BACKOFF and outcome.reason is not None:
+        say(f"Attempt {outcome.attempt} failed: {outcome.reason.message} Another follows.", style="yellow")
 
 
 def _interrupted(client: Client, created: Created) -> Exit:
