@@ -31,10 +31,11 @@ async def dispatch(world: World) -> int:
 
 
 async def _lease(world: World, hints: Sequence[Hint]) -> int:
-    now = world.clock.now()
+    tasks = await world.store.get([hint.id for hint in hints])
+    now = world.clock.now()  # read after the tasks, so that no lease is older than what is on record
     swaps: list[Swap] = []
     homeless: list[Hint] = []
-    for hint, task in zip(hints, await world.store.get([hint.id for hint in hints]), strict=True):
+    for hint, task in zip(hints, tasks, strict=True):
         if task is None or task.state is not State.QUEUED:
             continue
         seat = world.fleet.choose(task.shape, now=now)
