@@ -25,7 +25,7 @@ class Submitted(msgspec.Struct, frozen=True):
 async def submit(world: World, specs: Sequence[TaskSpec], *, owner: str, retry_of: int = 0) -> list[Task]:
     """Write new tasks down; when this returns they will not be lost."""
     keys = world.keys.take(len(specs), now_ms=world.clock.now())
-    return await _write(world, specs, keys, owner=owner, retry_of=retry_of)
+    return await _write(world, specs, keys, owner=owner, retry_of=retry_of, fresh=True)
 
 
 async def submit_once(
@@ -57,16 +57,18 @@ async def submit_once(
         if claim.done:
             found = await world.store.get(keys)
             return Submitted([task for task in found if task is not None], replayed=True)
-        tasks = await _write(world, specs, keys, owner=owner, retry_of=retry_of)
+        fresh = claim.first == mine.first
+        tasks = await _write(world, specs, keys, owner=owner, retry_of=retry_of, fresh=fresh)
         await world.store.fulfil(claim)
-        return Submitted(tasks, replayed=claim.first != mine.first)
+        return Submitted(tasks, replayed=not fresh)
     finally:
         world.in_flight.discard((owner, key))
 
 
 async def _write(
-    world: World, specs: Sequence[TaskSpec], keys: Sequence[int], *, owner: str, retry_of: int
+    world: World, specs: Sequence[TaskSpec], keys: Sequence[int], *, owner: str, retry_of: int, fresh: bool
 ) -> list[Task]:
+    """Insert tasks. Only fresh keys are leased at once: those of an earlier try may be leased and booked already."""
     now = world.clock.now()
     tasks = [
         queued(key=key, owner=owner, spec=spec, shape=shape_of(need_of(spec)), now=now, retry_of=retry_of)
@@ -76,7 +78,7 @@ async def _write(
         if task.spec.payload is not None and _is_large(task.spec.payload):
             tasks[at] = await _with_payload_apart(world, task)
     leased: list[Task] = []
-    if world.fleet.free(now=now) > 0 and await world.ready.size() == 0:
+    if fresh and world.fleet.free(now=now) > 0 and await world.ready.size() == 0:
         now = world.clock.now()
         for at, task in enumerate(tasks):
             seat = world.fleet.choose(task.shape, now=now)
