@@ -24,6 +24,7 @@ COMMANDS = {
     "agent": "Start an agent that works for a server.",
     "join": "Enrol this machine with a join token and start its agent.",
     "doctor": "Check this machine: what works, what does not, and what to do about it.",
+    "bench": "Measure this machine: tasks a second, and how long one takes.",
 }
 
 

@@ -1,6 +1,7 @@
 """An HTTP client that costs next to nothing, so that a benchmark measures the server and not its own client."""
 
 import asyncio
+from typing import cast
 from urllib.parse import urlsplit
 
 from anchor.core.errors import AnchorError
@@ -25,7 +26,8 @@ class Wire(asyncio.Protocol):
         """A connection to the server at `url`."""
         address = urlsplit(url)
         loop = asyncio.get_running_loop()
-        _, wire = await loop.create_connection(lambda: cls(address.netloc), address.hostname, address.port)
+        host, port = address.hostname or "", address.port or 80
+        _, wire = await loop.create_connection(lambda: cls(address.netloc), host, port)
         return wire
 
     def close(self) -> None:
@@ -46,7 +48,8 @@ class Wire(asyncio.Protocol):
 
     async def _ask(self, request: bytes, status: int) -> bytes:
         loop = asyncio.get_running_loop()
-        answer = self._answer = loop.create_future()
+        answer: asyncio.Future[bytes] = loop.create_future()
+        self._answer = answer
         # One timer a request: what `asyncio.timeout` adds to it would be a tenth of the whole round trip.
         timer = loop.call_later(ANSWER_SECONDS, self._fail, f"no answer within {ANSWER_SECONDS:.0f} s")
         self._transport.write(request)
@@ -60,8 +63,7 @@ class Wire(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is open."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         """Gather an answer: its head first, then as many bytes as the head says."""

@@ -1,10 +1,11 @@
 """What `anchor bench` measures: how many tasks a second, and how long one takes from submit to result."""
 
 import asyncio
+import itertools
 import math
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -23,7 +24,7 @@ PROOFS = 200
 WARM_UP_SAMPLES = 20
 BACKGROUND_SECONDS = 0.01
 """The background load is one array at this interval."""
-BACKGROUND_CONNECTIONS_MAX = 200
+CONNECTIONS_MAX = 300
 
 
 class Throughput(msgspec.Struct, frozen=True, rename="camel"):
@@ -35,7 +36,7 @@ class Throughput(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Latency(msgspec.Struct, frozen=True, rename="camel"):
-    """From before the submit until its result was there, in milliseconds; `background_per_second` is what was reached."""
+    """From before the submit until the result was there, in milliseconds, beside the background load reached."""
 
     samples: int
     p50_ms: float
@@ -76,13 +77,11 @@ class Load:
         self._url = url
         self._sent = 0
         self._wires: list[Wire] = []
-        self._background: asyncio.Task[None] | None = None
 
-    async def close(self) -> None:
-        """Hang up everywhere."""
-        if self._background is not None:
-            self._background.cancel()
-            await asyncio.gather(self._background, return_exceptions=True)
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
         for wire in self._wires:
             wire.close()
 
@@ -94,35 +93,36 @@ class Load:
         """One task a request over 32 connections."""
         return await self._measure(tasks, 1, SINGLE_CONNECTIONS)
 
-    async def latency(self, samples: int, *, background_per_second: int = 0) -> Latency:
-        """One task after the other, each waited for, beside a background of arrays that are sent at fixed times."""
+    async def latency(self, samples: int) -> Latency:
+        """One task after the other, each waited for."""
         [wire] = await self._open(1)
-        begun, before, submitted = 0.0, 0, 0
-        if background_per_second:
-            size = round(background_per_second * BACKGROUND_SECONDS)
-            lanes = await self._open(BULK_CONNECTIONS)
-            before = (await self._counts(wire)).completed
-            begun = time.perf_counter()
-            self._background = asyncio.create_task(self._keep_busy(lanes, size))
         taken: list[float] = []
         for _ in range(WARM_UP_SAMPLES + samples):
             [number] = self._numbers(1)
-            started = time.perf_counter()
+            begun = time.perf_counter()
             created = _created(await wire.post("/api/tasks", _task(number)))
             ended = _ended(await wire.get(f"/api/tasks/{created.id}/result?wait=10"))
-            taken.append((time.perf_counter() - started) * 1000)
+            taken.append((time.perf_counter() - begun) * 1000)
             _prove(ended, number)
-            submitted += 1
-            if self._background is not None and self._background.done():
-                self._background.result()
-        reached = 0.0
-        if self._background is not None:
-            completed = (await self._counts(wire)).completed - before - submitted
-            reached = completed / (time.perf_counter() - begun)
-            self._background.cancel()
-            await asyncio.gather(self._background, return_exceptions=True)
-            self._background = None
-        return summary(taken[WARM_UP_SAMPLES:], reached)
+        return summary(taken[WARM_UP_SAMPLES:])
+
+    async def latency_beside(self, samples: int, background_per_second: int) -> Latency:
+        """The same beside a background of small arrays that are sent at fixed times."""
+        [watch] = await self._open(1)
+        begun, before = time.perf_counter(), (await self._counts(watch)).completed
+        background = asyncio.create_task(self._keep_busy(round(background_per_second * BACKGROUND_SECONDS)))
+        foreground = asyncio.create_task(self.latency(samples))
+        try:
+            await asyncio.wait({background, foreground}, return_when=asyncio.FIRST_COMPLETED)
+            if background.done():
+                background.result()
+            after = (await self._counts(watch)).completed - WARM_UP_SAMPLES - samples
+            reached = (after - before) / (time.perf_counter() - begun)
+        finally:
+            foreground.cancel()
+            background.cancel()
+            await asyncio.gather(foreground, background, return_exceptions=True)
+        return msgspec.structs.replace(foreground.result(), background_per_second=round(reached, 1))
 
     async def _measure(self, tasks: int, size: int, connections: int) -> Throughput:
         wires = await self._open(connections)
@@ -168,30 +168,22 @@ class Load:
         for id_ in list(numbers)[:: max(1, tasks // PROOFS)]:
             _prove(_ended(await wire.get(f"/api/tasks/{id_}/result")), numbers[id_])
 
-    async def _keep_busy(self, wires: list[Wire], size: int) -> None:
-        idle = list(wires)
-        begun, sent = time.perf_counter(), 0
-        posts: set[asyncio.Task[None]] = set()
+    async def _keep_busy(self, size: int) -> None:
+        idle: list[Wire] = []
+        begun = time.perf_counter()
 
-        async def post(wire: Wire) -> None:
+        async def post() -> None:
+            wire = idle.pop() if idle else (await self._open(1))[0]
             await wire.post("/api/tasks", _tasks(self._numbers(size)))
             idle.append(wire)
 
-        try:
-            while True:
-                due = begun + sent * BACKGROUND_SECONDS
-                # Sent at its time whether the last one was answered or not: a slow server is not spared.
-                await asyncio.sleep(max(0.0, due - time.perf_counter()))
-                if not idle:
-                    if len(posts) == BACKGROUND_CONNECTIONS_MAX:
-                        raise AnchorError(f"The server does not keep up with {size / BACKGROUND_SECONDS:.0f} tasks/s.")
-                    idle.extend(await self._open(1))
-                task = asyncio.create_task(post(idle.pop()))
-                posts.add(task)
-                task.add_done_callback(posts.discard)
-                sent += 1
-        finally:
-            await asyncio.gather(*posts)
+        async with asyncio.TaskGroup() as posts:
+            for round_ in itertools.count():
+                # Sent at its time whether the one before was answered or not: a slow server is not spared.
+                await asyncio.sleep(begun + round_ * BACKGROUND_SECONDS - time.perf_counter())
+                if len(self._wires) > CONNECTIONS_MAX:
+                    raise AnchorError(f"The server does not keep up with {size / BACKGROUND_SECONDS:.0f} tasks/s.")
+                posts.create_task(post())
 
     async def _counts(self, wire: Wire) -> _Counts:
         return _stats(await wire.get("/api/queue/stats"))["tasks"]
@@ -222,14 +214,12 @@ def _tasks(numbers: range) -> bytes:
 
 
 def _prove(ended: _Ended, number: int) -> None:
-    if ended.state != "succeeded" or ended.result != {"input": number}:
+    if ended.state != "succeeded" or ended.result != number:
         raise AnchorError(f"Task {ended.id} should have answered {number} and is {ended.state}: {ended.result!r}")
 
 
-def summary(taken: list[float], background_per_second: float = 0.0) -> Latency:
+def summary(taken: list[float]) -> Latency:
     """Percentiles by nearest rank."""
     ordered = sorted(taken)
     p50, p99 = (ordered[math.ceil(share * len(ordered)) - 1] for share in (0.50, 0.99))
-    return Latency(
-        len(ordered), round(p50, 3), round(p99, 3), round(ordered[-1], 3), round(background_per_second, 1)
-    )
+    return Latency(len(ordered), round(p50, 3), round(p99, 3), round(ordered[-1], 3))

@@ -159,7 +159,7 @@ async def _show(client: AsyncClient, part: Part, console: Console) -> bool:
     )
     created = await client.submit(spec)
     async for happening in client.follow(created.id):
-        if isinstance(happening, LogLine):
+        if isinstance(happening, LogLine) and happening.stream != "progress":
             for line in happening.text.splitlines():
                 console.print(Text.assemble(("  │ ", "dim"), line), soft_wrap=True)
         elif isinstance(happening, StateChange) and happening.state == State.BACKOFF:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
+from rich.text import Text
 from typer.core import TyperCommand
 
 from anchor.cli import show
@@ -159,7 +160,8 @@ def _watch(client: Client, created: Created, output: Output) -> TaskResult:
 
 def _print(line: LogLine, output: Output) -> None:
     if line.stream == "progress":
-        say(line.text.rstrip("\n"), style="dim")
+        # Tools that install things print in bits of lines: pass them on as they are.
+        stderr.print(Text(line.text, style="dim"), end="", soft_wrap=True)
     elif output is Output.JSON:
         # stdout belongs to the JSON document.
         sys.stderr.write(line.text)
