@@ -144,7 +144,7 @@ async def _serve(settings: Settings, started: Started, *, enrol: bool = False) -
                 await _ensure_admin_token(settings, gate, store)
             if enrol:
                 await _enrol_local_agent(settings, store, clock.now())
-            desk = Desk(world=world, gate=gate, version=__version__, url=url, started_at=clock.now())
+            desk = Desk(world=world, gate=gate, version=__version__, url=_url_for_others(settings.host, port), started_at=clock.now())
             await run_server(
                 desk,
                 lines,
@@ -166,6 +166,18 @@ def _listen(settings: Settings) -> socket.socket:
             hint="Something else may use this port; choose another one with --port, or stop what runs there.",
             code="address_in_use",
         ) from None
+
+
+def _url_for_others(host: str, port: int) -> str:
+    """How other machines call a server that listens on `host`: on every address, by the one its traffic leaves from."""
+    if host in {"0.0.0.0", "::"}:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.connect(("192.0.2.1", 9))  # a datagram socket sends nothing by connecting
+                host = probe.getsockname()[0]
+            except OSError:
+                host = socket.gethostname()
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _secret(settings: Settings) -> bytes:
