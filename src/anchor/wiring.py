@@ -144,7 +144,13 @@ async def _serve(settings: Settings, started: Started, *, enrol: bool = False) -
                 await _ensure_admin_token(settings, gate, store)
             if enrol:
                 await _enrol_local_agent(settings, store, clock.now())
-            desk = Desk(world=world, gate=gate, version=__version__, url=_url_for_others(settings.host, port), started_at=clock.now())
+            desk = Desk(
+                world=world,
+                gate=gate,
+                version=__version__,
+                url=_url_for_others(settings.host, port),
+                started_at=clock.now(),
+            )
             await run_server(
                 desk,
                 lines,
