@@ -74,9 +74,9 @@ class Pool:
         try:
             return await waiter
         except asyncio.CancelledError:
-            if waiter.cancelled():
+            if waiter in self._waiting:
                 self._waiting.remove(waiter)
-            elif waiter.exception() is None:
+            elif not waiter.cancelled() and waiter.exception() is None:
                 self._offer(waiter.result())
             raise
 

@@ -34,6 +34,7 @@ class Worker:
         self._process = process
         self._measured = psutil.Process(process.pid) if process.returncode is None else None
         self._ready = Ready([], 0.0, 0.0)
+        self._listening = asyncio.Lock()
         self.cpu_seconds = 0.0
         """Processor time since its last Ready, at the last `measure`."""
         self.memory_mib = 0.0
@@ -75,7 +76,8 @@ class Worker:
 
     async def ready(self) -> bool:
         """Wait until it can take work; False where it ended instead. Raises FrameError."""
-        word = await read_word(self._stdout)
+        async with self._listening:
+            word = await read_word(self._stdout)
         if isinstance(word, Ready):
             self._ready = word
             self.cpu_seconds = self.memory_mib = 0.0
@@ -92,16 +94,17 @@ class Worker:
             # A process that is gone shows in what it says next: nothing.
             stdin.write(frame(work))
             await stdin.drain()
-        while True:
-            match await read_word(self._stdout):
-                case Printed(stream, text):
-                    printed(stream, text)
-                case Ended() as ended:
-                    return ended
-                case None:
-                    return None
-                case word:
-                    raise FrameError(f"a worker said {type(word).__name__} at work")
+        async with self._listening:
+            while True:
+                match await read_word(self._stdout):
+                    case Printed(stream, text):
+                        printed(stream, text)
+                    case Ended() as ended:
+                        return ended
+                    case None:
+                        return None
+                    case word:
+                        raise FrameError(f"a worker said {type(word).__name__} at work")
 
     def measure(self) -> None:
         """Look at what the process uses right now."""
@@ -114,22 +117,22 @@ class Worker:
             self.memory_mib = max(self.memory_mib, grown)
 
     async def kill(self) -> int:
-        """Kill its whole process group and wait until it is gone; its return code (minus the signal's number)."""
+        """Kill its whole process group and wait until it is gone; its return code (minus the signal's number).
+
+        Whoever is in `ready` or `run` meanwhile sees the process end.
+        """
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 if sys.platform == "win32":
                     self._process.kill()
                 else:
                     os.killpg(self.pid, signal.SIGKILL)
-        return await self.gone()
-
-    async def gone(self) -> int:
-        """Wait until the process has ended by itself; its return code (minus the signal's number)."""
         assert self._process.stdin is not None
         self._process.stdin.close()
-        # asyncio sees the end of a process only once its pipes are read to their ends.
-        while await self._stdout.read(_STREAM_BYTES):
-            pass
+        async with self._listening:
+            # asyncio sees the end of a process only once its pipes are read to their ends.
+            while await self._stdout.read(_STREAM_BYTES):
+                pass
         return await self._process.wait()
 
     @property

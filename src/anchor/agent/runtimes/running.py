@@ -22,7 +22,7 @@ MEASURE_SECONDS: Final = 0.2
 MESSAGE_LENGTH_MAX: Final = 4000
 _ENGINE_ABORTS: Final = frozenset({"SIGTRAP", "SIGABRT", "SIGILL"})
 _MEMORY_SHARE: Final = 0.5
-_LONE_SURROGATE: Final = re.compile(rb"\\\\u[dD][89a-fA-F]")
+_LONE_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 async def run_in(pool: Pool, work: Work, emit: Emit) -> Ran:
