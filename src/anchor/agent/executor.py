@@ -101,14 +101,15 @@ class Executor:
         return bool(self._running)
 
     def take(self, items: Sequence[Assignment]) -> None:
-        """Begin attempts. A noop has nothing to run, so its acceptance and its ending are one journal entry."""
+        """Begin attempts. A noop gives its input back: there is nothing to run, so its acceptance and its ending are
+        one journal entry."""
         runs: list[Assignment] = []
         for item in items:
             held = Held(item.task, item.attempt)
             if held in self._running or held in self._unreported:
                 continue
             if item.runtime == "noop":
-                result = Result(json=item.payload, size=len(item.payload)) if item.payload else _NOTHING
+                result = _echo(item.payload) if item.payload else _NOTHING
                 self._ended.append((Ending(item.task, item.attempt, Outcome.SUCCEEDED, result=result), []))
             else:
                 self._running[held] = Running(held)
@@ -297,6 +298,18 @@ class Executor:
     def _send_output(self, chunks: Sequence[Chunk]) -> None:
         for at in range(0, len(chunks), CHUNKS_PER_FRAME_MAX):
             self._send(Output(list(chunks[at : at + CHUNKS_PER_FRAME_MAX])))
+
+
+class _NoopPayload(msgspec.Struct):
+    input: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_noop = msgspec.json.Decoder(_NoopPayload).decode
+
+
+def _echo(payload: bytes) -> Result:
+    value = bytes(_noop(payload).input)
+    return Result(json=value, size=len(value))
 
 
 def _released(why: str) -> Reason:

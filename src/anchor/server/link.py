@@ -116,7 +116,7 @@ class Lines:
             line.send(Assign(batch))
 
     async def _payloads(self, tasks: Sequence[Task]) -> list[bytes]:
-        with_payload = [task.id for task in tasks if not task.payload_blob and task.spec.type != "noop"]
+        with_payload = [task.id for task in tasks if not task.payload_blob]
         if not with_payload:
             return [b""] * len(tasks)
         found = dict(zip(with_payload, await self._store.payloads(with_payload), strict=True))

@@ -1,0 +1,121 @@
+"""Real servers and agents as processes of their own, to be killed and started again."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import psutil
+
+READY_SECONDS = 5.0
+"""A server has to be ready again within this after any crash, counted in its own CPU time: other programs on the machine
+may slow it down by any factor."""
+GIVE_UP_SECONDS = 60.0
+LOG_TAIL = 3000
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Program:
+    """A command that can be killed and started again; what it says is kept in a file."""
+
+    def __init__(self, log: Path, *arguments: str) -> None:
+        self._log = log
+        self._arguments = [sys.executable, "-m", "anchor", *arguments]
+        self._environment = {name: value for name, value in os.environ.items() if not name.startswith("ANCHOR_")}
+        self._environment |= {"ANCHOR_LEASE_SECONDS": "3", "ANCHOR_HEARTBEAT_SECONDS": "0.5"}
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self._arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment
+            )
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def kill(self) -> None:
+        """kill -9: no handler runs, nothing is flushed."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(10)
+
+    def stop(self) -> int:
+        """What an operator does: SIGTERM, and wait."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(20)
+
+    def said(self) -> str:
+        return self._log.read_text(errors="replace")[-LOG_TAIL:] if self._log.exists() else ""
+
+
+class Server(Program):
+    def __init__(self, directory: Path, *options: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.data = directory / "server"
+        super().__init__(
+            directory / "server.log", "server", "--port", str(self.port), "--data", str(self.data), *options
+        )
+
+    def start_and_wait(self) -> float:
+        """Start, and the seconds of CPU time it took to be ready."""
+        begun = time.monotonic()
+        self.start()
+        while time.monotonic() - begun < GIVE_UP_SECONDS:
+            try:
+                if httpx.get(f"{self.url}/ready", timeout=1, trust_env=False).status_code == 200:
+                    used = psutil.Process(self.pid).cpu_times()
+                    return used.user + used.system
+            except httpx.TransportError:
+                pass
+            if self.process is not None and self.process.poll() is not None:
+                break
+            time.sleep(0.02)
+        raise AssertionError(f"the server was not ready within {GIVE_UP_SECONDS} s:\n{self.said()}")
+
+
+class Agent(Program):
+    def __init__(self, directory: Path, server: Server, name: str, *options: str, slots: int = 4) -> None:
+        self.name = name
+        self._server = server
+        data = directory / name
+        super().__init__(
+            directory / f"{name}.log", "agent", server.url, "--data", str(data), "--slots", str(slots), *options
+        )
+
+    def join(self) -> None:
+        """Enrol with a fresh join token, and start."""
+        answer = httpx.post(f"{self._server.url}/api/nodes/join-tokens", json={}, trust_env=False)
+        token = answer.raise_for_status().json()["token"]
+        plain = self._arguments
+        self._arguments = [*plain, "--token", token]
+        self.start()
+        self._arguments = plain
+
+    def wait_until_online(self, seconds: float = GIVE_UP_SECONDS) -> str:
+        """The id of the node, once the server sees it."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            known = re.search(r"node=(\S+)", self.said())
+            if known is not None:
+                nodes = httpx.get(f"{self._server.url}/api/nodes", trust_env=False).json()
+                if any(node["nodeId"] == known.group(1) and node["status"] == "online" for node in nodes):
+                    return known.group(1)
+            time.sleep(0.05)
+        raise AssertionError(f"{self.name} did not come online within {seconds} s:\n{self.said()}")
