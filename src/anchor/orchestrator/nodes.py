@@ -7,7 +7,7 @@ import msgspec
 from anchor.core.attempt import Outcome, Reason
 from anchor.core.errors import Conflict, NotFound, Unavailable
 from anchor.core.node import Metrics, Node, Profile, Status, beat, greet, with_status
-from anchor.core.task import HELD, State, Task, adopt
+from anchor.core.task import State, Task, adopt, holds
 from anchor.orchestrator.fleet import Seat
 from anchor.orchestrator.settle import TRIES_MAX, never_arrived, settle_held
 from anchor.orchestrator.world import World
@@ -35,13 +35,23 @@ async def welcome(world: World, node_id: str, *, profile: Profile, slots: int, h
         lambda old: greet(old, profile=profile, slots=slots, now=world.clock.now(), lease_ms=world.lease_ms),
     )
     adopted, dropped = await _adopt(world, node, held)
+    if before is not None:
+        world.fleet.leave(before.node, before.session)
+        unheard = {(task, attempt) for task, (attempt, _) in before.held.items()}
+        await _settle_unheard(world, before, sorted(unheard - {(task.id, task.attempt) for task in adopted}))
+    # From here to the caller, who opens the line, nothing else can run: no lease is sent to a line not yet open.
+    present = world.fleet.seat(node_id)
+    if present is not None and present.session > node.session:
+        raise Unavailable(
+            f"A newer connection of {node_id} took over.",
+            hint="Connect again.",
+            code="superseded",
+            retry_after_seconds=1,
+        )
     seat = world.fleet.join(node)
     seat.held.update({task.id: (task.attempt, world.clock.now()) for task in adopted})
     world.bus.node_changed(node_id)
     world.bus.work_waits()
-    if before is not None:
-        unheard = {(task, attempt) for task, (attempt, _) in before.held.items()}
-        await _settle_unheard(world, before, sorted(unheard - {(task.id, task.attempt) for task in adopted}))
     return Greeted(node, dropped, [task for task in adopted if task.state is State.CANCELLING])
 
 
@@ -56,9 +66,9 @@ async def _adopt(world: World, node: Node, held: Sequence[Held]) -> tuple[list[T
         asked: list[Held] = []
         tasks = await world.store.get([task for task, _ in waiting])
         for (task_id, attempt), task in zip(waiting, tasks, strict=True):
-            if task is None or task.state not in HELD or task.node != node.id or task.attempt != attempt:
+            if task is None or not holds(task, node=node.id, session=task.session, attempt=attempt):
                 dropped.append((task_id, attempt))
-            else:
+            elif task.session <= node.session:  # else a newer hello of this node has it already
                 swaps.append(Swap(task, adopt(task, session=node.session, until=node.lease_until)))
                 asked.append((task_id, attempt))
         done = await world.store.swap(swaps)
@@ -101,8 +111,8 @@ async def heartbeat(
         one
         for one, task in zip(unknown, tasks, strict=True)
         if task is None
-        or task.state not in HELD
-        or (task.node, task.session, task.attempt) != (node_id, session, one[1])
+        or not holds(task, node=node_id, session=task.session, attempt=one[1])
+        or task.session < session
     ]
 
 
@@ -132,7 +142,7 @@ async def _settle_unheard(world: World, seat: Seat, unheard: Sequence[Held]) -> 
     live = [
         task
         for (_, attempt), task in zip(unheard, found, strict=True)
-        if task is not None and task.state in HELD and (task.node, task.attempt) == (seat.node, attempt)
+        if task is not None and holds(task, node=seat.node, session=seat.session, attempt=attempt)
     ]
     await settle_held(world, live, outcome=Outcome.RELEASED, reason=never_arrived(seat.node))
     for task_id, attempt in unheard:

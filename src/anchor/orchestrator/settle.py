@@ -27,7 +27,8 @@ async def settle(world: World, *, node: str, session: int, endings: Sequence[End
     """Record how attempts of a node's session ended.
 
     An ending counts only for the live (node, session, attempt). One that was recorded before is recorded still, so a
-    report may be repeated. Endings in neither list of the verdict lost every race and should be reported again.
+    report may be repeated. Endings in neither list of the verdict should be reported again: they lost every race, or
+    their attempt is still the node's own under another of its sessions, which only a new hello can sort out.
     """
     recorded: list[Ending] = []
     stale: list[Ending] = []
@@ -49,7 +50,7 @@ async def settle(world: World, *, node: str, session: int, endings: Sequence[End
                 decided.append(ending)
             elif any(past.number == ending.attempt and past.node == node for past in task.attempts):
                 recorded.append(ending)
-            else:
+            elif not holds(task, node=node, session=task.session, attempt=ending.attempt):
                 stale.append(ending)
         again: list[Ending] = []
         for ending, swap, done in zip(decided, swaps, await world.store.swap(swaps), strict=True):
