@@ -13,8 +13,8 @@ import httpx
 import psutil
 
 READY_SECONDS = 5.0
-"""A server has to be ready again within this after any crash, counted in its own CPU time: other programs on the machine
-may slow it down by any factor."""
+"""A server has to be ready again within this after any crash, counted in its own CPU time: other programs on the
+machine may slow it down by any factor."""
 GIVE_UP_SECONDS = 60.0
 LOG_TAIL = 3000
 
