@@ -14,6 +14,7 @@ from anchor.agent.runtimes import native_answer
 from anchor.agent.runtimes.base import BoundedOutput, Emit, Job, Ran, failed
 from anchor.agent.runtimes.environments import CannotInstall, Environments
 from anchor.agent.runtimes.native_languages import provided
+from anchor.agent.sandbox import cgroup
 from anchor.agent.sandbox.confinement import Cell, Confinement, Mount
 from anchor.agent.sandbox.probe import probe
 from anchor.agent.sandbox.supervise import Program, supervise
@@ -64,6 +65,8 @@ class Native:
         shutil.rmtree(self._runs, ignore_errors=True)
         self._runs.mkdir(parents=True, exist_ok=True)
         self._environments.prepare()
+        if self._confinement.cgroup:
+            cgroup.sweep(self._confinement.cgroup)
 
     async def run(self, job: Job, emit: Emit) -> Ran:
         """Run one job to its end; installing its packages first does not count against its time."""

@@ -31,7 +31,7 @@ _INIT = """
 exec 9>&2 2>/dev/null
 for limit in "-c 0" "-n {files}" "-f {blocks}" "-d {data}"; do ulimit $limit; done
 ulimit -p {processes} || ulimit -u {processes}
-"$@" 2>&9 9>&-
+( exec "$@" 2>&9 9>&- )
 exit $?
 """
 """The shell is pid 1 of the cell: when it ends the kernel ends all the rest, and only then does bubblewrap end, with

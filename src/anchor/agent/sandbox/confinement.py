@@ -21,13 +21,15 @@ class Confinement(msgspec.Struct, frozen=True):
     `none`: this platform has neither; native work is not offered.
 
     `why` says what is missing for the next better level. `hardened` is a bubblewrap that can size a tmpfs and switch
-    further user namespaces off.
+    further user namespaces off. `cgroup` is the folder for groups that bound a task's processes; without one it is
+    RLIMIT_NPROC, which the kernel does not apply to root.
     """
 
     level: Literal["confined", "process", "none"]
     why: str = ""
     bwrap: str = ""
     hardened: bool = False
+    cgroup: str = ""
 
 
 class Mount(msgspec.Struct, frozen=True):

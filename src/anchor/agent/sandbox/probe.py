@@ -1,12 +1,16 @@
 """How well this machine can confine a program: found out once, by confining one."""
 
 import functools
+import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
+
+from anchor.agent.sandbox import cgroup
 from anchor.agent.sandbox.bubblewrap import options, wrap
 from anchor.agent.sandbox.confinement import Cell, Confinement, Mount
 
@@ -22,10 +26,16 @@ def probe() -> Confinement:
         return Confinement("none", "native tasks need Linux or macOS in this version")
     if sys.platform != "linux":
         return Confinement("process", "bubblewrap confinement needs Linux")
-    found = shutil.which("bwrap")
-    if found is None:
-        return Confinement("process", "bubblewrap is not installed; install the package bubblewrap")
-    return try_bubblewrap(found)
+    bwrap = shutil.which("bwrap")
+    if bwrap is None:
+        found = Confinement("process", "bubblewrap is not installed; install the package bubblewrap")
+    else:
+        found = try_bubblewrap(bwrap)
+    group = cgroup.parent()
+    if not group and os.geteuid() == 0:
+        unbounded = "as root without a writable pids cgroup nothing bounds a task's processes; use an ordinary user"
+        return msgspec.structs.replace(found, why="; ".join(filter(None, [found.why, unbounded])))
+    return msgspec.structs.replace(found, cgroup=group)
 
 
 def try_bubblewrap(bwrap: str) -> Confinement:

@@ -4,6 +4,7 @@ import asyncio
 import codecs
 import contextlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 
-from anchor.agent.sandbox import tree
+from anchor.agent.sandbox import cgroup, tree
 from anchor.agent.sandbox.bubblewrap import data_kib, options, wrap
 from anchor.agent.sandbox.confinement import FILE_BYTES_MAX, FILES_OPEN_MAX, PROCESSES_MAX, Cell, Confinement
 from anchor.core.attempt import Usage
@@ -87,12 +88,16 @@ class _Process:
         self._status = b""
         self._tail = ""
         self._peak_mib = 0.0
+        self._cpu_seconds = 0.0
         self._wall_seconds = 0.0
+        self._group = cgroup.create(confinement.cgroup) if confinement.cgroup and program.limited else None
         self._status_fd, status_write = os.pipe()
         try:
             self._popen = self._spawn(confinement, status_write)
         except BaseException:
             os.close(self._status_fd)
+            if self._group is not None:
+                cgroup.removed(self._group)
             raise
         finally:
             os.close(status_write)
@@ -121,7 +126,9 @@ class _Process:
                 argv = wrap(confinement, program.cell, program.argv, ["--args", str(told.fileno())])
                 passed = (told.fileno(), status_write)
             else:
-                argv, env = _reaped(program), dict(program.env)
+                argv, env = _reaped(program, bounded=self._group is not None), dict(program.env)
+            if self._group is not None:
+                argv = cgroup.joining(self._group, argv)
             return subprocess.Popen(
                 argv,
                 stdin=stdin,
@@ -178,14 +185,19 @@ class _Process:
         limit = float(self._program.cell.memory_mib) if self._program.limited else None
         last, tick = 0.0, TICK_GROWING_SECONDS
         while not self._exit.done():
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return FailureCode.TIMEOUT
-            await asyncio.wait([self._exit], timeout=min(tick, left))
-            if self._exit.done() or not self._init.done():
+            await asyncio.wait([self._exit], timeout=max(0, min(tick, deadline - time.monotonic())))
+            if self._exit.done():
+                break
+            late = time.monotonic() >= deadline
+            if not self._init.done():
+                if late:
+                    return FailureCode.TIMEOUT
                 continue
-            seen = tree.sample(self._init.result(), limit)
+            seen = tree.sample(self._init.result(), limit, PROCESSES_MAX if self._program.limited else math.inf)
             self._peak_mib = max(self._peak_mib, seen.memory_mib)
+            self._cpu_seconds = max(self._cpu_seconds, seen.cpu_seconds)
+            if late:
+                return FailureCode.TIMEOUT
             if limit is not None and seen.memory_mib > limit:
                 return FailureCode.MEMORY_LIMIT
             if self._program.limited and seen.processes > PROCESSES_MAX:
@@ -223,6 +235,10 @@ class _Process:
                 while data := os.read(self._status_fd, 4096):
                     self._status += data
         os.close(self._status_fd)
+        if self._group is not None:
+            give_up = time.monotonic() + DRAIN_SECONDS
+            while not cgroup.removed(self._group) and time.monotonic() < give_up:  # noqa: ASYNC110 - no event tells
+                await asyncio.sleep(0.01)
 
     async def _kill(self) -> None:
         # Killing the init of the pid namespace kills everything in it, and bubblewrap itself ends only after the
@@ -267,7 +283,8 @@ class _Process:
             code=code,
             usage=Usage(
                 wall_seconds=round(self._wall_seconds, 4),
-                cpu_seconds=round(used.ru_utime + used.ru_stime, 4),
+                # The kernel does not charge bubblewrap for what was killed with its namespace; the watcher saw it.
+                cpu_seconds=round(max(used.ru_utime + used.ru_stime, self._cpu_seconds), 4),
                 peak_memory_mb=round(self._peak_mib, 1),
             ),
             cut=cut,
@@ -281,9 +298,12 @@ def _resolve(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def _reaped(program: Program) -> list[str]:
+def _reaped(program: Program, *, bounded: bool) -> list[str]:
     limits = {"RLIMIT_CORE": 0, "RLIMIT_NOFILE": FILES_OPEN_MAX, "RLIMIT_FSIZE": FILE_BYTES_MAX}
     if program.limited:
         limits["RLIMIT_DATA"] = data_kib(program.cell.memory_mib) * 1024
+        if not bounded:
+            # This limit counts all of the user's processes, so the task's share goes on top of what there is.
+            limits["RLIMIT_NPROC"] = tree.threads_of_user() + PROCESSES_MAX
     script = str(Path(__file__).with_name("reaper.py"))
     return [sys.executable, "-I", "-S", script, json.dumps(limits), str(os.getpid()), *program.argv]

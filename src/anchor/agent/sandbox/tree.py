@@ -1,6 +1,7 @@
 """A process and all its descendants, as they are right now: who they are and how much memory they hold."""
 
 import contextlib
+import math
 import os
 import signal
 from pathlib import Path
@@ -9,20 +10,22 @@ import msgspec
 import psutil
 
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+_TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 _MIB = 1024 * 1024
 _HAS_CHILDREN_FILES = Path(f"/proc/self/task/{os.getpid()}/children").exists()
 _GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """What a tree holds: processes, and memory in MiB."""
+    """What a tree holds: processes, memory in MiB, and CPU time in seconds, that of its reaped dead included."""
 
     processes: int
     memory_mib: float
+    cpu_seconds: float
 
 
-def members(root: int) -> list[int]:
-    """The pids of `root` and its descendants, as far as they still live."""
+def members(root: int, most: float = math.inf) -> list[int]:
+    """The pids of `root` and its descendants, as far as they still live; the search ends once there are `most`."""
     if not _HAS_CHILDREN_FILES:
         try:
             return [root, *(child.pid for child in psutil.Process(root).children(recursive=True))]
@@ -30,6 +33,8 @@ def members(root: int) -> list[int]:
             return []
     found = [root]
     for pid in found:
+        if len(found) > most:
+            break
         with contextlib.suppress(*_GONE):
             for thread in os.listdir(f"/proc/{pid}/task"):
                 with contextlib.suppress(*_GONE):
@@ -37,14 +42,24 @@ def members(root: int) -> list[int]:
     return found
 
 
-def sample(root: int, limit_mib: float | None) -> Sample:
+def sample(root: int, limit_mib: float | None, most: float = math.inf) -> Sample:
     """What the tree under `root` holds. Resident sizes count shared pages once per process, so a sum over the limit
     is measured again proportionally before anybody is blamed for it."""
-    pids = members(root)
+    pids = members(root, most)
     resident = sum(map(_resident, pids)) / _MIB
     if limit_mib is not None and resident > limit_mib and len(pids) > 1:
         resident = sum(map(_proportional, pids)) / _MIB
-    return Sample(len(pids), resident)
+    return Sample(len(pids), resident, sum(map(_cpu_seconds, pids)))
+
+
+def threads_of_user() -> int:
+    """How many threads all processes of this process's user have."""
+    count = 0
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.uids().real == os.getuid():
+                count += process.num_threads()
+    return count
 
 
 def kill(root: int) -> None:
@@ -61,6 +76,17 @@ def _resident(pid: int) -> int:
         return int(psutil.Process(pid).memory_info().rss)
     except (*_GONE, IndexError, psutil.Error):
         return 0
+
+
+def _cpu_seconds(pid: int) -> float:
+    try:
+        if _HAS_CHILDREN_FILES:
+            # Behind the name, which may hold anything: utime, stime, cutime and cstime are fields 14 to 17.
+            fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+            return sum(map(int, fields[11:15])) / _TICKS
+        return sum(psutil.Process(pid).cpu_times()[:4])
+    except (*_GONE, psutil.Error):
+        return 0.0
 
 
 def _proportional(pid: int) -> int:
