@@ -93,6 +93,7 @@ class Server(Program):
 class Agent(Program):
     def __init__(self, directory: Path, server: Server, name: str, *options: str, slots: int = 4) -> None:
         self.name = name
+        self.node = ""
         self._server = server
         data = directory / name
         super().__init__(

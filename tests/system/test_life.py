@@ -1,0 +1,175 @@
+"""What nodes and servers do to the tasks they hold: real processes, one event a test."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.system.fleet import GIVE_UP_SECONDS, Agent, Server
+
+LONG = {
+    "name": "long",
+    "payload": {
+        "sourceCode": "const end = Date.now() + input; while (Date.now() < end); return anchor.attempt",
+        "input": 4000,
+    },
+    "retry": {"attempts": 3, "backoffSeconds": 0.1},
+}
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    server = Server(tmp_path)
+    server.start_and_wait()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def new_agent(tmp_path: Path, server: Server) -> Iterator[Callable[[str], Agent]]:
+    agents: list[Agent] = []
+
+    def make(name: str) -> Agent:
+        agent = Agent(tmp_path, server, name)
+        agents.append(agent)
+        agent.join()
+        agent.node = agent.wait_until_online()
+        return agent
+
+    yield make
+    for agent in agents:
+        agent.kill()
+
+
+class Client:
+    """A few words of the REST API."""
+
+    def __init__(self, server: Server) -> None:
+        self._url = server.url
+
+    def submit(self, spec: dict[str, Any]) -> str:
+        answer = httpx.post(f"{self._url}/api/tasks", json=spec, trust_env=False)
+        task: str = answer.raise_for_status().json()["id"]
+        return task
+
+    def post(self, path: str) -> httpx.Response:
+        return httpx.post(f"{self._url}{path}", trust_env=False)
+
+    def task(self, task: str) -> dict[str, Any]:
+        found: dict[str, Any] = httpx.get(f"{self._url}/api/tasks/{task}", trust_env=False).raise_for_status().json()
+        return found
+
+    def until(self, task: str, *states: str) -> dict[str, Any]:
+        """The task, as soon as it is in one of these states."""
+        deadline = time.monotonic() + GIVE_UP_SECONDS
+        found: dict[str, Any] = {}
+        while time.monotonic() < deadline:
+            try:
+                found = self.task(task)
+            except httpx.TransportError:
+                time.sleep(0.05)
+                continue
+            if found["state"] in states:
+                return found
+            time.sleep(0.02)
+        raise AssertionError(f"not {states} within {GIVE_UP_SECONDS} s: {found}")
+
+
+@pytest.fixture
+def client(server: Server) -> Client:
+    return Client(server)
+
+
+def test_an_attempt_outlives_the_server_it_was_leased_by(
+    server: Server, new_agent: Callable[[str], Agent], client: Client
+) -> None:
+    new_agent("one")
+    task = client.submit(LONG)
+    client.until(task, "running")
+    server.kill()
+    server.start_and_wait()
+    done = client.until(task, "succeeded", "failed")
+    assert (done["state"], done["result"]) == ("succeeded", 1)
+    assert len(done["attempts"]) == 1
+
+
+def test_a_killed_agents_task_is_tried_elsewhere(new_agent: Callable[[str], Agent], client: Client) -> None:
+    first = new_agent("one")
+    task = client.submit(LONG)
+    client.until(task, "running")
+    second = new_agent("two")
+    first.kill()
+    done = client.until(task, "succeeded", "failed")
+    assert (done["state"], done["result"], done["nodeId"]) == ("succeeded", 2, second.node)
+    assert [attempt["outcome"] for attempt in done["attempts"]] == ["lost", "succeeded"]
+
+
+def test_a_killed_agent_that_returns_reports_its_crash_at_once(
+    new_agent: Callable[[str], Agent], client: Client
+) -> None:
+    agent = new_agent("one")
+    task = client.submit(LONG)
+    client.until(task, "running")
+    agent.kill()
+    agent.start()
+    done = client.until(task, "succeeded", "failed")
+    assert (done["state"], done["result"]) == ("succeeded", 2)
+    assert done["attempts"][0]["outcome"] in {"crashed", "lost"}
+    assert done["attempts"][0]["reason"]["message"]
+
+
+def test_a_stopped_agent_gives_its_task_back_uncharged(new_agent: Callable[[str], Agent], client: Client) -> None:
+    first = new_agent("one")
+    task = client.submit(LONG | {"retry": {"attempts": 1}})
+    client.until(task, "running")
+    second = new_agent("two")
+    assert first.stop() == 0
+    done = client.until(task, "succeeded", "failed")
+    assert (done["state"], done["nodeId"]) == ("succeeded", second.node)
+    assert [attempt["outcome"] for attempt in done["attempts"]] == ["released", "succeeded"]
+
+
+def test_cancelling_stops_what_runs(new_agent: Callable[[str], Agent], client: Client) -> None:
+    new_agent("one")
+    task = client.submit(LONG | {"payload": LONG["payload"] | {"input": 25_000}})
+    client.until(task, "running")
+    begun = time.monotonic()
+    assert client.post(f"/api/tasks/{task}/cancel").status_code == 202
+    done = client.until(task, "cancelled")
+    assert time.monotonic() - begun < 20
+    assert done["reason"]["code"] == "cancelled"
+
+
+def test_a_drained_node_finishes_what_it_has_and_gets_no_more(
+    new_agent: Callable[[str], Agent], client: Client
+) -> None:
+    agent = new_agent("one")
+    task = client.submit(LONG)
+    client.until(task, "running")
+    assert client.post(f"/api/nodes/{agent.node}/drain").json()["status"] == "draining"
+    waits = client.submit({"name": "waits", "type": "noop"})
+    client.until(task, "succeeded")
+    assert client.task(waits)["state"] == "queued"
+    client.post(f"/api/nodes/{agent.node}/resume")
+    client.until(waits, "succeeded")
+
+
+def test_a_second_server_on_the_same_data_directory_is_refused(server: Server) -> None:
+    second = subprocess.run(
+        [sys.executable, "-m", "anchor", "server", "--port", "0", "--data", str(server.data)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert second.returncode == 5
+    assert str(server.data) in second.stderr
+    assert "Traceback" not in second.stderr
+
+
+def test_a_server_stops_cleanly_on_sigterm(server: Server) -> None:
+    assert server.stop() == 0
