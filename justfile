@@ -50,7 +50,7 @@ soak-sim seeds="5000":
 
 # this machine's figures, ours and the peer's alternately
 bench *args:
-    python benchmarks/bench.py {{ args }}
+    python benchmarks/compare.py {{ args }}
 
 # pin everything CI installs, with hashes
 lock:
