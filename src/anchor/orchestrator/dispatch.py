@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from anchor.core.attempt import Outcome
+from anchor.core.errors import AnchorError
 from anchor.core.task import State, Task, lease
 from anchor.orchestrator.settle import never_arrived, settle_held
 from anchor.orchestrator.world import World
@@ -43,13 +44,17 @@ async def _lease(world: World, hints: Sequence[Hint]) -> int:
             homeless.append(hint)
             continue
         new = lease(task, node=seat.node, session=seat.session, now=now, lease_ms=world.lease_ms)
-        seat.held[task.id] = (new.attempt, now)
+        seat.held[task.id] = (new.attempt, now + world.lease_ms)  # nobody misses it while it is being written
         swaps.append(Swap(task, new))
     if homeless:
         await world.ready.push(homeless)
-    # Where this raises, the leases may be written all the same: their slots stay booked until the node says in a
-    # heartbeat that it has not heard of them.
-    done = await world.store.swap(swaps)
+    try:
+        done = await world.store.swap(swaps)
+    except AnchorError:
+        unbook(world, [swap.new for swap in swaps])
+        raise
+    # After any other end the leases may be written all the same: their slots stay booked until a heartbeat much later
+    # shows that the node never heard of them.
     unbook(world, [swap.new for swap, ok in zip(swaps, done, strict=True) if not ok])
     leased = [swap.new for swap, ok in zip(swaps, done, strict=True) if ok]
     await hand_out(world, leased)
@@ -59,8 +64,12 @@ async def _lease(world: World, hints: Sequence[Hint]) -> int:
 async def hand_out(world: World, leased: Sequence[Task]) -> None:
     """Send leased attempts to their nodes; those of a node that has left in the meantime are queued again."""
     by_session: dict[tuple[str, int], list[Task]] = defaultdict(list)
+    now = world.clock.now()
     for task in leased:
         by_session[task.node, task.session].append(task)
+        seat = world.fleet.seat(task.node, task.session)
+        if seat is not None:
+            seat.held[task.id] = (task.attempt, now)
     for (node, session), tasks in by_session.items():
         if world.fleet.seat(node, session) is None:
             await settle_held(world, tasks, outcome=Outcome.RELEASED, reason=never_arrived(node))

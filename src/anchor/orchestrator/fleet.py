@@ -8,8 +8,8 @@ from anchor.core.spec import need_of_shape
 
 
 class Seat:
-    """A connected node's place in the fleet. `held` maps the tasks leased to it to their attempt and the time of
-    the lease (Unix ms); `running` are the ones it has acknowledged."""
+    """A connected node's place in the fleet. `held` maps the tasks leased to it to their attempt and the time (Unix
+    ms) from which a heartbeat has to list them; `running` are the ones it has acknowledged."""
 
     def __init__(self, node: Node) -> None:
         self.node = node.id

@@ -110,9 +110,7 @@ async def heartbeat(
     return [
         one
         for one, task in zip(unknown, tasks, strict=True)
-        if task is None
-        or not holds(task, node=node_id, session=task.session, attempt=one[1])
-        or task.session < session
+        if task is None or not holds(task, node=node_id, session=task.session, attempt=one[1]) or task.session < session
     ]
 
 

@@ -80,7 +80,12 @@ async def _check_leases(world: World, state: State, now: int) -> None:
                 nodes[task.node] = await world.store.node(task.node)
             ended = lease_has_ended(nodes[task.node], task.session, now=now)
             (gone if ended and now >= world.reap_after else alive).append(task)
-        await world.store.swap([Swap(task, extend(task, until=_look_again(world, nodes, task, now))) for task in alive])
+        swaps = [Swap(task, extend(task, until=_look_again(world, nodes, task, now))) for task in alive]
+        for task, ok in zip(alive, await world.store.swap(swaps), strict=True):
+            seat = world.fleet.seat(task.node, task.session)
+            if ok and seat is not None and seat.held.get(task.id, (0, 0))[0] != task.attempt:
+                # A lease written so late that it was given up: the next heartbeats say whether the node has it.
+                seat.held[task.id] = (task.attempt, now)
         for task in gone:
             await settle_held(
                 world,

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 import msgspec
 from msgspec.structs import replace
 
-from anchor.core.errors import Conflict, Unprocessable
+from anchor.core.errors import AnchorError, Conflict, Unprocessable
 from anchor.core.ids import keys_from
 from anchor.core.spec import INLINE_BYTES_MAX, Payload, TaskSpec, need_of, shape_of
 from anchor.core.task import State, Task, lease, queued
@@ -85,10 +85,14 @@ async def _write(
             if seat is None:
                 continue
             tasks[at] = lease(task, node=seat.node, session=seat.session, now=now, lease_ms=world.lease_ms)
-            seat.held[task.id] = (1, now)
+            seat.held[task.id] = (1, now + world.lease_ms)
             leased.append(tasks[at])
-    # Where this raises, the tasks may be written all the same: booked slots stay booked, as in dispatch.
-    written = await world.store.insert(tasks)
+    try:
+        written = await world.store.insert(tasks)
+    except AnchorError:
+        unbook(world, leased)
+        raise
+    # After any other end the tasks may be written all the same: booked slots stay booked, as in dispatch.
     there_before = {task.id for task, new in zip(tasks, written, strict=True) if not new}
     if there_before:
         unbook(world, [task for task in leased if task.id in there_before])
