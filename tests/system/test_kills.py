@@ -99,6 +99,9 @@ class History:
             await self.look()
             await asyncio.sleep(0.2)
 
+    async def close(self) -> None:
+        await self._client.aclose()
+
     async def result(self, task: str) -> dict[str, Any]:
         answer = await self._client.get(f"/api/tasks/{task}/result")
         found: dict[str, Any] = answer.raise_for_status().json()
@@ -126,6 +129,13 @@ async def _kill_everything(server: Server, agents: list[Agent], dice: random.Ran
 async def test_ten_kills_of_the_server_and_five_of_each_agent_lose_nothing(server: Server, agents: list[Agent]) -> None:
     seed = random.randrange(2**32)
     history = History(server.url)
+    try:
+        await _kill_and_compare(history, server, agents, seed)
+    finally:
+        await history.close()
+
+
+async def _kill_and_compare(history: History, server: Server, agents: list[Agent], seed: int) -> None:
     watching = asyncio.create_task(history.everything_ended())
     submitting = asyncio.create_task(history.submit())
     ready = await _kill_everything(server, agents, random.Random(seed))
