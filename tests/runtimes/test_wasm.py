@@ -198,8 +198,8 @@ async def test_output_beyond_its_limit_is_dropped_and_marked_and_the_result_is_w
 
 async def test_bytes_that_are_no_text_are_replaced_not_fatal(wasm: Wasm) -> None:
     said = Said()
-    ran = await wasm.run(job(writer("A").replace('"A"', '"\\ff"')), said)
-    assert (json.loads(ran.value), said.on("stdout")) == ("\ufffd", "\ufffd")
+    ran = await wasm.run(job(writer("ABC").replace('"ABC"', '"\\22\\ff\\22"')), said)
+    assert (json.loads(ran.value), said.on("stdout")) == ('"\ufffd"', '"\ufffd"')
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def read_work(fd: int) -> Work | None:
         return None
     try:
         return _works.decode(body)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise FrameError(str(error)) from error
 
 
@@ -135,5 +135,5 @@ async def read_word(stream: asyncio.StreamReader) -> Word | None:
         return _words.decode(await stream.readexactly(size))
     except (asyncio.IncompleteReadError, ConnectionError):
         return None
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise FrameError(str(error)) from error

@@ -32,7 +32,10 @@ class Worker:
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
-        self._measured = psutil.Process(process.pid) if process.returncode is None else None
+        self._measured: psutil.Process | None = None
+        # A process that ended at once may be gone already: then there is nothing to measure.
+        with contextlib.suppress(psutil.Error):
+            self._measured = psutil.Process(process.pid)
         self._ready = Ready([], 0.0, 0.0)
         self._listening = asyncio.Lock()
         self.cpu_seconds = 0.0

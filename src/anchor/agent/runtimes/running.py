@@ -3,6 +3,7 @@
 import asyncio
 import re
 import signal
+import time
 from pathlib import Path
 from typing import Final
 
@@ -39,7 +40,7 @@ async def run_in(pool: Pool, work: Work, emit: Emit) -> Ran:
     if isinstance(work, Program) and work.digest in worker.modules:
         work = msgspec.structs.replace(work, module=b"")
     loop = asyncio.get_running_loop()
-    began = loop.time()
+    began = time.perf_counter()
     kills_before = _kernel_kills()
     meter = _Meter(worker, loop)
     ended: Ended | None = None
@@ -65,7 +66,7 @@ async def run_in(pool: Pool, work: Work, emit: Emit) -> Ran:
     finally:
         meter.stop()
     usage = Usage(
-        wall_seconds=round(loop.time() - began, 6),
+        wall_seconds=round(time.perf_counter() - began, 6),
         cpu_seconds=round(ended.cpu_seconds or worker.cpu_seconds, 6),
         peak_memory_mb=round(max(ended.peak_memory_mib, worker.memory_mib), 3),
     )
@@ -106,7 +107,7 @@ def _problem_of(value: bytes) -> Ended | None:
         msgspec.json.decode(value)
     except RecursionError:
         why = "it is nested too deeply"
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         # JavaScript strings may hold what no Unicode text can; JSON.stringify passes it on as an escape.
         why = "a text in it holds half a surrogate pair" if _LONE_SURROGATE.search(value) else str(error)
     else:

@@ -145,7 +145,7 @@ class _Output:
         written = bytes(self._stdout).strip()
         try:
             msgspec.json.decode(written)
-        except (msgspec.MsgspecError, RecursionError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             text = self._stdout.decode("utf-8", "replace")
             return Ended(value=msgspec.json.encode(text) if text else b"null")
         return Ended(value=written)
