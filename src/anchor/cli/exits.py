@@ -38,6 +38,7 @@ _EXITS: Final[dict[type[AnchorError], Exit]] = {
     errors.Unauthenticated: Exit.NOT_ALLOWED,
     errors.Forbidden: Exit.NOT_ALLOWED,
     errors.NotFound: Exit.NOT_FOUND,
+    errors.MethodNotAllowed: Exit.INVALID,
     errors.Conflict: Exit.CONFLICT,
     errors.TooLarge: Exit.INVALID,
     errors.UnsupportedMedia: Exit.INVALID,

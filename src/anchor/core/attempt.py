@@ -1,8 +1,13 @@
 """One lease of a task to a node: how it ended, and the fence that lets only the live one speak."""
 
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
+
+Finite = Annotated[float, Meta(ge=-1e15, le=1e15)]
+"""A measurement as it comes from a machine nobody fully trusts: no NaN, no infinity, which JSON cannot keep."""
 
 
 class Outcome(StrEnum):
@@ -34,9 +39,9 @@ class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
 class Usage(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """What an attempt used, as measured by the node."""
 
-    wall_seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    peak_memory_mb: float = 0.0
+    wall_seconds: Finite = 0.0
+    cpu_seconds: Finite = 0.0
+    peak_memory_mb: Finite = 0.0
 
 
 class Result(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -51,8 +56,8 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
 class Ending(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a node reports about an attempt it held. `result` goes with success, `reason` with everything else."""
 
-    task: int
-    attempt: int
+    task: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+    attempt: Annotated[int, Meta(ge=0, lt=1 << 31)]
     outcome: Outcome
     result: Result | None = None
     reason: Reason | None = None

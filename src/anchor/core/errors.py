@@ -62,6 +62,12 @@ class NotFound(AnchorError):
     code = "not_found"
 
 
+class MethodNotAllowed(AnchorError):
+    """The thing exists and does not know this method."""
+
+    code = "method_not_allowed"
+
+
 class Conflict(AnchorError):
     """The thing exists and is not in a state in which this can be done."""
 

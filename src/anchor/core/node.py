@@ -5,7 +5,7 @@ from enum import StrEnum
 import msgspec
 from msgspec.structs import replace
 
-from anchor.core.attempt import Reason
+from anchor.core.attempt import Finite, Reason
 
 NODE_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ0123456789"
 
@@ -26,8 +26,8 @@ class Profile(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     arch: str = ""
     cpu: str = ""
     cores: int = 0
-    ram: float = 0.0
-    disk: float = 0.0
+    ram: Finite = 0.0
+    disk: Finite = 0.0
     gpus: tuple[str, ...] = ()
     runtimes: dict[str, str] = {}
     missing: dict[str, str] = {}
@@ -39,11 +39,11 @@ class Profile(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
 class Metrics(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """How a machine is doing: CPU and RAM in per cent, uptime in seconds, free RAM and disk in GiB."""
 
-    cpu_usage: float = 0.0
-    ram_usage: float = 0.0
+    cpu_usage: Finite = 0.0
+    ram_usage: Finite = 0.0
     uptime: int = 0
-    free_ram: float = 0.0
-    free_disk: float = 0.0
+    free_ram: Finite = 0.0
+    free_disk: Finite = 0.0
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -5,7 +5,10 @@ Assign, Cancel, Recorded and Stop come down while Accepted, Output, Report and H
 fields are only ever appended with a default, and an unknown kind is answered with Nack.
 """
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from anchor.core.attempt import Ending
 from anchor.core.node import Metrics, Profile
@@ -18,6 +21,12 @@ BATCH_MAX = 250
 """Assignments or endings in one frame."""
 SIGNATURE_DOMAIN = b"anchor-link-1:"
 """Prefixed to whatever a node signs, so that no signature of it means anything elsewhere."""
+
+
+TaskKey = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+AttemptNumber = Annotated[int, Meta(ge=0, lt=1 << 31)]
+Milliseconds = Annotated[int, Meta(ge=0, lt=253_402_300_800_000)]
+"""Unix milliseconds up to the year 9999."""
 
 
 class _Frame(msgspec.Struct, frozen=True, array_like=True, tag_field="kind"):
@@ -38,8 +47,8 @@ class Challenge(_Frame, frozen=True, tag="challenge"):
 class Held(msgspec.Struct, frozen=True, array_like=True):
     """An attempt in the agent's journal."""
 
-    task: int
-    attempt: int
+    task: TaskKey
+    attempt: AttemptNumber
 
 
 class Hello(_Frame, frozen=True, tag="hello"):
@@ -50,7 +59,7 @@ class Hello(_Frame, frozen=True, tag="hello"):
     protocol_min: int
     protocol_max: int
     version: str
-    now: int
+    now: Milliseconds
     slots: int
     profile: Profile
     held: list[Held]
@@ -110,11 +119,11 @@ class Accepted(_Frame, frozen=True, tag="accepted"):
 class Chunk(msgspec.Struct, frozen=True, array_like=True):
     """A piece of output; `seq` numbers an attempt's pieces from 1, `stream` is stdout, stderr or progress."""
 
-    task: int
-    attempt: int
-    seq: int
-    at: int
-    stream: str
+    task: TaskKey
+    attempt: AttemptNumber
+    seq: Annotated[int, Meta(ge=1, lt=1 << 53)]
+    at: Milliseconds
+    stream: Annotated[str, Meta(pattern="^(stdout|stderr|progress)$")]
     text: str
 
 
