@@ -33,7 +33,7 @@ from anchor.ports.store import Store
 from anchor.server.app import run as run_server
 from anchor.server.desk import Desk
 from anchor.server.gate import Gate, digest_of
-from anchor.server.link import Lines
+from anchor.server.lines import Lines
 
 Started = Callable[[str], Awaitable[None]]
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})

@@ -16,7 +16,8 @@ from anchor.core.errors import NotFound
 from anchor.orchestrator.reconcile import refill
 from anchor.server.desk import Desk
 from anchor.server.http import Endpoint, Route, send_problem
-from anchor.server.link import AgentLink, Lines
+from anchor.server.lines import Lines
+from anchor.server.link import AgentLink
 from anchor.server.loops import dispatching, reconciling, retaining
 from anchor.server.openapi import pages
 from anchor.server.routes import blobs, health, keys, logs, nodes, queue, tasks
@@ -113,6 +114,7 @@ async def run(
         await asyncio.shield(serving)
     finally:
         desk.ready = False
+        desk.stopping.set()
         server.should_exit = True
         lines.close()
         for loop in loops:

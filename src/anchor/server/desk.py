@@ -1,5 +1,6 @@
 """What every handler can reach: the world of tasks, the gate, and facts about this server."""
 
+import asyncio
 from dataclasses import dataclass, field
 
 from anchor.core.attempt import Reason
@@ -10,7 +11,7 @@ from anchor.server.gate import Gate
 @dataclass
 class Desk:
     """One per server. `problems` are what `/health` has to say, by code; `url` is how this server is called on the
-    machine it runs on."""
+    machine it runs on; once `stopping` is set, nothing waits any longer for what may never come."""
 
     world: World
     gate: Gate
@@ -18,6 +19,7 @@ class Desk:
     url: str
     started_at: int
     ready: bool = False
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
     problems: dict[str, Reason] = field(default_factory=dict)
 
     def trouble(self, reason: Reason) -> None:

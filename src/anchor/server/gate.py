@@ -4,24 +4,27 @@ import hmac
 import secrets
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
 from anchor.core.access import JOIN_TOKEN_SECONDS, Key, Principal, Role, is_live, may
 from anchor.core.errors import Forbidden, Unauthenticated
+from anchor.core.node import Status, lease_has_ended
 from anchor.ports.clock import Clock
-from anchor.ports.store import KeyStore
+from anchor.ports.store import KeyStore, NodeStore
 
 if TYPE_CHECKING:
     from starlette.types import Scope
 
 LOCAL = Principal("local", Role.ADMIN)
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
-NODE_TOKEN_SECONDS = 24 * 3600
 CACHE_MS = 1000
 """How long a key that was found live is believed without looking again."""
+
+
+class Credentials(KeyStore, NodeStore, Protocol):
+    """Where keys and nodes are looked up."""
 
 
 class Gate:
@@ -31,7 +34,7 @@ class Gate:
     another site is refused there by Host and Origin. On any other address everybody needs a token.
     """
 
-    def __init__(self, keys: KeyStore, clock: Clock, *, secret: bytes, open_locally: bool) -> None:
+    def __init__(self, keys: Credentials, clock: Clock, *, secret: bytes, open_locally: bool) -> None:
         self._keys = keys
         self._clock = clock
         self._secret = secret
@@ -64,7 +67,7 @@ class Gate:
     async def identify(self, token: str) -> Principal:
         """Whose token this is."""
         if token.startswith("ancn_"):
-            return self._node_of(token)
+            return await self._node_of(token)
         key = await self._live(digest_of(token))
         if key is None or key.uses_left is not None:
             raise wrong_token()
@@ -108,21 +111,20 @@ class Gate:
         """Believe a key no longer."""
         self._seen.pop(digest, None)
 
-    def node_token(self, node: str) -> str:
-        """A token with which a node's agent may fetch and keep blobs."""
-        until = self._clock.now() // 1000 + NODE_TOKEN_SECONDS
-        body = f"{node}.{until}"
+    def node_token(self, node: str, session: int) -> str:
+        """A token with which a node's agent may fetch and keep blobs, for as long as this session of it lives."""
+        body = f"{node}.{session}"
         return f"ancn_{body}.{self._sign(body)}"
 
-    def _node_of(self, token: str) -> Principal:
+    async def _node_of(self, token: str) -> Principal:
         body, _, signature = token.removeprefix("ancn_").rpartition(".")
-        node, _, until = body.rpartition(".")
-        if (
-            not hmac.compare_digest(signature.encode(), self._sign(body).encode())
-            or int(until) * 1000 < self._clock.now()
-        ):
+        if not hmac.compare_digest(signature.encode(), self._sign(body).encode()):
             raise wrong_token()
-        return Principal(node, Role.NODE)
+        name, _, session = body.rpartition(".")
+        node = await self._keys.node(name)
+        if node is None or node.status is Status.BLOCKED or lease_has_ended(node, int(session), now=self._clock.now()):
+            raise wrong_token()
+        return Principal(name, Role.NODE)
 
     def _sign(self, body: str) -> str:
         return hmac.new(self._secret, b"node-token:" + body.encode(), sha256).hexdigest()
@@ -153,9 +155,8 @@ def refuse_web_pages(scope: "Scope", headers: Mapping[str, str]) -> None:
     if client is not None and not _is_loopback(client[0]):
         raise Forbidden("Only callers on this machine need no token.", hint="Send a token.", code="not_local")
     origin = headers.get("origin")
-    if (origin is not None and urlsplit(origin).netloc != headers.get("host", "")) or headers.get(
-        "sec-fetch-site", "none"
-    ) not in {"none", "same-origin"}:
+    from_here = origin is None or origin in {f"{scheme}://{headers.get('host', '')}" for scheme in ("http", "https")}
+    if not from_here or headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
         raise Forbidden(
             "A web page of another site may not drive this server.",
             hint="Use a token from programs; pages have to come from this server itself.",

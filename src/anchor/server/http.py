@@ -1,9 +1,11 @@
 """The one declarative route table, and what every request goes through: who asks, what they sent, what they get."""
 
+import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -15,14 +17,15 @@ from anchor.core.errors import (
     AnchorError,
     Conflict,
     InvalidRequest,
-    NotFound,
+    MethodNotAllowed,
     TooLarge,
+    Unavailable,
     Unprocessable,
     UnsupportedMedia,
 )
-from anchor.ports.store import Claim
+from anchor.ports.store import Claim, UnknownOutcome
 from anchor.server.json_body import decode_body, unfit
-from anchor.wire.problems import CONTENT_TYPE, STATUS, problem_of
+from anchor.wire.problems import CONTENT_TYPE, problem_of
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -31,7 +34,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("anchor.http")
 MIB = 1024 * 1024
-_JSON = b"application/json"
+THREAD_BYTES = 128 * 1024
+"""Bodies above this are read in a thread, so that nobody else waits for it."""
+QUERY_FIELDS_MAX = 20
 _encode = msgspec.json.Encoder().encode
 
 
@@ -70,13 +75,15 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a handler returns when the value alone does not say it all. `stream` replaces the value."""
+    """What a handler returns when the value alone does not say it all. `stream` replaces the value; an `endless` one
+    goes on until something happens, and is ended when the server stops."""
 
     value: Any = None
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     stream: AsyncIterator[bytes] | None = None
     content_type: str = "application/json"
+    endless: bool = False
 
 
 Handler = Callable[[Call], Awaitable[Any]]
@@ -114,15 +121,30 @@ class Endpoint:
             for route in routes
             if route.body is not None
         }
+        methods = set(self._routes) | ({"HEAD"} if "GET" in self._routes else set())
+        self._allowed = ", ".join(sorted(methods))
         self._queries = {route.method: _field_names(route.query) for route in routes}
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Answer one request, whatever happens, exactly once."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        route = self._routes.get("GET" if scope["method"] == "HEAD" else scope["method"])
         try:
-            route, answer = await self._answer(scope, headers, receive)
+            if route is None:
+                raise MethodNotAllowed(f"{scope['method'][:20]} is not possible here.", hint=f"Use {self._allowed}.")
+            answer = await self._answer(route, scope, headers, receive)
         except AnchorError as error:
-            await send_problem(send, error)
+            more = {"allow": self._allowed} if isinstance(error, MethodNotAllowed) else {}
+            await send_problem(send, error, headers=more)
+            return
+        except UnknownOutcome:
+            unknown = Unavailable(
+                "The server does not know whether this was written down.",
+                hint="Look, or send it again with the same Idempotency-Key.",
+                code="unknown_outcome",
+                retry_after_seconds=1,
+            )
+            await send_problem(send, unknown)
             return
         except Exception:
             request_id = new_request_id()
@@ -133,110 +155,168 @@ class Endpoint:
             )
             await send_problem(send, broken, request_id)
             return
-        await self._send(route, answer, send)
+        await self._send(route, answer, scope, receive, send)
 
-    async def _answer(self, scope: "Scope", headers: dict[str, str], receive: "Receive") -> tuple[Route, Answer]:
-        method = "GET" if scope["method"] == "HEAD" else scope["method"]
-        route = self._routes.get(method)
-        if route is None:
-            allowed = ", ".join(sorted(self._routes))
-            raise InvalidRequest(
-                f"{scope['method']} is not possible here.", hint=f"Use {allowed}.", code="method_not_allowed"
-            )
+    async def _answer(self, route: Route, scope: "Scope", headers: dict[str, str], receive: "Receive") -> Answer:
         principal = await self._desk.gate.admit(route.roles, scope, headers)
         query = self._read_query(route, scope["query_string"])
         stream = _chunks(receive, route.body_bytes_max)
         raw = b"" if route.streams_body else b"".join([chunk async for chunk in stream])
-        body = None
-        if method in self._decoders:
-            decoder, known = self._decoders[method]
-            if not headers.get("content-type", "").startswith("application/json"):
-                raise UnsupportedMedia(
-                    "The body has to be JSON.", hint="Send it with the header Content-Type: application/json."
-                )
-            body = decode_body(raw, decoder, known)
+        body = await self._read_body(route, headers, raw)
         call = Call(self._desk, principal, scope["path_params"], query, body, raw, headers, stream)
         key = headers.get("idempotency-key")
-        if key is None or method != "POST" or route.own_idempotency:
+        if key is None or route.method != "POST" or route.own_idempotency:
             value = await route.handler(call)
-            return route, value if isinstance(value, Answer) else Answer(value)
-        return route, await self._once(route, call, key)
+            return value if isinstance(value, Answer) else Answer(value)
+        return await self._once(route, call, checked_key(key))
+
+    async def _read_body(self, route: Route, headers: dict[str, str], raw: bytes) -> Any:
+        if route.method not in self._decoders:
+            if raw.strip() not in {b"", b"{}"} and not route.streams_body:
+                raise InvalidRequest("This request takes no body.", hint="Leave it out.", code="body_not_expected")
+            return None
+        if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            raise UnsupportedMedia(
+                "The body has to be JSON.", hint="Send it with the header Content-Type: application/json."
+            )
+        decoder, known = self._decoders[route.method]
+        if len(raw) > THREAD_BYTES:
+            return await asyncio.to_thread(decode_body, raw, decoder, known)
+        return decode_body(raw, decoder, known)
 
     async def _once(self, route: Route, call: Call, key: str) -> Answer:
-        """Carry out a POST whose repetition is harmless; a key used for something else is refused."""
+        """Carry out a POST once per (owner, key): a repeat of one that failed or was cut short is carried out, too."""
         world = self._desk.world
-        digest = call.digest(route)
-        mine = Claim(call.principal.name, checked_key(key), digest, 0, 0, True, world.clock.now())
-        claim = await world.store.claim(mine)
-        if claim.digest != digest:
-            raise Unprocessable(
-                "This Idempotency-Key was used before with a different request.",
-                hint="Use a new key for a new request, or send the first request again unchanged.",
-                code="idempotency_key_reused",
-            )
-        replayed = claim is not mine and claim.at != mine.at
-        if replayed and route.shows_secret:
+        mark = (call.principal.name, key)
+        if mark in world.in_flight:
             raise Conflict(
-                "This request was carried out before, and its secret is shown only once.",
-                hint="Ask for another one with a new Idempotency-Key.",
-                code="already_done",
+                "A request with this Idempotency-Key is still being carried out.",
+                hint="Wait a second and send the same request again.",
+                code="request_in_flight",
+                retry_after_seconds=1,
             )
-        value = await route.handler(call)
-        answer = value if isinstance(value, Answer) else Answer(value)
-        if replayed:
-            answer = Answer(
-                answer.value,
-                answer.status,
-                {**answer.headers, "idempotent-replayed": "true"},
-                answer.stream,
-                answer.content_type,
-            )
-        return answer
+        world.in_flight.add(mark)
+        try:
+            claim = await world.store.claim(Claim(*mark, call.digest(route), 0, 0, False, world.clock.now()))
+            if claim.digest != call.digest(route):
+                raise Unprocessable(
+                    "This Idempotency-Key was used before with a different request.",
+                    hint="Use a new key for a new request, or send the first request again unchanged.",
+                    code="idempotency_key_reused",
+                )
+            if claim.done and route.shows_secret:
+                raise Conflict(
+                    "This request was carried out before, and its secret is shown only once.",
+                    hint="Ask for another one with a new Idempotency-Key.",
+                    code="already_done",
+                )
+            value = await route.handler(call)
+            answer = value if isinstance(value, Answer) else Answer(value)
+            if claim.done:
+                return replace(answer, headers={**answer.headers, "idempotent-replayed": "true"})
+            await world.store.fulfil(claim)
+            return answer
+        finally:
+            world.in_flight.discard(mark)
 
     def _read_query(self, route: Route, raw: bytes) -> Any:
-        pairs = dict(parse_qsl(raw.decode("latin-1"), keep_blank_values=True)) if raw else {}
+        known = self._queries[route.method]
         try:
-            return msgspec.convert(pairs, route.query, strict=False)
+            pairs = parse_qsl(raw.decode("latin-1"), keep_blank_values=True, max_num_fields=QUERY_FIELDS_MAX)
+        except ValueError:
+            raise InvalidRequest(
+                f"The query has more than {QUERY_FIELDS_MAX} parameters.",
+                hint=_query_hint(route, known),
+                code="invalid_query",
+            ) from None
+        given = dict(pairs)
+        if len(given) != len(pairs):
+            twice = next(name for at, (name, _) in enumerate(pairs) if name in {one for one, _ in pairs[:at]})
+            raise InvalidRequest(
+                f"The query parameter {twice[:60]!r} is given twice.", hint="Give each one once.", code="invalid_query"
+            )
+        try:
+            return msgspec.convert(given, route.query, strict=False)
         except msgspec.ValidationError as error:
-            raise unfit(error, self._queries[route.method]) from None
+            wrong = unfit(error, known)
+            hint = wrong.hint if wrong.hint.startswith("Did you mean") else _query_hint(route, known)
+            message = wrong.message.replace("field", "query parameter", 1)
+            raise InvalidRequest(message, hint=hint, code="invalid_query", errors=wrong.errors) from None
 
-    async def _send(self, route: Route, answer: Answer, send: "Send") -> None:
+    async def _send(self, route: Route, answer: Answer, scope: "Scope", receive: "Receive", send: "Send") -> None:
         status = answer.status or route.status
         headers = [(name.encode(), value.encode()) for name, value in answer.headers.items()]
         headers.append((b"x-content-type-options", b"nosniff"))
         headers.append((b"cache-control", b"no-store"))
+        headers.append((b"content-type", answer.content_type.encode()))
         if answer.stream is None:
             content = answer.value if isinstance(answer.value, bytes) else _encode(answer.value)
-            headers.append((b"content-type", answer.content_type.encode()))
             headers.append((b"content-length", str(len(content)).encode()))
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": content})
             return
-        headers.append((b"content-type", answer.content_type.encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        async for chunk in answer.stream:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
+        whole = scope["method"] == "HEAD" or await self._stream(answer, answer.stream, receive, send)
+        if whole:
+            await send({"type": "http.response.body", "body": b""})
+
+    async def _stream(self, answer: Answer, stream: AsyncIterator[bytes], receive: "Receive", send: "Send") -> bool:
+        """Send chunk after chunk until the end, until the caller is gone, or (endless ones) until the server stops.
+
+        False where the end was not reached, so that the connection has to be cut for the caller to notice.
+        """
+        sending = asyncio.create_task(_pump(stream, send))
+        ends: set[asyncio.Task[Any]] = {sending, asyncio.create_task(_gone(receive))}
+        if answer.endless:
+            ends.add(asyncio.create_task(self._desk.stopping.wait()))
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if not sending.done():
+                return answer.endless
+            sending.result()
+        except AnchorError as error:
+            log.error("answer cut short", code=error.code, message=error.message)
+            return False
+        finally:
+            for end in ends:
+                end.cancel()
+            await asyncio.gather(*ends, return_exceptions=True)
+        return True
 
 
-async def send_problem(send: "Send", error: AnchorError, request_id: str = "") -> None:
+async def _pump(stream: AsyncIterator[bytes], send: "Send") -> None:
+    async for chunk in stream:
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+
+async def _gone(receive: "Receive") -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _query_hint(route: Route, known: Iterable[str]) -> str:
+    return f"{route.method} {route.path} takes {', '.join(sorted(known)) or 'no query parameters'}."
+
+
+async def send_problem(
+    send: "Send", error: AnchorError, request_id: str = "", *, headers: Mapping[str, str] = MappingProxyType({})
+) -> None:
     """Answer with a problem document."""
     problem = problem_of(error, request_id or new_request_id())
     content = _encode(problem)
-    status = 405 if error.code == "method_not_allowed" else problem.status
-    headers = [
+    status = problem.status
+    all_headers = [
+        *((name.encode(), value.encode()) for name, value in headers.items()),
         (b"content-type", CONTENT_TYPE.encode()),
         (b"content-length", str(len(content)).encode()),
         (b"cache-control", b"no-store"),
         (b"x-content-type-options", b"nosniff"),
     ]
     if error.retry_after_seconds is not None:
-        headers.append((b"retry-after", str(error.retry_after_seconds).encode()))
-    if status == STATUS[NotFound]:
-        headers.append((b"x-anchor", b"1"))
+        all_headers.append((b"retry-after", str(error.retry_after_seconds).encode()))
     if status == 401:
-        headers.append((b"www-authenticate", b'Bearer realm="anchor"'))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+        all_headers.append((b"www-authenticate", b'Bearer realm="anchor"'))
+    await send({"type": "http.response.start", "status": status, "headers": all_headers})
     await send({"type": "http.response.body", "body": content})
 
 

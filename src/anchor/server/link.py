@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from typing import Any
 
 import structlog
 from cryptography.exceptions import InvalidSignature
@@ -11,21 +11,18 @@ from msgspec import DecodeError, ValidationError
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from anchor.core.attempt import Ending
 from anchor.core.errors import AnchorError
 from anchor.core.node import Node
-from anchor.core.spec import INLINE_BYTES_MAX, limits_for, need_of_shape
-from anchor.core.task import Task, holds
+from anchor.core.task import holds
 from anchor.orchestrator import nodes
 from anchor.orchestrator.settle import settle
-from anchor.ports.store import LogChunk, Store
+from anchor.ports.store import LogChunk
 from anchor.server.desk import Desk
+from anchor.server.endings import sound
+from anchor.server.lines import Line, Lines
 from anchor.wire import link as wire
 from anchor.wire.link import (
     Accepted,
-    Assign,
-    Assignment,
-    Cancel,
     Challenge,
     Heartbeat,
     Held,
@@ -41,133 +38,17 @@ from anchor.wire.link import (
 )
 
 log = structlog.get_logger("anchor.link")
+NOT_UNDERSTOOD = (ValidationError, DecodeError, UnicodeDecodeError, RecursionError)
+"""What reading a frame of somebody else's may raise."""
 HELLO_SECONDS = 5.0
-OUTBOX_BYTES_MAX = 32 * 1024 * 1024
 FRAMES_PER_SECOND = 2_000
 FRAMES_BURST = 4_000
 REPORTS_AT_ONCE = 8
+CLOSE_SECONDS = 5.0
+"""How long a line that is being closed may take to hand over what is queued."""
+OUTPUT_SLACK_BYTES = 64 * 1024
+"""What an attempt may print beyond its limit (the agent's own words, progress) before the server stops keeping it."""
 SKEW_WARN_MS = 30_000
-
-
-class Line:
-    """One agent's socket after its hello. Sending never waits: frames queue up to a bound, then the line is cut."""
-
-    def __init__(self, socket: WebSocket, node: Node) -> None:
-        self.node = node
-        self._socket = socket
-        self._outbox: list[bytes] = []
-        self._bytes = 0
-        self._wake = asyncio.Event()
-        self._closing = False
-
-    def send(self, frame: wire.FromServer) -> None:
-        """Queue a frame."""
-        content = wire.encode(frame)
-        self._bytes += len(content)
-        self._outbox.append(content)
-        if self._bytes > OUTBOX_BYTES_MAX:
-            log.warning("agent reads too slowly; cutting its line", node=self.node.id)
-            self._closing = True
-        self._wake.set()
-
-    def close(self) -> None:
-        """Send what is queued, then hang up."""
-        self._closing = True
-        self._wake.set()
-
-    async def pump(self) -> None:
-        """Write queued frames until the line is closed."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            frames, self._outbox, self._bytes = self._outbox, [], 0
-            for frame in frames:
-                await self._socket.send_bytes(frame)
-            if self._closing:
-                await self._socket.close(1000)
-                return
-
-
-class Lines:
-    """Every connected agent of this server; fulfils the port `Links`."""
-
-    def __init__(self, store: Store, *, lease_seconds: float, heartbeat_seconds: float) -> None:
-        self._store = store
-        self._lines: dict[str, Line] = {}
-        self.lease_seconds = lease_seconds
-        self.heartbeat_seconds = heartbeat_seconds
-
-    async def assign(self, node: str, session: int, tasks: Sequence[Task]) -> None:
-        """Hand a node the attempts just leased to it."""
-        line = self._lines.get(node)
-        if line is None or line.node.session != session:
-            return
-        payloads = await self._payloads(tasks)
-        batch: list[Assignment] = []
-        size = 0
-        for task, payload in zip(tasks, payloads, strict=True):
-            item = _assignment(task, payload)
-            if batch and (len(batch) >= wire.BATCH_MAX or size + len(payload) > wire.FRAME_BYTES_MAX // 2):
-                line.send(Assign(batch))
-                batch, size = [], 0
-            batch.append(item)
-            size += len(payload) + 200
-        if batch:
-            line.send(Assign(batch))
-
-    async def _payloads(self, tasks: Sequence[Task]) -> list[bytes]:
-        with_payload = [task.id for task in tasks if not task.payload_blob]
-        if not with_payload:
-            return [b""] * len(tasks)
-        found = dict(zip(with_payload, await self._store.payloads(with_payload), strict=True))
-        return [found.get(task.id, b"") for task in tasks]
-
-    async def cancel(self, node: str, tasks: Sequence[Task]) -> None:
-        """Ask a node to stop the attempts it holds of these tasks."""
-        line = self._lines.get(node)
-        if line is not None:
-            line.send(Cancel([Held(task.id, task.attempt) for task in tasks if task.session == line.node.session]))
-
-    def connect(self, line: Line) -> None:
-        """A new session; the line of the node's older one is cut."""
-        older = self._lines.get(line.node.id)
-        if older is not None:
-            older.send(Stop("another connection of this node took over", False))
-            older.close()
-        self._lines[line.node.id] = line
-
-    def disconnect(self, line: Line) -> bool:
-        """Forget a line; False where a newer one has its place."""
-        if self._lines.get(line.node.id) is line:
-            del self._lines[line.node.id]
-            return True
-        return False
-
-    def hang_up(self, node: str, reason: str) -> None:
-        """End a node's session, for good."""
-        line = self._lines.get(node)
-        if line is not None:
-            line.send(Stop(reason, False))
-            line.close()
-
-    def close(self) -> None:
-        """Tell every agent to come back later."""
-        for line in self._lines.values():
-            line.send(Stop("the server is stopping", True))
-            line.close()
-
-
-def _assignment(task: Task, payload: bytes) -> Assignment:
-    runtime = need_of_shape(task.shape).runtime
-    return Assignment(
-        task=task.id,
-        attempt=task.attempt,
-        runtime=runtime,
-        limits=limits_for(runtime, task.spec.limits),
-        payload=payload,
-        payload_blob=task.payload_blob,
-        name=task.spec.name,
-    )
 
 
 class AgentLink:
@@ -181,6 +62,9 @@ class AgentLink:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one agent from its hello to its end."""
         socket = WebSocket(scope, receive, send)
+        if "origin" in socket.headers:  # a browser's mark; agents are no web pages
+            await socket.close()
+            return
         await socket.accept()
         try:
             line = await self._greet(socket)
@@ -201,10 +85,10 @@ class AgentLink:
         challenge = Challenge(nonce, "anchor", desk.version, wire.PROTOCOL_MIN, wire.PROTOCOL, now)
         await socket.send_bytes(wire.encode(challenge))
         async with asyncio.timeout(HELLO_SECONDS):
-            first = await socket.receive_bytes()
+            first = await _receive(socket)
         try:
             hello: wire.FromAgent = wire.decode_from_agent(first)
-        except (ValidationError, DecodeError):
+        except NOT_UNDERSTOOD:
             return await _refuse(socket, "not_a_hello", "The first frame was not understood.", "Upgrade the agent.")
         if not isinstance(hello, Hello):
             return await _refuse(socket, "not_a_hello", "The first frame has to be a hello.", "Upgrade the agent.")
@@ -245,7 +129,7 @@ class AgentLink:
                 protocol=min(wire.PROTOCOL, hello.protocol_max),
                 lease_seconds=self._lines.lease_seconds,
                 heartbeat_seconds=self._lines.heartbeat_seconds,
-                token=desk.gate.node_token(node.id),
+                token=desk.gate.node_token(node.id, greeted.node.session),
                 dropped=[Held(*held) for held in greeted.dropped],
             )
         )
@@ -256,16 +140,20 @@ class AgentLink:
     async def _serve(self, socket: WebSocket, line: Line) -> None:
         pump = asyncio.create_task(line.pump())
         reader = asyncio.create_task(self._read(socket, line))
+        closing = asyncio.create_task(line.closing.wait())
+        tasks: set[asyncio.Task[Any]] = {pump, reader, closing}
         try:
-            done, _ = await asyncio.wait({pump, reader}, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                error = task.exception()
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if line.closing.is_set():  # an agent that does not read must not keep its line
+                await asyncio.wait({pump}, timeout=CLOSE_SECONDS)
+            for task in (pump, reader):
+                error = task.exception() if task.done() else None
                 if error is not None and not isinstance(error, WebSocketDisconnect | RuntimeError):
                     log.error("agent link failed", node=line.node.id, exc_info=error)
         finally:
-            for task in (pump, reader):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(pump, reader, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             if self._lines.disconnect(line):
                 await nodes.farewell(self._desk.world, line.node.id, line.node.session)
                 log.info("node disconnected", node=line.node.id, session=line.node.session)
@@ -276,7 +164,7 @@ class AgentLink:
         clock = asyncio.get_running_loop().time
         allowance, refilled = float(FRAMES_BURST), clock()
         while True:
-            content = await socket.receive_bytes()
+            content = await _receive(socket)
             now = clock()
             allowance = min(FRAMES_BURST, allowance + (now - refilled) * FRAMES_PER_SECOND) - 1
             refilled = now
@@ -286,26 +174,35 @@ class AgentLink:
                 return
             try:
                 frame: wire.FromAgent = wire.decode_from_agent(content)
-            except (ValidationError, DecodeError) as error:
+            except NOT_UNDERSTOOD as error:
                 line.send(Nack(f"Not understood: {error}"))
                 continue
-            match frame:
-                case Report():
-                    await settling.acquire()
-                    # Not bound to the line: what was reported is recorded even if the line breaks meanwhile.
-                    task = asyncio.create_task(self._settle(line, key, frame, settling))
-                    self._settling.add(task)
-                    task.add_done_callback(self._settling.discard)
-                case Heartbeat():
-                    await self._beat(line, frame)
-                case Accepted():
-                    self._accepted(line, frame)
-                case Output():
-                    await self._keep_output(line, frame)
-                case Nack():
-                    log.warning("agent did not understand", node=line.node.id, message=frame.message)
-                case Hello():
-                    line.send(Nack("There was a hello already."))
+            try:
+                await self._take(line, key, frame, settling)
+            except AnchorError as error:
+                log.warning("a frame had no effect", node=line.node.id, code=error.code, message=error.message)
+                line.send(Nack(f"Not carried out: {error.message}"))
+
+    async def _take(
+        self, line: Line, key: Ed25519PublicKey, frame: wire.FromAgent, settling: asyncio.Semaphore
+    ) -> None:
+        match frame:
+            case Report():
+                await settling.acquire()
+                # Not bound to the line: what was reported is recorded even if the line breaks meanwhile.
+                task = asyncio.create_task(self._settle(line, key, frame, settling))
+                self._settling.add(task)
+                task.add_done_callback(self._settling.discard)
+            case Heartbeat():
+                await self._beat(line, frame)
+            case Accepted():
+                self._accepted(line, frame)
+            case Output():
+                await self._keep_output(line, frame)
+            case Nack():
+                log.warning("agent did not understand", node=line.node.id, message=frame.message[:1000])
+            case Hello():
+                line.send(Nack("There was a hello already."))
 
     async def _settle(self, line: Line, key: Ed25519PublicKey, report: Report, settling: asyncio.Semaphore) -> None:
         try:
@@ -313,13 +210,18 @@ class AgentLink:
             body = wire.decode_report(report.body)
             if (body.node, body.session) != (line.node.id, line.node.session):
                 raise ValidationError("signed for another session")
-            endings = [ending for ending in body.endings if _result_is_sound(ending)]
+            endings = [await sound(ending, self._desk.world.blobs) for ending in body.endings]
             verdict = await settle(self._desk.world, node=line.node.id, session=line.node.session, endings=endings)
-        except (InvalidSignature, ValidationError, DecodeError) as error:
+        except (InvalidSignature, *NOT_UNDERSTOOD) as error:
             line.send(Nack(f"The report was refused: {error or 'its signature is wrong'}"))
         except AnchorError as error:
             line.send(Nack(f"The report is not recorded yet: {error.message}"))
+        except Exception:
+            log.exception("a report was not recorded", node=line.node.id)
+            line.send(Nack("The report is not recorded: the server made a mistake with it."))
         else:
+            for ending in body.endings:
+                line.printed.pop((ending.task, ending.attempt), None)
             line.send(
                 Recorded(
                     [Held(ending.task, ending.attempt) for ending in verdict.recorded],
@@ -352,23 +254,21 @@ class AgentLink:
         world = self._desk.world
         ids = list({chunk.task for chunk in frame.items})
         tasks = await world.store.get(ids)
-        live = {
-            (task.id, task.attempt)
+        room = {
+            (task.id, task.attempt): task.spec.limits.output_bytes + OUTPUT_SLACK_BYTES
             for task in tasks
             if task is not None and holds(task, node=line.node.id, session=line.node.session, attempt=task.attempt)
         }
-        kept = [
-            LogChunk(chunk.task, chunk.attempt, chunk.seq, chunk.at, chunk.stream, chunk.text)
-            for chunk in frame.items
-            if (chunk.task, chunk.attempt) in live
-        ]
+        kept: list[LogChunk] = []
+        for chunk in frame.items:
+            attempt = (chunk.task, chunk.attempt)
+            printed = line.printed.get(attempt, 0) + len(chunk.text)
+            if attempt in room and printed <= room[attempt]:
+                line.printed[attempt] = printed
+                kept.append(LogChunk(chunk.task, chunk.attempt, chunk.seq, chunk.at, chunk.stream, chunk.text))
         if kept:
             await world.store.append(kept)
-            world.bus.tasks_changed([task for task, _ in live])
-
-
-def _result_is_sound(ending: Ending) -> bool:
-    return ending.result is None or len(ending.result.json) <= INLINE_BYTES_MAX
+            world.bus.tasks_changed([task for task, _ in room])
 
 
 def _signed_by(node: Node, nonce: bytes, hello: Hello) -> bool:
@@ -378,6 +278,15 @@ def _signed_by(node: Node, nonce: bytes, hello: Hello) -> bool:
     except InvalidSignature:
         return False
     return True
+
+
+async def _receive(socket: WebSocket) -> bytes:
+    """The next binary frame; a text frame counts as one that cannot be understood."""
+    message = await socket.receive()
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message["code"])
+    content: bytes | None = message.get("bytes")
+    return b"" if content is None else content
 
 
 async def _refuse(

@@ -97,7 +97,10 @@ def pages(routes: Sequence[Route], version: str) -> list[Route]:
         return Answer(document)
 
     async def docs(_: Call) -> Answer:
-        policy = "default-src 'none'; connect-src 'self'; script-src 'self'; style-src 'self'"
+        policy = (
+            "default-src 'none'; connect-src 'self'; script-src 'self'; style-src 'self'; "
+            "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        )
         return Answer(page, content_type="text/html; charset=utf-8", headers={"content-security-policy": policy})
 
     def asset(name: str, content_type: str) -> Route:

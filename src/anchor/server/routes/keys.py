@@ -1,7 +1,7 @@
 """API keys: make one, list them, take one back."""
 
 from anchor.core.access import Key, Role, is_live
-from anchor.core.errors import InvalidRequest, NotFound
+from anchor.core.errors import Fault, InvalidRequest, NotFound
 from anchor.server.http import Answer, Call, Route
 from anchor.wire.rest import KeyRequest, KeyView, NewKey, time_of
 
@@ -13,11 +13,11 @@ async def create(call: Call) -> NewKey:
     """A new key; its secret is shown this once."""
     wish: KeyRequest = call.body
     if wish.role not in _PEOPLE:
-        raise InvalidRequest(f"There is no role {wish.role!r}.", hint=f"Use one of {', '.join(_PEOPLE)}.")
+        raise _wrong("role", f"There is no role {wish.role[:40]!r}.", f"Use one of {', '.join(_PEOPLE)}.")
     if not 1 <= len(wish.name) <= 100 or not wish.name.isprintable():
-        raise InvalidRequest("A key needs a name of 1 to 100 printable characters.", hint="Name who will use it.")
+        raise _wrong("name", "A key needs a name of 1 to 100 printable characters.", "Name who will use it.")
     if wish.days is not None and not 1 <= wish.days <= 3650:
-        raise InvalidRequest("days has to be between 1 and 3650.", hint="Leave it out for a key that does not expire.")
+        raise _wrong("days", "days has to be between 1 and 3650.", "Leave it out for a key that does not expire.")
     seconds = None if wish.days is None else wish.days * 86_400
     token, key = await call.desk.gate.new_key(wish.name, Role(wish.role), seconds=seconds)
     shown = _view(key)
@@ -46,7 +46,11 @@ async def remove(call: Call) -> Answer:
             await world.store.remove_key(key.digest)
             call.desk.gate.forget(key.digest)
             return Answer(_view(key))
-    raise NotFound(f"There is no key {call.path['id']!r}.", hint="List keys with GET /api/keys.")
+    raise NotFound(f"There is no key {call.path['id'][:60]!r}.", hint="List keys with GET /api/keys.")
+
+
+def _wrong(field: str, message: str, hint: str) -> InvalidRequest:
+    return InvalidRequest(message, hint=hint, code="invalid_field", errors=[Fault(f"/{field}", message)])
 
 
 def _view(key: Key) -> KeyView:

@@ -1,5 +1,6 @@
 """What tasks print: at once as a list, or as it comes over server-sent events."""
 
+import re
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -18,6 +19,7 @@ from anchor.wire.rest import LogLine, time_of
 
 PAGE = 500
 KEEP_ALIVE_SECONDS = 15.0
+_POSITION = re.compile(r"([0-9]{1,9})\.([0-9]{1,16})")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -35,7 +37,7 @@ async def logs(call: Call) -> Answer:
     attempt, seq = _position(call.query.after or call.headers.get("last-event-id"))
     if call.query.follow:
         stream = _follow(call.desk, task.id, attempt, seq)
-        return Answer(stream=stream, content_type="text/event-stream; charset=utf-8")
+        return Answer(stream=stream, content_type="text/event-stream; charset=utf-8", endless=True)
     lines: list[LogLine] = []
     while len(lines) < call.query.limit:
         wanted = min(PAGE, call.query.limit - len(lines))
@@ -88,12 +90,14 @@ def _line(chunk: LogChunk) -> LogLine:
 def _position(text: str | None) -> tuple[int, int]:
     if text is None:
         return 0, 0
-    attempt, _, seq = text.partition(".")
-    if not (attempt.isdecimal() and seq.isdecimal() and len(text) < 24):
+    place = _POSITION.fullmatch(text)
+    if place is None:
         raise InvalidRequest(
-            f"{text[:40]!r} is no position in a log.", hint="Use the id of the last event, such as 1.42."
+            f"{text[:40]!r} is no position in a log.",
+            hint="Use the id of the last event, such as 1.42.",
+            code="invalid_position",
         )
-    return int(attempt), int(seq)
+    return int(place[1]), int(place[2])
 
 
 ROUTES = [

@@ -1,10 +1,9 @@
 """Machines: list them, take them in and out of service, let new ones join."""
 
 import base64
-import binascii
 
 from anchor.core.access import Role
-from anchor.core.errors import InvalidRequest, NotFound
+from anchor.core.errors import Fault, InvalidRequest, NotFound, Unavailable
 from anchor.core.node import Node, Status, node_id_from
 from anchor.orchestrator.nodes import set_status
 from anchor.server import views
@@ -13,6 +12,7 @@ from anchor.server.http import Answer, Call, Handler, Route
 from anchor.wire.rest import Join, Joined, JoinToken, JoinTokenRequest, NodeView, time_of
 
 JOIN_TOKEN_SECONDS_MAX = 3600
+PUBLIC_KEY_BYTES = 32
 _NAMES_TRIED_MAX = 20
 
 
@@ -46,10 +46,16 @@ async def join(call: Call) -> Answer:
     wish: Join = call.body
     try:
         public_key = base64.b64decode(wish.public_key, validate=True)
-    except binascii.Error:
+    except ValueError:
         public_key = b""
-    if len(public_key) != 32:
-        raise InvalidRequest("publicKey is not an Ed25519 key.", hint="Send its 32 raw bytes in base64.")
+    if len(public_key) != PUBLIC_KEY_BYTES:
+        message = f"publicKey is not an Ed25519 key: it has to be {PUBLIC_KEY_BYTES} bytes in base64."
+        raise InvalidRequest(
+            message,
+            hint="The join token was not used up; `anchor join` makes a key and sends it.",
+            code="invalid_public_key",
+            errors=[Fault("/publicKey", message)],
+        )
     token = await call.desk.gate.use_join_token(bearer(call.headers))
     world = call.desk.world
     for _ in range(_NAMES_TRIED_MAX):
@@ -61,14 +67,17 @@ async def join(call: Call) -> Answer:
         )
         if await world.store.insert_node(node):
             return Answer(Joined(node.id), headers={"location": f"/api/nodes/{node.id}"})
-    raise InvalidRequest("No free node name was found.", hint="Try again.")
+    raise Unavailable("No free node id was found.", hint="Try again with a new join token.")
 
 
 async def join_token(call: Call) -> JoinToken:
     """A new join token; it is shown this once."""
     wish: JoinTokenRequest = call.body
     if not 1 <= wish.seconds <= JOIN_TOKEN_SECONDS_MAX:
-        raise InvalidRequest("seconds has to be between 1 and 3600.", hint="Leave it out for 15 minutes.")
+        message = f"seconds has to be between 1 and {JOIN_TOKEN_SECONDS_MAX}."
+        raise InvalidRequest(
+            message, hint="Leave it out for 15 minutes.", code="invalid_field", errors=[Fault("/seconds", message)]
+        )
     token, key = await call.desk.gate.new_join_token(call.principal.name, seconds=wish.seconds)
     return JoinToken(
         token=token, expires_at=time_of(key.expires_at or 0), command=f"anchor join {call.desk.url} {token}"

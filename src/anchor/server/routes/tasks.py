@@ -1,19 +1,22 @@
 """Submit, list, read, cancel and retry tasks."""
 
+import asyncio
 from typing import Annotated
+from urllib.parse import urlencode
 
 import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
 from anchor.core.access import Role
-from anchor.core.errors import Fault, InvalidRequest, NotFound, TooLarge
+from anchor.core.errors import Conflict, Fault, InvalidRequest, NotFound, TooLarge
 from anchor.core.ids import key_of, wire_id
 from anchor.core.spec import TASKS_PER_REQUEST_MAX, Payload, TaskSpec, faults_in
 from anchor.core.task import TERMINAL, State, Task
 from anchor.orchestrator.cancel import cancel
 from anchor.orchestrator.explain import Why, explain
 from anchor.orchestrator.submit import Submitted, payload_of, submit, submit_once
+from anchor.ports.bus import Watch
 from anchor.server import views
 from anchor.server.http import MIB, Answer, Call, Route, checked_key
 from anchor.wire.rest import Created, TaskResult, TaskRow, TaskView
@@ -98,10 +101,9 @@ async def index(call: Call) -> Answer:
         counts = await store.counts(call.owner)
         headers["x-total-count"] = str(sum(counts.values()) if state is None else counts.get(state, 0))
     if page.below is not None:
-        parts = [f"limit={query.limit}", f"cursor={_cursor(page.below)}"]
-        parts += [f"state={query.state}"] if query.state else []
-        parts += [f"label={query.label}"] if query.label else []
-        headers["link"] = f'</api/tasks?{"&".join(parts)}>; rel="next"'
+        kept = {"limit": query.limit, "cursor": _cursor(page.below), "state": query.state, "label": query.label}
+        rest = urlencode({name: value for name, value in kept.items() if value is not None})
+        headers["link"] = f'</api/tasks?{rest}>; rel="next"'
     fleet = call.desk.world.fleet
     return Answer([views.row(task, fleet) for task in page.tasks], headers=headers)
 
@@ -163,9 +165,23 @@ async def result(call: Call) -> TaskResult:
     with world.bus.watch_task(task.id) as watch:
         task = await find(call)
         while task.state not in TERMINAL and (left := until - world.clock.now()) > 0:
-            await watch.changed(left / 1000)
+            if not await _changed(call, watch, left / 1000):
+                break
             task = await find(call)
     return views.result(task)
+
+
+async def _changed(call: Call, watch: Watch, seconds: float) -> bool:
+    """Whether something happened to the task before the time was up or the server stopped."""
+    changed = asyncio.create_task(watch.changed(seconds))
+    stopping = asyncio.create_task(call.desk.stopping.wait())
+    try:
+        await asyncio.wait({changed, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        return changed.done() and changed.result()
+    finally:
+        changed.cancel()
+        stopping.cancel()
+        await asyncio.gather(changed, stopping, return_exceptions=True)
 
 
 async def stop(call: Call) -> TaskView:
@@ -178,7 +194,7 @@ async def retry(call: Call) -> Answer:
     """Submit a finished task again, as a new one."""
     task = await find(call)
     if task.state not in TERMINAL:
-        raise InvalidRequest(
+        raise Conflict(
             f"The task is {task.state}; only a finished one can be run again.",
             hint="Wait for its end, or cancel it first.",
             code="not_finished",

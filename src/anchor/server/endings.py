@@ -1,0 +1,47 @@
+"""What a node says about the end of an attempt, made fit to be kept: nodes are not trusted to send what can be read."""
+
+import re
+
+import msgspec
+from msgspec.structs import replace
+
+from anchor.core.attempt import Ending, Outcome, Reason, Result
+from anchor.core.errors import FailureCode
+from anchor.core.spec import INLINE_BYTES_MAX
+from anchor.ports.blobs import Blobs
+from anchor.server.json_body import is_deep
+
+TEXT_LENGTH_MAX = 8_000
+"""The longest message or hint of a reason that is kept."""
+CODE_LENGTH_MAX = 100
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+async def sound(ending: Ending, blobs: Blobs) -> Ending:
+    """The ending as it may be kept: a result that nobody could read becomes an error, a long reason is cut."""
+    if ending.outcome is Outcome.SUCCEEDED:
+        if ending.result is None or await _is_readable(ending.result, blobs):
+            return ending
+        reason = Reason(
+            FailureCode.RESULT_INVALID,
+            "The node reported a result that cannot be read.",
+            "Results are JSON up to 64 KiB, or the SHA-256 of a blob that was uploaded.",
+        )
+        return replace(ending, outcome=Outcome.ERRORED, result=None, reason=reason)
+    if ending.reason is None:
+        return ending
+    reason = ending.reason
+    cut = Reason(reason.code[:CODE_LENGTH_MAX], reason.message[:TEXT_LENGTH_MAX], reason.hint[:TEXT_LENGTH_MAX])
+    return replace(ending, reason=cut)
+
+
+async def _is_readable(result: Result, blobs: Blobs) -> bool:
+    if result.blob:
+        return bool(_DIGEST.fullmatch(result.blob)) and await blobs.size(result.blob) is not None
+    if len(result.json) > INLINE_BYTES_MAX or is_deep(result.json):
+        return False
+    try:
+        msgspec.json.decode(result.json)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return True

@@ -1,0 +1,146 @@
+"""The connected agents of this server: what is sent to each, with a bound on what waits to be read."""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+from starlette.websockets import WebSocket
+
+from anchor.core.node import Node
+from anchor.core.spec import limits_for, need_of_shape
+from anchor.core.task import Task
+from anchor.ports.store import Store
+from anchor.wire import link as wire
+from anchor.wire.link import Assign, Assignment, Cancel, Held, Stop
+
+log = structlog.get_logger("anchor.link")
+OUTBOX_BYTES_MAX = 32 * 1024 * 1024
+
+
+class Line:
+    """One agent's socket after its hello. Sending never waits: frames queue up to a bound, then the line is cut.
+
+    `printed` counts the bytes of output taken from each attempt on this line.
+    """
+
+    def __init__(self, socket: WebSocket, node: Node) -> None:
+        self.node = node
+        self._socket = socket
+        self._outbox: list[bytes] = []
+        self._bytes = 0
+        self._wake = asyncio.Event()
+        self.closing = asyncio.Event()
+        self.printed: dict[tuple[int, int], int] = {}
+
+    def send(self, frame: wire.FromServer) -> None:
+        """Queue a frame; once the line is closing nothing is taken any more."""
+        if self.closing.is_set():
+            return
+        content = wire.encode(frame)
+        self._bytes += len(content)
+        self._outbox.append(content)
+        if self._bytes > OUTBOX_BYTES_MAX:
+            log.warning("agent reads too slowly; cutting its line", node=self.node.id)
+            self._outbox.clear()
+            self.closing.set()
+        self._wake.set()
+
+    def close(self) -> None:
+        """Send what is queued, then hang up."""
+        self.closing.set()
+        self._wake.set()
+
+    async def pump(self) -> None:
+        """Write queued frames until the line is closed."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            frames, self._outbox = self._outbox, []
+            for frame in frames:
+                await self._socket.send_bytes(frame)
+                self._bytes -= len(frame)
+            if self.closing.is_set() and not self._outbox:
+                await self._socket.close(1000)
+                return
+
+
+class Lines:
+    """Every connected agent of this server; fulfils the port `Links`."""
+
+    def __init__(self, store: Store, *, lease_seconds: float, heartbeat_seconds: float) -> None:
+        self._store = store
+        self._lines: dict[str, Line] = {}
+        self.lease_seconds = lease_seconds
+        self.heartbeat_seconds = heartbeat_seconds
+
+    async def assign(self, node: str, session: int, tasks: Sequence[Task]) -> None:
+        """Hand a node the attempts just leased to it."""
+        line = self._lines.get(node)
+        if line is None or line.node.session != session:
+            return
+        payloads = await self._payloads(tasks)
+        batch: list[Assignment] = []
+        size = 0
+        for task, payload in zip(tasks, payloads, strict=True):
+            item = _assignment(task, payload)
+            if batch and (len(batch) >= wire.BATCH_MAX or size + len(payload) > wire.FRAME_BYTES_MAX // 2):
+                line.send(Assign(batch))
+                batch, size = [], 0
+            batch.append(item)
+            size += len(payload) + 200
+        if batch:
+            line.send(Assign(batch))
+
+    async def _payloads(self, tasks: Sequence[Task]) -> list[bytes]:
+        with_payload = [task.id for task in tasks if not task.payload_blob]
+        if not with_payload:
+            return [b""] * len(tasks)
+        found = dict(zip(with_payload, await self._store.payloads(with_payload), strict=True))
+        return [found.get(task.id, b"") for task in tasks]
+
+    async def cancel(self, node: str, tasks: Sequence[Task]) -> None:
+        """Ask a node to stop the attempts it holds of these tasks."""
+        line = self._lines.get(node)
+        if line is not None:
+            line.send(Cancel([Held(task.id, task.attempt) for task in tasks if task.session == line.node.session]))
+
+    def connect(self, line: Line) -> None:
+        """A new session; the line of the node's older one is cut."""
+        older = self._lines.get(line.node.id)
+        if older is not None:
+            older.send(Stop("another connection of this node took over", False))
+            older.close()
+        self._lines[line.node.id] = line
+
+    def disconnect(self, line: Line) -> bool:
+        """Forget a line; False where a newer one has its place."""
+        if self._lines.get(line.node.id) is line:
+            del self._lines[line.node.id]
+            return True
+        return False
+
+    def hang_up(self, node: str, reason: str) -> None:
+        """End a node's session, for good."""
+        line = self._lines.get(node)
+        if line is not None:
+            line.send(Stop(reason, False))
+            line.close()
+
+    def close(self) -> None:
+        """Tell every agent to come back later."""
+        for line in self._lines.values():
+            line.send(Stop("the server is stopping", True))
+            line.close()
+
+
+def _assignment(task: Task, payload: bytes) -> Assignment:
+    runtime = need_of_shape(task.shape).runtime
+    return Assignment(
+        task=task.id,
+        attempt=task.attempt,
+        runtime=runtime,
+        limits=limits_for(runtime, task.spec.limits),
+        payload=payload,
+        payload_blob=task.payload_blob,
+        name=task.spec.name,
+    )
