@@ -5,7 +5,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from anchor.core.attempt import Ending, Outcome, Reason, Result
@@ -26,7 +26,7 @@ REPEAT_MS = 1_000
 
 @dataclass
 class Nature:
-    """What runs on a machine are like: how long they take and how often they fail, are refused or die."""
+    """What runs are like: how long they take, how often they fail or are refused, how many results are blobs."""
 
     run_ms_max: int = 400
     long_share: float = 0.0
@@ -50,7 +50,7 @@ class Bugs:
     forgets_early: bool = False
     calls_crashes_success: bool = False
     names_blob_first: bool = False
-    runs_before_accepting: bool = False
+    reports_once: bool = False
 
 
 class Agent:
@@ -184,7 +184,7 @@ class Agent:
             self._renew()
             self._drop(dropped)
             for entry in self.journal.values():
-                entry.reported_at = 0
+                entry.reported_at = 0  # whatever the old connection carried may be lost
             self._report(connection)
             self._soon(HEARTBEAT_MS, self._heartbeat, connection)
         elif kind == "closed" or kind == "refused":
@@ -234,6 +234,7 @@ class Agent:
             (held, entry)
             for held, entry in self.journal.items()
             if entry.ending is not None and (entry.reported_at <= now - REPEAT_MS or entry.reported_at == 0)
+            if not (self._bugs.reports_once and entry.reported_at)
         ]
         for _, entry in due:
             entry.reported_at = now
@@ -248,8 +249,7 @@ class Agent:
     def _accept(self, connection: Connection, assigned: list[Held]) -> None:
         news = [held for held in assigned if held not in self.journal]
         for held in news:
-            if not self._bugs.runs_before_accepting:
-                self.journal[held] = Entry()
+            self.journal[held] = Entry()
             self.running.add(held)
             roll = self.sim.rng.random()
             longest = LEASE_MS * 2 if roll < self.nature.long_share else self.nature.run_ms_max

@@ -1,11 +1,13 @@
 """One seed, one cluster, one run: built, tormented, left in peace, and checked to the end."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from anchor.core.attempt import Outcome
 from anchor.core.node import Node, Profile, Status
+from anchor.core.task import State
 from anchorsim.agent import Agent, Bugs, Nature
 from anchorsim.invariants import Invariants
 from anchorsim.network import Weather
@@ -22,8 +24,8 @@ LINGER_MS = 2_500
 
 FAULTS = (
     "server crash", "server pause", "agent crash", "agent pause", "cut", "hang up", "flush", "operate", "cancel",
-    "drop", "double", "lossy hints", "double hints", "slow", "unknown", "cancelled handlers", "long runs", "rejects",
-    "nowhere",
+    "drop", "double", "lossy hints", "double hints", "slow", "unknown", "refused", "cancelled handlers", "long runs",
+    "rejects", "nowhere",
 )  # fmt: skip
 _AT_TIMES = FAULTS[:9]
 
@@ -57,7 +59,9 @@ class Report:
     tasks: int
     settled_after_ms: int
     bound_ms: int
-    faults: tuple[str, ...]
+    faults: frozenset[str]
+    steps: frozenset[tuple[State, State]]
+    outcomes: frozenset[Outcome]
 
 
 class Cluster:
@@ -106,6 +110,7 @@ class Cluster:
         self.weather.double = 0.1 if "double" in faults else 0.0
         sim.slow_share = 0.01 + rng.random() * 0.02 if "slow" in faults else 0.0
         sim.unknown_share = 0.02 if "unknown" in faults else 0.0
+        sim.refused_share = 0.03 if "refused" in faults else 0.0
         self.users.nowhere_share = 0.15 if "nowhere" in faults else 0.0
         for server in self.servers:
             server.cancels_handlers = "cancelled handlers" in faults
@@ -124,7 +129,7 @@ class Cluster:
         sim = self.sim
         sim.log("faults end")
         self.weather.clear()
-        sim.slow_share = sim.unknown_share = 0.0
+        sim.slow_share = sim.unknown_share = sim.refused_share = 0.0
         self.nature.reject_share = self.nature.long_share = 0.0
         for ready in self.readies:
             ready.loss = ready.doubling = 0.0
@@ -148,7 +153,7 @@ class Cluster:
         return took, bound
 
     def _bound_ms(self) -> int:
-        """2 × (lease + backoff cap), plus the time in which the slots can work off all that may still have to run."""
+        """2 x (lease + backoff cap), plus the time in which the slots can work off all that may still have to run."""
         runs = sum(task.spec.retry.attempts for task in self.truth.open.values()) + 4 * len(self.users.requests)
         longest = max(self.nature.run_ms_max, 2 * LEASE_MS if "long runs" in self.faults else 0)
         slots = self.agents[0].slots  # the one machine that can run everything
@@ -232,7 +237,24 @@ def run_seed(seed: int, wiring: Wiring | None = None) -> Report:
         raise Failure(seed, violation, cluster.sim.trace) from violation
     finally:
         cluster.sim.close()
-    sim = cluster.sim
     return Report(
-        seed, len(sim.trace), sim.fingerprint(), len(cluster.truth.tasks), took, bound, tuple(sorted(cluster.faults))
+        seed=seed,
+        events=len(cluster.sim.trace),
+        fingerprint=cluster.sim.fingerprint(),
+        tasks=len(cluster.truth.tasks),
+        settled_after_ms=took,
+        bound_ms=bound,
+        faults=cluster.faults,
+        steps=frozenset(cluster.invariants.steps_seen),
+        outcomes=frozenset(cluster.invariants.outcomes_seen),
     )
+
+
+def first_failure(seeds: Iterable[int], wiring: Wiring | None = None) -> Failure | None:
+    """Run seeds until one fails."""
+    for seed in seeds:
+        try:
+            run_seed(seed, wiring)
+        except Failure as failure:
+            return failure
+    return None

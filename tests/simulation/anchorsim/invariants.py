@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from anchor.core.attempt import NOT_CHARGED, Outcome
 from anchor.core.node import Node, Status
 from anchor.core.spec import INLINE_BYTES_MAX
-from anchor.core.task import HELD, TERMINAL, TRANSITIONS, State, Task
+from anchor.core.task import HELD, TERMINAL, TRANSITIONS, State, Task, holds
 from anchorsim.scheduler import Origin, Simulator, Violation
 from anchorsim.truth import Truth
 
@@ -31,6 +31,8 @@ class Invariants:
         self._held_by: dict[str, set[int]] = {}
         self._born_of: dict[tuple[str, str], int] = {}
         self.acked: dict[int, int] = {}
+        self.steps_seen: set[tuple[State, State]] = set()
+        self.outcomes_seen: set[Outcome] = set()
         truth.on_task.append(self.task_written)
         truth.on_node.append(self.node_written)
 
@@ -81,9 +83,8 @@ class Invariants:
         """Look at an entry that an agent's journal just dropped."""
         task = self._truth.tasks.get(held[0])
         node = self._truth.nodes[agent.name]
-        if task is not None and task.state in HELD and (task.node, task.attempt) == (agent.name, held[1]):
-            if task.session == node.session:
-                raise Violation("journal", f"{agent.name} forgot its live attempt {held[1]} at task {held[0]}")
+        if task is not None and holds(task, node=agent.name, session=node.session, attempt=held[1]):
+            raise Violation("journal", f"{agent.name} forgot its live attempt {held[1]} at task {held[0]}")
 
     def still_there(self) -> None:
         """Look for every acknowledged task."""
@@ -118,6 +119,7 @@ class Invariants:
         same = old.state is new.state and old.state in (State.QUEUED, State.LEASED, State.CANCELLING)
         if not same and (old.state, new.state) not in _STEPS:
             raise Violation("transition", f"task {old.id} goes from {old.state} to {new.state}")
+        self.steps_seen.add((old.state, new.state))
         self._recorded(old, new, origin)
         if old.state in HELD and new.state in HELD and (old.node, old.session) != (new.node, new.session):
             self._moved(old, new, origin)
@@ -141,6 +143,7 @@ class Invariants:
                 raise Violation(9, f"task {old.id} succeeded without an attempt")
             return
         last = new.attempts[-1]
+        self.outcomes_seen.add(last.outcome)
         if (last.number, last.node, last.session) != (old.attempt, old.node, old.session):
             raise Violation(3, f"task {old.id}: attempt {last.number} is recorded where {old.attempt} was live")
         if last.ended_at < last.leased_at:
@@ -160,7 +163,9 @@ class Invariants:
             return
         for agent in self._agents.values():
             if any(task == old.id and value == seen for task, _, seen in agent.executed):
-                raise Violation(3, f"task {old.id} takes {agent.name}'s {value} for attempt {old.attempt} of {old.node}")
+                raise Violation(
+                    3, f"task {old.id} takes {agent.name}'s {value} for attempt {old.attempt} of {old.node}"
+                )
         raise Violation(9, f"task {old.id} succeeded with {value}, which {old.node} never logged")
 
     def _moved(self, old: Task, new: Task, origin: Origin) -> None:

@@ -1,4 +1,4 @@
-"""Virtual time, one source of chance, and coroutines driven by hand: the same seed gives the same run, byte for byte."""
+"""Virtual time, one source of chance, coroutines driven by hand: the same seed gives the same run, byte for byte."""
 
 import hashlib
 import heapq
@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
-from anchor.core.errors import AnchorError
+from anchor.core.errors import AnchorError, OutOfSpace
 from anchor.ports.store import UnknownOutcome
 
 EPOCH_MS = 1_800_000_000_000
@@ -104,6 +104,7 @@ class Simulator:
         self.current: Process | None = None
         self.slow_share = 0.0
         self.unknown_share = 0.0
+        self.refused_share = 0.0
         self._queue: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
         self._sequence = 0
         self._processes: list[Process] = []
@@ -141,7 +142,7 @@ class Simulator:
         """How long one leg of a port call takes: mostly next to nothing, now and then very long."""
         roll = self.rng.random()
         if roll < self.slow_share:
-            return 50 + int(self.rng.random() * 2_500)
+            return 50 + int(self.rng.random() ** 2 * 9_000)
         return int(roll * 4)
 
     def spawn(self, host: Host, coro: Coroutine[Call, Any, Any], origin: Origin, done: Done) -> Process:
@@ -206,6 +207,8 @@ class Simulator:
             share = self._some_share()
         elif call.writes and self.rng.random() < self.unknown_share:
             share, unknown = self._some_share(), True
+        elif call.writes and self.rng.random() < self.refused_share:
+            share = 0.0
         before, self.current = self.current, process
         value: Any = None
         error: BaseException | None = None
@@ -216,6 +219,8 @@ class Simulator:
             error = raised
         finally:
             self.current = before
+        if share == 0.0 and not unknown:
+            error = OutOfSpace("The disk is full.", hint="Free some space.")
         if unknown:
             self.log("unknown", process.origin.kind, share)
             error = UnknownOutcome()

@@ -1,4 +1,4 @@
-"""The store that every simulated server shares: plain dicts, compare-and-set on `ver`, every acknowledged write kept."""
+"""The store all simulated servers share: plain dicts, compare-and-set on `ver`, every acknowledged write kept."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -30,7 +30,9 @@ class Truth:
         """Write a task down and show the write to everybody who watches."""
         old = self.tasks.get(new.id)
         origin = self._origin()
-        self.sim.log("task", new.id, new.ver, str(new.state), new.attempt, new.charged, new.node, new.session, origin.kind)
+        self.sim.log(
+            "task", new.id, new.ver, str(new.state), new.attempt, new.charged, new.node, new.session, origin.kind
+        )
         for watch in self.on_task:
             watch(old, new, origin)
         self.tasks[new.id] = new
@@ -89,7 +91,9 @@ class Truth:
     def due(self, state: State, now: int, limit: int) -> list[Task]:
         """Tasks of a state whose time has come."""
         found = [
-            task for task in self.open.values() if task.state is state and task.wake_at is not None and task.wake_at <= now
+            task
+            for task in self.open.values()
+            if task.state is state and task.wake_at is not None and task.wake_at <= now
         ]
         return sorted(found, key=lambda task: (task.wake_at, task.id))[:limit]
 
@@ -114,8 +118,7 @@ def _count(items: Sequence[Any], share: float) -> int:
 
 
 class SimStore:
-    """As much of the store port as the orchestrator awaits: a call is under way for a while, then happens, then is heard
-    of."""
+    """As much of the store port as the orchestrator awaits; a call is under way, then happens, then is heard of."""
 
     def __init__(self, truth: Truth) -> None:
         self._truth = truth
@@ -154,4 +157,3 @@ class SimStore:
 
     async def fulfil(self, claim: Claim) -> None:
         await Call(lambda _: self._truth.fulfil(claim), writes=True)
-
