@@ -126,6 +126,10 @@ def _cancelled_in_mid_run(task: Task, *, by: str, now: int) -> Task:
     return core_task.cancel(task, by=by, now=now)
 
 
+def _settled_with_a_slip(task: Task, ending: Ending, *, now: int, chance: float) -> Task:
+    return core_task.settle(task, ending, now=now, chance=1 / (ending.outcome is not Outcome.CRASHED))
+
+
 # Steps that are wrong
 
 
@@ -235,6 +239,7 @@ BUGS = (
     _bug("lost assignment unnoticed", 6, patches=[(nodes, "_settle_unheard", _nothing_unheard)]),
     _bug("lost charged twice", 5, patches=[(settle, "settled", _settled_twice_charged)]),
     _bug("tried for ever", 5, patches=[(settle, "settled", _settled_for_ever)]),
+    _bug("an exception nobody expects", "exception", patches=[(settle, "settled", _settled_with_a_slip)]),
     _bug("lease dated into the past", 23, patches=[(dispatch, "lease", _lease_in_the_past)]),
     _bug("cancelled while a node still runs it", "transition", patches=[(cancel, "cancelled", _cancelled_in_mid_run)]),
 )  # fmt: skip

@@ -187,6 +187,9 @@ class Simulator:
             self._finish(process, stop.value, None)
         except (AnchorError, UnknownOutcome, Cancelled) as raised:
             self._finish(process, None, raised)
+        except Exception as raised:
+            process.over = True
+            raise Violation("exception", f"{process.origin.kind} raised {raised!r}") from raised
         else:
             process.calls += 1
             if process.calls > CALLS_MAX:
