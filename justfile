@@ -46,7 +46,7 @@ sim *args:
 
 # search for a failing seed until one is found or the given number has run
 soak-sim seeds="5000":
-    python -m tests.simulation.soak --seeds {{ seeds }}
+    python tests/simulation/soak.py --seeds {{ seeds }}
 
 # this machine's figures, ours and the peer's alternately
 bench *args:

@@ -59,7 +59,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "info"
     log_format: Annotated[Literal["text", "json"], Meta(description="text or json")] = "text"
     retention_days: Annotated[float, Meta(gt=0, le=36_500, description="a number of days above 0")] = 30.0
-    insecure: Annotated[bool, Meta(description="true or false")] = False
 
     @property
     def admin_token_file(self) -> Path:

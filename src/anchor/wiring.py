@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 import os
 import secrets
 import signal
@@ -254,18 +255,19 @@ async def _keep_agent(settings: Settings, url: str) -> None:
 
 async def _local_agent() -> None:
     loop = asyncio.get_running_loop()
-    line = await loop.run_in_executor(None, sys.stdin.buffer.readline)
+    parent = io.FileIO(sys.stdin.fileno(), closefd=False)
+    line = await loop.run_in_executor(None, parent.readline)
     wish = msgspec.json.decode(line, type=_LocalAgent, dec_hook=lambda kind, value: kind(value))
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    parent = threading.Thread(target=_wait_for_end, args=(loop, stop), daemon=True)
-    parent.start()
+    threading.Thread(target=_wait_for_end, args=(parent, loop, stop), daemon=True).start()
     await run_agent(wish.settings, wish.url, stop=stop)
 
 
-def _wait_for_end(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    sys.stdin.buffer.read()
-    loop.call_soon_threadsafe(stop.set)
+def _wait_for_end(parent: io.FileIO, loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    parent.read(1)
+    with contextlib.suppress(RuntimeError):  # the agent has stopped already
+        loop.call_soon_threadsafe(stop.set)
 
 
 def _write_privately(path: Path, text: str) -> None:

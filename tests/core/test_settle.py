@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from anchor.core.attempt import NOT_CHARGED, Ending, Outcome, Reason, Result, Usage
 from anchor.core.errors import NEVER_RETRIED, FailureCode
 from anchor.core.spec import RetryPolicy, TaskSpec
-from anchor.core.task import State, Task, cancel, lease, queued, settle
+from anchor.core.task import FREE_MAX, State, Task, cancel, lease, queued, settle
 
 NODE = "REX-A1B2C3"
 FAILURES = [outcome for outcome in Outcome if outcome is not Outcome.SUCCEEDED]
@@ -67,6 +67,16 @@ def test_released_work_is_queued_at_once() -> None:
 def test_refused_work_rests_first_lest_it_runs_in_circles() -> None:
     after = settle(leased(), ending(Outcome.REJECTED, FailureCode.RUNTIME_UNAVAILABLE), now=300, chance=0.5)
     assert (after.state, after.wake_at) == (State.BACKOFF, 300 + 2_000)
+
+
+@pytest.mark.parametrize("outcome", sorted(NOT_CHARGED))
+def test_work_that_is_given_back_over_and_over_is_charged_in_the_end(outcome: Outcome) -> None:
+    task = leased(attempts=1)
+    for times in range(FREE_MAX):
+        task = replace(settle(task, ending(outcome), now=times, chance=0.5), state=State.LEASED)
+        assert task.charged == 0
+    after = settle(task, ending(outcome), now=300, chance=0.5)
+    assert (after.state, after.charged) == (State.FAILED, 1)
 
 
 @pytest.mark.parametrize("outcome", Outcome)

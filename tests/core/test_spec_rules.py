@@ -16,7 +16,6 @@ from anchor.core.spec import (
     TaskSpec,
     blob_of,
     faults_in,
-    language_of,
     limits_for,
     need_of,
     need_of_shape,
@@ -43,7 +42,7 @@ THE_SPECS_OWN_REQUEST = {
 def test_the_request_of_the_specification_is_valid_as_written() -> None:
     task = msgspec.convert(THE_SPECS_OWN_REQUEST, TaskSpec)
     assert faults_in(task, "") == []
-    assert need_of(task) == Need(runtime="native", language="javascript", min_ram_gib=2)
+    assert need_of(task) == Need(runtime="native", min_ram_gib=2)
 
 
 @pytest.mark.parametrize(
@@ -64,20 +63,6 @@ def test_a_task_that_names_no_runtime_gets_the_one_it_implies(fields: dict[str, 
     task = spec(**fields)
     assert runtime_of(task) == runtime
     assert faults_in(task, "") == []
-
-
-@pytest.mark.parametrize(
-    ("payload", "language"),
-    [
-        ({"sourceCode": "1"}, "javascript"),
-        ({"sourceCode": "1", "runtime": "python"}, "python"),
-        ({"sourceCode": "1", "runtime": "native", "language": "python"}, "python"),
-        ({"module": WASM}, ""),
-        ({"command": ["ls"]}, ""),
-    ],
-)
-def test_source_code_is_javascript_unless_it_says_otherwise(payload: dict[str, Any], language: str) -> None:
-    assert language_of(spec(payload=payload)) == language
 
 
 @pytest.mark.parametrize(
@@ -172,7 +157,6 @@ def test_a_module_is_a_blob_only_with_a_whole_digest() -> None:
 needs = st.builds(
     Need,
     runtime=st.sampled_from(["noop", "isolate", "wasm", "python", "native"]),
-    language=st.sampled_from(["", "javascript", "python"]),
     min_ram_gib=st.floats(0, 1_000_000),
     min_cores=st.integers(0, 100_000),
     gpu=st.booleans(),

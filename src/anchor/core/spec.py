@@ -88,7 +88,6 @@ class Need(msgspec.Struct, frozen=True, omit_defaults=True):
     """What placement looks at: tasks with the same need are interchangeable to it."""
 
     runtime: str = "noop"
-    language: str = ""
     min_ram_gib: float = 0
     min_cores: int = 0
     gpu: bool = False
@@ -129,16 +128,6 @@ def runtime_of(spec: TaskSpec) -> str:
     return "isolate"
 
 
-def language_of(spec: TaskSpec) -> str:
-    """`javascript` or `python` for source code, else the empty string."""
-    payload = spec.payload
-    if payload is None or payload.source_code is None:
-        return ""
-    if payload.language is not None:
-        return payload.language
-    return "python" if payload.runtime == "python" else "javascript"
-
-
 _NOOP_NEED = Need()
 _NO_REQUIREMENTS = Requirements()
 
@@ -151,7 +140,6 @@ def need_of(spec: TaskSpec) -> Need:
     runtime = runtime_of(spec)
     return Need(
         runtime=runtime,
-        language=language_of(spec) if runtime == "native" else "",
         min_ram_gib=wants.min_ram,
         min_cores=wants.min_cores,
         gpu=wants.gpu_required,

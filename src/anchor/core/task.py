@@ -59,6 +59,10 @@ HINT_SECONDS: Final = 30
 """How long a queued task may be without a hint before the reconciler gives it one."""
 
 
+FREE_MAX: Final = 100
+"""How often an attempt may end at nobody's charge; from then on every ending counts, so that no task circles on."""
+
+
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     """One unit of work and everything true of it. Times are Unix milliseconds.
 
@@ -158,7 +162,8 @@ def settle(task: Task, ending: Ending, *, now: int, chance: float) -> Task:
         usage=ending.usage,
         output_truncated=ending.output_truncated,
     )
-    charged = task.charged + (ending.outcome not in NOT_CHARGED)
+    free = ending.outcome in NOT_CHARGED and len(task.attempts) - task.charged < FREE_MAX
+    charged = task.charged + (not free)
     base = {
         "ver": task.ver + 1,
         "charged": charged,
@@ -172,11 +177,11 @@ def settle(task: Task, ending: Ending, *, now: int, chance: float) -> Task:
             task, **base, state=_next(task, Event.SUCCEED), wake_at=None, finished_at=now, result=ending.result
         )
     reason = ending.reason or Reason(FailureCode.CRASHED, "The attempt ended without saying why.")
-    if ending.outcome is Outcome.RELEASED:
+    if free and ending.outcome is Outcome.RELEASED:
         return replace(
             task, **base, state=_next(task, Event.RETURN), wake_at=now + HINT_SECONDS * 1000, node="", reason=reason
         )
-    if ending.outcome in NOT_CHARGED or may_retry(task.spec.retry, charged, reason.code):
+    if free or may_retry(task.spec.retry, charged, reason.code):
         delay = backoff_ms(task.spec.retry, max(charged, 1), chance=chance)
         return replace(task, **base, state=_next(task, Event.FAIL), wake_at=now + delay, node="", reason=reason)
     return replace(task, **base, state=_next(task, Event.GIVE_UP), wake_at=None, finished_at=now, reason=reason)
