@@ -23,6 +23,7 @@ MIB = 1024 * 1024
 Name = Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH_MAX)]
 Label = Annotated[str, Meta(min_length=1, max_length=100)]
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DEPENDENCY = re.compile(r"[A-Za-z0-9@][A-Za-z0-9@/._\-\[\],=<>!~^*+ |]*")
 
@@ -177,9 +178,11 @@ def blob_of(module: str) -> str | None:
 def faults_in(spec: TaskSpec, at: str) -> list[Fault]:
     """Every rule of meaning (not of type) that a spec breaks; `at` is the JSON pointer of the spec itself."""
     faults: list[Fault] = []
-    for text, where in ((spec.name, "/name"), *((label, "/labels") for label in spec.labels)):
-        if "\0" in text:
-            faults.append(Fault(at + where, "contains a NUL character; remove it"))
+    if _CONTROL.search(spec.name):
+        faults.append(Fault(f"{at}/name", _control_in(spec.name)))
+    for number, label in enumerate(spec.labels):
+        if _CONTROL.search(label):
+            faults.append(Fault(f"{at}/labels/{number}", _control_in(label)))
     if spec.type == "noop":
         if spec.payload is not None and (spec.payload.source_code or spec.payload.module or spec.payload.command):
             faults.append(Fault(f"{at}/payload", "a noop task runs nothing; use type script, or leave the code out"))
@@ -188,6 +191,12 @@ def faults_in(spec: TaskSpec, at: str) -> list[Fault]:
         faults.append(Fault(f"{at}/payload", "is missing; a task needs sourceCode, module or command"))
         return faults
     return faults + _payload_faults(spec, spec.payload, f"{at}/payload")
+
+
+def _control_in(text: str) -> str:
+    if "\0" in text:
+        return "contains a NUL character; remove it"
+    return "contains a control character (a line break, a tab, an escape sequence); remove it"
 
 
 def _payload_faults(spec: TaskSpec, payload: Payload, at: str) -> list[Fault]:
