@@ -3,8 +3,10 @@
 import asyncio
 import gc
 import socket
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import structlog
 import uvicorn
@@ -75,6 +77,14 @@ class _Server(uvicorn.Server):
         yield
 
 
+def _http_protocol() -> "type[asyncio.Protocol] | Literal['auto']":
+    if sys.platform == "win32":  # no httptools there; h11 has bounds of its own
+        return "auto"
+    from anchor.server.heads import BoundedHeads  # noqa: PLC0415 - needs httptools
+
+    return BoundedHeads
+
+
 async def run(
     desk: Desk,
     lines: Lines,
@@ -87,6 +97,7 @@ async def run(
     config = uvicorn.Config(
         application(desk, lines),
         lifespan="off",
+        http=_http_protocol(),
         log_config=None,
         access_log=False,
         server_header=False,
