@@ -193,7 +193,8 @@ from anchor.adapters.sqlite import SqliteStore
 from anchor.core.errors import OutOfSpace
 from anchor.core.ids import KeySequence
 from anchor.core.spec import Payload, TaskSpec
-from anchor.core.task import State, cancel, queued
+from anchor.core.attempt import Ending, Outcome, Result
+from anchor.core.task import State, lease, queued, settle
 from anchor.ports.store import Swap
 
 async def main(folder):
@@ -222,8 +223,11 @@ async def main(folder):
         raise SystemExit("an insert was let in on a full disk")
     except OutOfSpace:
         pass
-    swaps = [Swap(task, cancel(task, by="ann", now=5)) for task in written]
-    assert await store.swap(swaps) == [True] * len(written), "what runs could not be finished"
+    result = Result(json=b"9" * 20_000, size=20_000)
+    for task in written[:50]:
+        leased = lease(task, node="REX-A1B2C3", session=1, now=5, lease_ms=5)
+        done = settle(leased, Ending(task.id, 1, Outcome.SUCCEEDED, result), now=5, chance=0)
+        assert await store.swap([Swap(task, leased), Swap(leased, done)]) == [True, True], "work could not be finished"
     (folder / "filler").unlink()
     assert await store.has_room()
     more = batch()
@@ -232,19 +236,19 @@ async def main(folder):
     store = await SqliteStore.open(folder / "data")
     found = await store.get([task.id for task in written + more])
     assert None not in found
-    assert {task.state for task in found[:len(written)]} == {State.CANCELLED}
+    assert [task.result for task in found[:50]] == [result] * 50
     await store.close()
 
 folder = pathlib.Path(sys.argv[1])
-(folder / "filler").write_bytes(bytes(6_000_000))
+(folder / "filler").write_bytes(bytes(12_000_000))
 asyncio.run(main(folder))
 """
 
 
 def on_a_small_disk(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a script with a disk of 16 MiB mounted on `folder`, in a mount namespace of its own."""
+    """Run a script with a disk of 48 MiB mounted on `folder`, in a mount namespace of its own."""
     unshare = ["unshare", "--map-root-user", "--mount"]
-    mount = f"mount -t tmpfs -o size=16m none {folder}"
+    mount = f"mount -t tmpfs -o size=48m none {folder}"
     if shutil.which("unshare") is None or subprocess.run([*unshare, "sh", "-c", mount], capture_output=True).returncode:
         pytest.skip("this machine lets nobody mount a small disk (unshare and mount)")
     command = f'{mount} && exec "$0" -c "$1" {folder}'

@@ -115,6 +115,14 @@ async def test_a_request_that_cannot_be_written_fails_alone(store, make):
     assert (await store.counts(None))[State.QUEUED] == 4
 
 
+async def test_a_request_that_fails_half_way_leaves_nothing_of_itself(store, make):
+    good, bad = make.task(), replace(make.task(), owner="\ud800")
+    with pytest.raises(UnicodeEncodeError):
+        await store.insert([good, bad])
+    assert await store.get([good.id]) == [None]
+    assert sum((await store.counts(None)).values()) == 0
+
+
 async def test_a_caller_that_gives_up_waiting_leaves_the_others_their_answers(store, make):
     tasks = make.tasks(3)
     waiting = [asyncio.ensure_future(store.insert([task])) for task in tasks]

@@ -103,16 +103,16 @@ class _Swaps:
     def together(self, db: sqlite3.Connection, requests: Sequence[Sequence[Swap]]) -> list[list[bool]]:
         """All swaps of all callers, expecting every one to succeed; Apart where one does not."""
         swaps = [swap for request in requests for swap in request]
-        for layer in _layers(swaps):
-            values: list[Any] = []
-            for swap in layer:
-                swap_values(swap, values)
-            changed = 0
-            for first, rows in chunks(len(layer)):
-                part = values[first * _SWAP_WIDTH : (first + rows) * _SWAP_WIDTH]
-                changed += db.execute(update_statement(rows), part).rowcount
-            if changed != len(layer):
-                raise Apart
+        values: list[Any] = []
+        for swap in swaps:
+            swap_values(swap, values)
+        changed = 0
+        for first, rows in chunks(len(swaps)):
+            part = values[first * _SWAP_WIDTH : (first + rows) * _SWAP_WIDTH]
+            changed += db.execute(update_statement(rows), part).rowcount
+        # A task that is there twice is changed once, so that its second swap gets its turn alone.
+        if changed != len(swaps):
+            raise Apart
         _count_moves(db, swaps)
         return [[True] * len(request) for request in requests]
 
@@ -135,21 +135,6 @@ class _Swaps:
                         self._live.renew(swap.new)
                     else:
                         self._live.forget(swap.old.id)
-
-
-def _layers(swaps: list[Swap]) -> list[list[Swap]]:
-    """The swaps in as few groups as possible such that no task is in one group twice; order is kept per task."""
-    if len({swap.new.id for swap in swaps}) == len(swaps):
-        return [swaps]
-    layers: list[list[Swap]] = []
-    depth: defaultdict[int, int] = defaultdict(int)
-    for swap in swaps:
-        at = depth[swap.new.id]
-        depth[swap.new.id] += 1
-        if at == len(layers):
-            layers.append([])
-        layers[at].append(swap)
-    return layers
 
 
 def _insert_rows(db: sqlite3.Connection, table: str, columns: str, width: int, values: list[Any]) -> None:
