@@ -12,7 +12,7 @@ from anchor.agent.host import graphics_cards, has_docker, measure_metrics, measu
 
 
 def test_a_profile_holds_the_real_specs() -> None:
-    profile = measure_profile(["lab", "fast"])
+    profile = measure_profile(["lab", "fast"], Path.cwd())
     assert profile.labels == ("lab", "fast")
     assert profile.cores == psutil.cpu_count()
     assert profile.ram == pytest.approx(psutil.virtual_memory().total / 1024**3, abs=0.1)
@@ -26,8 +26,8 @@ def test_a_profile_holds_the_real_specs() -> None:
 
 
 def test_metrics_are_in_per_cent_seconds_and_gib() -> None:
-    measure_metrics()
-    metrics = measure_metrics()
+    measure_metrics(Path.cwd())
+    metrics = measure_metrics(Path.cwd())
     assert 0 <= metrics.cpu_usage <= 100
     assert 0 < metrics.ram_usage <= 100
     assert 0 < metrics.free_ram <= psutil.virtual_memory().total / 1024**3

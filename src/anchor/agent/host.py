@@ -22,8 +22,9 @@ _PCI_VENDORS = {"0x10de": "NVIDIA", "0x1002": "AMD", "0x8086": "Intel"}
 _DRM = Path("/sys/class/drm")
 
 
-def measure_profile(labels: Sequence[str]) -> Profile:
-    """The machine's specs, runtimes left out. May start `nvidia-smi` and take seconds: call it in a thread."""
+def measure_profile(labels: Sequence[str], directory: Path) -> Profile:
+    """The machine's specs, runtimes left out; the disk is the one `directory` is on. May start `nvidia-smi` and
+    take seconds: call it in a thread."""
     return Profile(
         host=socket.gethostname(),
         os=_os(),
@@ -31,7 +32,7 @@ def measure_profile(labels: Sequence[str]) -> Profile:
         cpu=_cpu(),
         cores=psutil.cpu_count() or 1,
         ram=_gib(psutil.virtual_memory().total),
-        disk=_gib(shutil.disk_usage(Path.home()).total),
+        disk=_gib(shutil.disk_usage(directory).total),
         gpus=_gpus(),
         labels=tuple(labels),
         version=version("anchor-network"),
@@ -39,7 +40,7 @@ def measure_profile(labels: Sequence[str]) -> Profile:
     )
 
 
-def measure_metrics() -> Metrics:
+def measure_metrics(directory: Path) -> Metrics:
     """How the machine is doing now; CPU use is the mean since the last call (0 at the first)."""
     memory = psutil.virtual_memory()
     return Metrics(
@@ -47,7 +48,7 @@ def measure_metrics() -> Metrics:
         ram_usage=memory.percent,
         uptime=int(time.time() - psutil.boot_time()),
         free_ram=_gib(memory.available),
-        free_disk=_gib(shutil.disk_usage(Path.home()).free),
+        free_disk=_gib(shutil.disk_usage(directory).free),
     )
 
 

@@ -43,13 +43,13 @@ async def run(
     journal = Journal(directory / "journal.db")
     catalogue = Catalogue(directory)
     parcels = Parcels()
-    base = await asyncio.to_thread(measure_profile, tuple(labels))
+    base = await asyncio.to_thread(measure_profile, tuple(labels), directory)
 
     def profile() -> Profile:
         offer = catalogue.offer
         return msgspec.structs.replace(base, runtimes=offer.runtimes, missing=offer.missing, version=__version__)
 
-    connection = Connection(url, me, parcels, profile=profile, metrics=measure_metrics, slots=slots)
+    connection = Connection(url, me, parcels, profile=profile, metrics=lambda: measure_metrics(directory), slots=slots)
     executor = Executor(
         journal, catalogue.runtimes, parcels, directory / "jobs", send=connection.send, report=connection.report
     )
