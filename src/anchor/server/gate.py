@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 LOCAL = Principal("local", Role.ADMIN)
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+"""What a reverse proxy adds: behind one, every caller seems to be on this machine."""
 CACHE_MS = 1000
 """How long a key that was found live is believed without looking again."""
 
@@ -154,6 +156,12 @@ def refuse_web_pages(scope: "Scope", headers: Mapping[str, str]) -> None:
     client = scope.get("client")
     if client is not None and not _is_loopback(client[0]):
         raise Forbidden("Only callers on this machine need no token.", hint="Send a token.", code="not_local")
+    if any(name in headers for name in PROXY_HEADERS):
+        raise Unauthenticated(
+            "This request came through a proxy, so it may come from anywhere.",
+            hint="Send Authorization: Bearer TOKEN; `anchor key create` on the server's machine makes one.",
+            code="came_through_a_proxy",
+        )
     origin = headers.get("origin")
     from_here = origin is None or origin in {f"{scheme}://{headers.get('host', '')}" for scheme in ("http", "https")}
     if not from_here or headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
