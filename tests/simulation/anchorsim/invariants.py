@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from anchor.core.attempt import NOT_CHARGED, Outcome
 from anchor.core.node import Node, Status
 from anchor.core.spec import INLINE_BYTES_MAX
-from anchor.core.task import HELD, TERMINAL, TRANSITIONS, State, Task, holds
+from anchor.core.task import FREE_MAX, HELD, TERMINAL, TRANSITIONS, State, Task, holds
 from anchorsim.scheduler import Origin, Simulator, Violation
 from anchorsim.truth import Truth
 
@@ -135,7 +135,8 @@ class Invariants:
     def _recorded(self, old: Task, new: Task, origin: Origin) -> None:
         if new.attempts[: len(old.attempts)] != old.attempts or len(new.attempts) > len(old.attempts) + 1:
             raise Violation(2, f"task {old.id}: the record of a past attempt changed")
-        charged = sum(past.outcome not in NOT_CHARGED for past in new.attempts)
+        free = min(FREE_MAX, sum(past.outcome in NOT_CHARGED for past in new.attempts))
+        charged = len(new.attempts) - free
         if new.charged != charged or charged > new.spec.retry.attempts:
             raise Violation(5, f"task {old.id} is charged {new.charged} for {charged} of {new.spec.retry.attempts}")
         if len(new.attempts) == len(old.attempts):
