@@ -3,6 +3,7 @@
 import base64
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -36,7 +37,7 @@ class Puppet:
 
     def call(self) -> "Session":
         """Open a socket, before any hello."""
-        return Session(self, connect(f"ws{self.server.url.removeprefix('http')}/agent", max_size=None, proxy=None))
+        return Session(self)
 
     def connect(self, *, held: Sequence[tuple[int, int]] = ()) -> "Session":
         """A session."""
@@ -64,9 +65,11 @@ class Puppet:
 class Session:
     """One socket of a puppet."""
 
-    def __init__(self, puppet: Puppet, socket: ClientConnection) -> None:
+    def __init__(self, puppet: Puppet) -> None:
         self.puppet = puppet
-        self.socket = socket
+        self._open = ExitStack()
+        address = f"ws{puppet.server.url.removeprefix('http')}/agent"
+        self.socket: ClientConnection = self._open.enter_context(connect(address, max_size=None, proxy=None))
         self.number = 0
         self.token = ""
         self._reports = 0
@@ -75,7 +78,11 @@ class Session:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.socket.close()
+        self.close()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._open.close()
 
     def greet(self, *, held: Sequence[tuple[int, int]] = ()) -> None:
         """Say hello properly and wait for the welcome."""

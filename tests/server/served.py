@@ -19,7 +19,7 @@ ELSEWHERE = "127.0.0.2"
 
 
 class Served:
-    """`anchor server` on a data directory. `client` asks it as a caller of this machine without a token."""
+    """`anchor server` on a data directory. `client` asks it as its admin: without a token where it wants none."""
 
     def __init__(self, directory: Path, *, host: str = "127.0.0.1", **settings: object) -> None:
         self.data = directory / "data"
@@ -47,7 +47,8 @@ class Served:
             found = re.search(r"Anchor is up: (http://\S+)", self.said()[already:])
             if found:
                 self.url = found[1]
-                self.client = httpx.Client(base_url=self.url, timeout=30, trust_env=False)
+                admin = self.data / "admin-token"
+                self.client = self.as_holder_of(admin.read_text() if admin.exists() else None)
                 return
             time.sleep(0.02)
         self.kill()
@@ -91,10 +92,17 @@ class Served:
         assert found is not None
         return int(found[1]) / 1024
 
-    def as_holder_of(self, token: str) -> httpx.Client:
-        """A client that sends this token; close it."""
-        headers = {"Authorization": f"Bearer {token}"}
+    def as_holder_of(self, token: str | None) -> httpx.Client:
+        """A client that sends this token, or none; close it."""
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         return httpx.Client(base_url=self.url, timeout=30, trust_env=False, headers=headers)
+
+    def key(self, name: str, role: str) -> str:
+        """The secret of a new API key."""
+        answer = self.client.post("/api/keys", json={"name": name, "role": role})
+        assert answer.status_code == 201, answer.text
+        token: str = answer.json()["token"]
+        return token
 
     def submit(self, **fields: object) -> str:
         """A task that does nothing; its id."""

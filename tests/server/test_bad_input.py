@@ -92,7 +92,8 @@ BODIES: dict[str, tuple[object, str, str, str, str | None]] = {
     "Infinity": (b'{"name":"t","priority":-Infinity}', "malformed_json", "Infinity is not a JSON number", "", None),
     "duplicate key": (b'{"name":"a","name":"b","type":"noop"}', "duplicate_key", "'name' is given twice", "once", None),
     "duplicate key, deep": (
-        b'{"name":"t","payload":{"sourceCode":"1","input":[{"a":1,"b":{"c":1,"c":2}}]}}', "duplicate_key", "'c'", "", None,
+        b'{"name":"t","payload":{"sourceCode":"1","input":[{"a":1,"b":{"c":1,"c":2}}]}}', "duplicate_key", "'c'", "",
+        None,
     ),
     "duplicate key, spelt in two ways": (
         b'{"name":"a","n\\u0061me":"b","type":"noop"}', "duplicate_key", "'name'", "",
@@ -103,7 +104,8 @@ BODIES: dict[str, tuple[object, str, str, str, str | None]] = {
     "escape sequence in the name": ({**NOOP, "name": "\x1b[2J"}, "invalid_task", "control character", "", "/name"),
     "lone surrogate": (b'{"name":"\\ud800","type":"noop"}', "malformed_json", "lone surrogate", "", None),
     "lone surrogate in a key": (
-        b'{"name":"t","payload":{"sourceCode":"1","input":{"\\udc00":1}}}', "malformed_json", "lone surrogate", "", None,
+        b'{"name":"t","payload":{"sourceCode":"1","input":{"\\udc00":1}}}', "malformed_json", "lone surrogate", "",
+        None,
     ),
     "not UTF-8": (b'{"name":"\xff","type":"noop"}', "malformed_json", "not UTF-8: byte 9", "UTF-8", None),
     "surrogate as bytes": (b'{"name":"\xed\xa0\x80","type":"noop"}', "malformed_json", "not UTF-8", "", None),
