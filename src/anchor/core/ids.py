@@ -44,13 +44,15 @@ def first_key_of(ms: int) -> int:
     return ms << (_SERVER_BITS + _TICK_BITS)
 
 
+_PAIRS = tuple(first + second for first in ALPHABET for second in ALPHABET)
+
+
 def wire_id(kind: str, key: int) -> str:
     """`task`, 17 → `task_000000000000h`; texts sort as their keys do."""
-    letters = []
-    for _ in range(_LENGTH):
-        letters.append(ALPHABET[key & 31])
-        key >>= 5
-    return f"{kind}_{''.join(reversed(letters))}"
+    return (
+        f"{kind}_{ALPHABET[key >> 60]}{_PAIRS[key >> 50 & 1023]}{_PAIRS[key >> 40 & 1023]}{_PAIRS[key >> 30 & 1023]}"
+        f"{_PAIRS[key >> 20 & 1023]}{_PAIRS[key >> 10 & 1023]}{_PAIRS[key & 1023]}"
+    )
 
 
 def key_of(kind: str, text: str) -> int:

@@ -1,6 +1,7 @@
 """The answers of the REST API as structs; what a task is made of going in is `core.spec.TaskSpec`."""
 
 import datetime
+import functools
 from typing import Any
 
 import msgspec
@@ -210,6 +211,7 @@ class BlobView(_View, frozen=True):
     size: int
 
 
+@functools.lru_cache(maxsize=4096)
 def time_of(milliseconds: int) -> Time:
     """Unix milliseconds as the API shows them."""
     return datetime.datetime.fromtimestamp(milliseconds / 1000, datetime.UTC)
