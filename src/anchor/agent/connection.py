@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -72,7 +73,7 @@ class Connection:
         self._lease_seconds = 0.0
         self._heartbeat_seconds = 1.0
         self._lease_until = float("inf")
-        self._beat_sent = 0.0
+        self._beats: deque[float] = deque()
         self._executor: Executor
 
     def serve(self, executor: Executor) -> None:
@@ -228,21 +229,21 @@ class Connection:
 
     async def _beat(self, socket: ClientConnection) -> None:
         """Renew the lease; a server that does not answer within it is given up."""
-        self._beat_sent = time.monotonic()
+        self._beats.clear()
         while True:
             await asyncio.sleep(self._heartbeat_seconds)
             if time.monotonic() > self._lease_until:
                 log.warning("the server does not answer heartbeats", url=self._url)
                 return
             metrics = await asyncio.to_thread(self._metrics)
-            self._beat_sent = time.monotonic()
+            self._beats.append(time.monotonic())
             self.send(Heartbeat(self._session, metrics, self._executor.held(), False))
             self._executor.insist()
 
     def _renewed(self, frame: Renewed) -> None:
-        if frame.session == self._session:
-            # Counted from when the heartbeat was sent: the server's own lease began later, so ours ends first.
-            self._lease_until = self._beat_sent + self._lease_seconds
+        if frame.session == self._session and self._beats:
+            # Counted from when the heartbeat it answers was sent: the server's lease began later, so ours ends first.
+            self._lease_until = self._beats.popleft() + self._lease_seconds
             self._executor.drop(frame.dropped)
 
     async def _watch_lease(self) -> None:

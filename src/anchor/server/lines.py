@@ -108,7 +108,7 @@ class Lines:
         """A new session; the line of the node's older one is cut."""
         older = self._lines.get(line.node.id)
         if older is not None:
-            older.send(Stop("another connection of this node took over", False))
+            older.send(Stop("another connection of this node took over", True))
             older.close()
         self._lines[line.node.id] = line
 
