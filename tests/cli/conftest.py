@@ -2,10 +2,13 @@
 
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 
 import pytest
-from tests.cli.command import ANCHOR, Cli, url_said_by
+from tests.cli.command import ANCHOR, START_SECONDS, Cli, url_said_by
+
+from anchor.client import Client
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +27,7 @@ def anchor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
         )
     try:
         cli.url = url_said_by(process, log)
+        _wait_for_the_agent(cli.url)
         yield cli
     finally:
         process.send_signal(signal.SIGTERM)
@@ -33,3 +37,11 @@ def anchor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
             process.kill()
             process.wait()
     assert process.returncode == 0
+
+
+def _wait_for_the_agent(url: str) -> None:
+    until = time.monotonic() + START_SECONDS
+    with Client(url) as client:
+        while not any(node.status == "online" for node in client.nodes()):
+            assert time.monotonic() < until, "the local agent did not connect"
+            time.sleep(0.05)

@@ -13,7 +13,7 @@ from tests.cli.command import ANCHOR, Cli, exit_code_in_process, url_said_by
 
 def test_the_tour_runs_real_work_and_ends_well(tmp_path: Path) -> None:
     cli = Cli(tmp_path, "")
-    done = cli("up", "--demo", "--once", "--port", "0", seconds=110, ANCHOR_URL="http://127.0.0.1:1")
+    done = cli("up", "--demo", "--once", "--port", "0", seconds=60, ANCHOR_URL="http://127.0.0.1:1")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count('"count":78498') >= 2
     assert "it took 3 attempts" in done.stdout

@@ -20,6 +20,8 @@ from anchor.wire.rest import LogLine, NodeView, TaskView
 BELOW = 1_000_000
 PRIMES_BELOW = 78_498
 AGENT_SECONDS = 60.0
+PART_SECONDS = 300.0
+"""For one part, which may have to fetch Node first."""
 POLL_SECONDS = 0.1
 LABEL = "demo"
 _SHORT_BACKOFF = RetryPolicy(attempts=3, backoff_seconds=0.3)
@@ -158,13 +160,23 @@ async def _show(client: AsyncClient, part: Part, console: Console) -> bool:
         labels=[LABEL],
     )
     created = await client.submit(spec)
-    async for happening in client.follow(created.id):
+    try:
+        async with asyncio.timeout(PART_SECONDS):
+            await _follow(client, created.id, console)
+    except TimeoutError:
+        why = (await client.why(created.id))["reason"]["message"]
+        console.print(Text(f"  ✘ it did not end within {PART_SECONDS:.0f} s: {why}", style="red"), soft_wrap=True)
+        return False
+    return _judge(await client.task(created.id), part, console)
+
+
+async def _follow(client: AsyncClient, task: str, console: Console) -> None:
+    async for happening in client.follow(task):
         if isinstance(happening, LogLine) and happening.stream != "progress":
             for line in happening.text.splitlines():
                 console.print(Text.assemble(("  │ ", "dim"), line), soft_wrap=True)
         elif isinstance(happening, StateChange) and happening.state == State.BACKOFF:
             console.print(Text("  ↻ it failed; the next attempt comes after a short rest", style="yellow"))
-    return _judge(await client.task(created.id), part, console)
 
 
 def _judge(task: TaskView, part: Part, console: Console) -> bool:
