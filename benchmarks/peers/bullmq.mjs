@@ -13,6 +13,7 @@ const BULK = 1000
 const LANES = 32
 const BACKGROUND_PER_SECOND = 2000
 const BACKGROUND_MS = 10
+const STALL_MS = 30_000
 const connection = { host: '127.0.0.1', port: Number(REDIS_PORT) }
 const sleep = ms => new Promise(resolve => setTimeout(resolve, ms))
 const now = () => Number(process.hrtime.bigint()) / 1e6
@@ -33,7 +34,12 @@ if (ROLE === 'worker') {
   let sent = 0
   const jobs = count => Array.from({ length: count }, () => ({ name: 'j', data: { n: sent++ } }))
   const allDone = async () => {
-    while (await redis.zcard('bull:q:completed') < sent) await sleep(5)
+    for (let done = -1, progress = now(); done < sent; await sleep(5)) {
+      const before = done
+      done = await redis.zcard('bull:q:completed')
+      if (done > before) progress = now()
+      else if (now() - progress > STALL_MS) throw new Error(`no job finished for ${STALL_MS} ms: ${done} of ${sent}`)
+    }
   }
   const bulk = async count => {
     for (let left = count; left > 0; left -= BULK) await queue.addBulk(jobs(Math.min(BULK, left)))
@@ -56,7 +62,7 @@ if (ROLE === 'worker') {
     for (let i = 0; i < WARM_UP_SAMPLES + samples; i++) {
       const n = sent++
       const begun = now()
-      const answer = await (await queue.add('j', { n })).waitUntilFinished(events)
+      const answer = await (await queue.add('j', { n })).waitUntilFinished(events, STALL_MS)
       taken.push(now() - begun)
       if (answer !== n) throw new Error(`job ${n} answered ${answer}`)
     }

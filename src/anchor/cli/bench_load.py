@@ -93,6 +93,12 @@ class Load:
         """One task a request over 32 connections."""
         return await self._measure(tasks, 1, SINGLE_CONNECTIONS)
 
+    async def fill(self, tasks: int) -> None:
+        """Arrays of 100 for nobody to work on yet; all are accepted when this returns."""
+        wires = await self._open(BULK_CONNECTIONS)
+        pending = iter([self._numbers(min(BULK, tasks - first)) for first in range(0, tasks, BULK)])
+        await asyncio.gather(*(_send(wire, pending, []) for wire in wires))
+
     async def latency(self, samples: int) -> Latency:
         """One task after the other, each waited for."""
         [wire] = await self._open(1)

@@ -76,6 +76,11 @@ class Program:
         """The memory it occupies now."""
         return float(psutil.Process(self._process.pid).memory_info().rss) / (1 << 20)
 
+    async def kill(self) -> None:
+        """End it without warning, as a power cut would."""
+        self._process.kill()
+        await self._listening
+
     def check(self) -> None:
         """Raise if the program has ended."""
         if self._process.returncode is not None:
