@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
@@ -84,13 +85,15 @@ class Served:
         """The lines of its log that speak of an error, and tracebacks from wherever they come."""
         return [line for line in self.said().splitlines() if _is_mistake(line)]
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._process is not None
+        return self._process.pid
+
     def memory_mib(self) -> float:
         """What it holds of this machine's memory."""
-        assert self._process is not None
-        status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="utf-8")
-        found = re.search(r"VmRSS:\s+(\d+) kB", status)
-        assert found is not None
-        return int(found[1]) / 1024
+        return float(psutil.Process(self.pid).memory_info().rss) / (1 << 20)
 
     def as_holder_of(self, token: str | None) -> httpx.Client:
         """A client that sends this token, or none; close it."""

@@ -70,7 +70,7 @@ class AgentLink:
             line = await self._greet(socket)
             if line is not None:
                 await self._serve(socket, line)
-        except (WebSocketDisconnect, TimeoutError):
+        except WebSocketDisconnect:
             pass
         finally:
             if socket.client_state is WebSocketState.CONNECTED and socket.application_state is WebSocketState.CONNECTED:
@@ -84,8 +84,11 @@ class AgentLink:
         now = desk.world.clock.now()
         challenge = Challenge(nonce, "anchor", desk.version, wire.PROTOCOL_MIN, wire.PROTOCOL, now)
         await socket.send_bytes(wire.encode(challenge))
-        async with asyncio.timeout(HELLO_SECONDS):
-            first = await _receive(socket)
+        try:
+            async with asyncio.timeout(HELLO_SECONDS):
+                first = await _receive(socket)
+        except TimeoutError:
+            return await _refuse(socket, "no_hello", f"No hello came within {HELLO_SECONDS:g} seconds.", "Come back.", 5.0)
         try:
             hello: wire.FromAgent = wire.decode_from_agent(first)
         except NOT_UNDERSTOOD:
@@ -234,7 +237,12 @@ class AgentLink:
     async def _beat(self, line: Line, beat: Heartbeat) -> None:
         held = [(one.task, one.attempt) for one in beat.held]
         dropped = await nodes.heartbeat(
-            self._desk.world, line.node.id, line.node.session, metrics=beat.metrics, held=held
+            self._desk.world,
+            line.node.id,
+            line.node.session,
+            metrics=beat.metrics,
+            held=held,
+            leaving=beat.draining,
         )
         if dropped is None:
             line.send(Stop("this session was superseded", True))

@@ -16,11 +16,12 @@ PUBLIC_KEY_BYTES = 32
 _NAMES_TRIED_MAX = 20
 
 
-async def index(call: Call) -> list[NodeView]:
+async def index(call: Call) -> Answer:
     """Every node."""
     world = call.desk.world
     now = world.clock.now()
-    return [views.node_view(node, world.fleet, now=now) for node in await world.store.nodes()]
+    shown = [views.node_view(node, world.fleet, now=now) for node in await world.store.nodes()]
+    return Answer(shown, headers={"x-total-count": str(len(shown))})
 
 
 async def show(call: Call) -> NodeView:

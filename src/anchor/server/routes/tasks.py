@@ -67,11 +67,16 @@ async def create(call: Call) -> Answer:
             errors=faults[:FAULTS_SHOWN_MAX],
         )
     made = await _submit(call, specs)
-    headers = {"idempotent-replayed": "true"} if made.replayed else {}
-    if one:
-        headers["location"] = f"/api/tasks/{wire_id('task', made.tasks[0].id)}"
-        return Answer(views.created(made.tasks[0]), headers=headers)
-    return Answer([views.created(task) for task in made.tasks], headers=headers)
+    return _one_created(made) if one else Answer([views.created(task) for task in made.tasks], headers=_replay(made))
+
+
+def _one_created(made: Submitted) -> Answer:
+    location = {"location": f"/api/tasks/{wire_id('task', made.tasks[0].id)}"}
+    return Answer(views.created(made.tasks[0]), headers=location | _replay(made))
+
+
+def _replay(made: Submitted) -> dict[str, str]:
+    return {"idempotent-replayed": "true"} if made.replayed else {}
 
 
 async def _submit(call: Call, specs: list[TaskSpec], retry_of: int = 0) -> Submitted:
@@ -201,9 +206,7 @@ async def retry(call: Call) -> Answer:
         )
     payload = await payload_of(call.desk.world, task)
     spec = replace(task.spec, payload=msgspec.json.decode(payload, type=Payload)) if payload else task.spec
-    made = await _submit(call, [spec], retry_of=task.id)
-    new = made.tasks[0]
-    return Answer(views.created(new), headers={"location": f"/api/tasks/{wire_id('task', new.id)}"})
+    return _one_created(await _submit(call, [spec], retry_of=task.id))
 
 
 async def why(call: Call) -> Why:

@@ -1,0 +1,88 @@
+"""Lists: stable under inserts, bounded, filtered, and with a link to what comes next."""
+
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+from served import Served
+
+NOWHERE = {"requirements": {"labels": ["nowhere"]}}
+
+
+def walk(client: httpx.Client, **query: str | int) -> list[list[str]]:
+    """The ids of every page, following the links."""
+    pages: list[list[str]] = []
+    answer = client.get("/api/tasks", params=query)
+    while True:
+        assert answer.status_code == 200, answer.text
+        pages.append([task["id"] for task in answer.json()])
+        if "next" not in answer.links:
+            return pages
+        answer = client.get(answer.links["next"]["url"])
+
+
+def test_a_list_is_newest_first_and_its_pages_fit_together(own_server: Served) -> None:
+    made = [own_server.submit(**NOWHERE) for _ in range(7)]
+    pages = walk(own_server.client, limit=3)
+    assert [len(page) for page in pages] == [3, 3, 1]
+    assert [task for page in pages for task in page] == made[::-1]
+
+
+def test_tasks_that_come_while_somebody_reads_neither_repeat_nor_hide_any(own_server: Served) -> None:
+    made = [own_server.submit(**NOWHERE) for _ in range(6)]
+    seen: list[str] = []
+    answer = own_server.client.get("/api/tasks", params={"limit": 2})
+    while True:
+        seen += [task["id"] for task in answer.json()]
+        if "next" not in answer.links:
+            break
+        for _ in range(3):
+            own_server.submit(**NOWHERE)
+        answer = own_server.client.get(answer.links["next"]["url"])
+    assert seen == made[::-1]
+
+
+def test_filters_stay_in_the_link_whatever_they_contain(own_server: Served) -> None:
+    label = 'a&b=c d/ü"<>%23+;'
+    made = [own_server.submit(labels=[label, "other"], **NOWHERE) for _ in range(3)]
+    own_server.submit(labels=["other"], **NOWHERE)
+    own_server.client.post(f"/api/tasks/{made[0]}/cancel")
+    answer = own_server.client.get("/api/tasks", params={"limit": 1, "label": label, "state": "queued"})
+    link = answer.links["next"]["url"]
+    asked = parse_qs(urlsplit(link).query)
+    assert (asked["label"], asked["state"], asked["limit"]) == ([label], ["queued"], ["1"])
+    assert walk(own_server.client, limit=1, label=label, state="queued") == [[made[2]], [made[1]]]
+    assert walk(own_server.client, label="nobody has this") == [[]]
+
+
+def test_a_label_cannot_add_headers_to_an_answer(own_server: Served) -> None:
+    for _ in range(2):
+        own_server.submit(labels=["x"], **NOWHERE)
+    answer = own_server.client.get("/api/tasks", params={"limit": 1, "label": "x\r\nSet-Cookie: a=b"})
+    assert answer.status_code == 200
+    assert "set-cookie" not in answer.headers
+
+
+def test_states_are_counted_exactly(own_server: Served) -> None:
+    made = [own_server.submit(**NOWHERE) for _ in range(5)]
+    for task in made[:2]:
+        own_server.client.post(f"/api/tasks/{task}/cancel")
+    totals = {
+        state: own_server.client.get("/api/tasks", params={"state": state, "limit": 1}).headers["x-total-count"]
+        for state in ("queued", "cancelled", "succeeded", "running")
+    }
+    assert totals == {"queued": "3", "cancelled": "2", "succeeded": "0", "running": "0"}
+    assert own_server.tasks() == 5
+    stats = own_server.client.get("/api/queue/stats").json()
+    assert (stats["tasks"]["waiting"], stats["tasks"]["cancelled"]) == (3, 2)
+    assert set(stats) == {"tasks", "dag", "consensus"}
+
+
+@pytest.mark.parametrize("limit", [1, 1000])
+def test_the_bounds_of_a_page_are_allowed(server: Served, limit: int) -> None:
+    server.submit(**NOWHERE)
+    assert server.client.get("/api/tasks", params={"limit": limit}).status_code == 200
+
+
+def test_a_list_of_machines_says_how_many_there_are(server: Served) -> None:
+    assert server.client.get("/api/nodes").headers["x-total-count"] == "0"
