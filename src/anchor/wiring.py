@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +27,7 @@ from anchor.agent import identity
 from anchor.agent.run import run as run_agent_program
 from anchor.config import Settings
 from anchor.core.access import Role
+from anchor.core.attempt import Reason
 from anchor.core.errors import Conflict
 from anchor.core.ids import KeySequence, born_ms
 from anchor.core.node import Node, node_id_from
@@ -41,6 +43,7 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 SERVER_NUMBER = 0
 """The embedded store belongs to one server; several are numbered by their shared store."""
 AGENT_STOP_SECONDS = 10.0
+CLOCK_SECONDS = 60
 RESTART_SECONDS, RESTART_SECONDS_MAX = 1.0, 30.0
 T = TypeVar("T")
 
@@ -152,6 +155,7 @@ async def _serve(settings: Settings, started: Started, *, enrol: bool = False) -
                 url=_url_for_others(settings.host, port),
                 started_at=clock.now(),
             )
+            _mind_the_clock(desk, born_ms(store.last_key))
             await run_server(
                 desk,
                 lines,
@@ -161,6 +165,16 @@ async def _serve(settings: Settings, started: Started, *, enrol: bool = False) -
             )
         finally:
             await store.close()
+
+
+def _mind_the_clock(desk: Desk, newest_ms: int) -> None:
+    """Say so where the machine's clock lags behind what was written down before; time then goes on from there."""
+    behind_seconds = (newest_ms - time.time_ns() // 1_000_000) // 1000
+    if behind_seconds > CLOCK_SECONDS:
+        message = f"This machine's clock is {behind_seconds:,} s behind the newest task kept here."
+        hint = "Set the clock and start again; until then times go on from that task's."
+        desk.trouble(Reason("clock_behind", message, hint))
+        structlog.get_logger("anchor.server").warning(message, hint=hint)
 
 
 def _listen(settings: Settings) -> socket.socket:

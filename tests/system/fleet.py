@@ -26,14 +26,25 @@ def free_port() -> int:
         return port
 
 
+def wait_for_port(port: int) -> None:
+    """Until something listens there."""
+    deadline = time.monotonic() + GIVE_UP_SECONDS
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise AssertionError(f"nothing listens on port {port}")
+
+
 class Program:
     """A command that can be killed and started again; what it says is kept in a file."""
 
-    def __init__(self, log: Path, *arguments: str) -> None:
+    def __init__(self, log: Path, *arguments: str, lease_seconds: float = 3) -> None:
         self._log = log
         self._arguments = [sys.executable, "-m", "anchor", *arguments]
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("ANCHOR_")}
-        self._environment |= {"ANCHOR_LEASE_SECONDS": "3", "ANCHOR_HEARTBEAT_SECONDS": "0.5"}
+        self._environment |= {"ANCHOR_LEASE_SECONDS": str(lease_seconds), "ANCHOR_HEARTBEAT_SECONDS": "0.5"}
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -65,12 +76,18 @@ class Program:
 
 
 class Server(Program):
-    def __init__(self, directory: Path, *options: str) -> None:
+    def __init__(self, directory: Path, *, lease_seconds: float = 3) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.data = directory / "server"
         super().__init__(
-            directory / "server.log", "server", "--port", str(self.port), "--data", str(self.data), *options
+            directory / "server.log",
+            "server",
+            "--port",
+            str(self.port),
+            "--data",
+            str(self.data),
+            lease_seconds=lease_seconds,
         )
 
     def start_and_wait(self) -> float:

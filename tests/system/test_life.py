@@ -1,5 +1,6 @@
 """What nodes and servers do to the tasks they hold: real processes, one event a test."""
 
+import sqlite3
 import subprocess
 import sys
 import time
@@ -9,7 +10,9 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.system.fleet import GIVE_UP_SECONDS, Agent, Server
+from tests.system.fleet import GIVE_UP_SECONDS, Agent, Server, free_port, wait_for_port
+
+from anchor.core.ids import KeySequence, key_of
 
 LONG = {
     "name": "long",
@@ -22,8 +25,8 @@ LONG = {
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path)
+def server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
+    server = Server(tmp_path, lease_seconds=getattr(request, "param", 3))
     server.start_and_wait()
     yield server
     server.kill()
@@ -84,6 +87,7 @@ def client(server: Server) -> Client:
     return Client(server)
 
 
+@pytest.mark.parametrize("server", [60], indirect=True, ids=["a lease longer than the restart"])
 def test_an_attempt_outlives_the_server_it_was_leased_by(
     server: Server, new_agent: Callable[[str], Agent], client: Client
 ) -> None:
@@ -173,3 +177,42 @@ def test_a_second_server_on_the_same_data_directory_is_refused(server: Server) -
 
 def test_a_server_stops_cleanly_on_sigterm(server: Server) -> None:
     assert server.stop() == 0
+
+
+def test_a_server_whose_clock_was_set_back_says_so_and_goes_on(server: Server, client: Client) -> None:
+    server.kill()
+    with sqlite3.connect(server.data / "anchor.db") as database:
+        tomorrow = KeySequence(0).take(1, now_ms=time.time_ns() // 1_000_000 + 86_400_000)[0]
+        database.execute("INSERT OR REPLACE INTO marks (name, value) VALUES ('last_key', ?)", (tomorrow,))
+    database.close()
+    server.start_and_wait()
+    health = httpx.get(f"{server.url}/health", trust_env=False).json()
+    assert [problem["code"] for problem in health["problems"]] == ["clock_behind"]
+    assert key_of("task", client.submit({"name": "later", "type": "noop"})) > tomorrow
+
+
+def test_an_agent_pointed_at_something_else_says_so(tmp_path: Path) -> None:
+    page = tmp_path / "page"
+    page.mkdir()
+    (page / "health").write_text("<html>hello</html>")
+    port = free_port()
+    other = subprocess.Popen(
+        [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(page)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for_port(port)
+        agent = subprocess.run(
+            [sys.executable, "-m", "anchor", "agent", f"http://127.0.0.1:{port}", "--data", str(tmp_path / "data")],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        other.kill()
+        other.wait()
+    assert agent.returncode != 0
+    assert "not an Anchor server" in agent.stderr
+    assert "Traceback" not in agent.stderr

@@ -74,6 +74,7 @@ class Connection:
         self._heartbeat_seconds = 1.0
         self._lease_until = float("inf")
         self._beats: deque[float] = deque()
+        self._leaving = False
         self._executor: Executor
 
     def serve(self, executor: Executor) -> None:
@@ -235,10 +236,13 @@ class Connection:
             if time.monotonic() > self._lease_until:
                 log.warning("the server does not answer heartbeats", url=self._url)
                 return
-            metrics = await asyncio.to_thread(self._metrics)
-            self._beats.append(time.monotonic())
-            self.send(Heartbeat(self._session, metrics, self._executor.held(), False))
+            await self._send_beat()
             self._executor.insist()
+
+    async def _send_beat(self) -> None:
+        metrics = await asyncio.to_thread(self._metrics)
+        self._beats.append(time.monotonic())
+        self.send(Heartbeat(self._session, metrics, self._executor.held(), self._leaving))
 
     def _renewed(self, frame: Renewed) -> None:
         if frame.session == self._session and self._beats:
@@ -256,6 +260,12 @@ class Connection:
                     self._executor.stop_all("the server was not reached for the length of a lease")
                 left = self._heartbeat_seconds
             await asyncio.sleep(min(left + 0.01, self._heartbeat_seconds))
+
+    async def take_no_more(self) -> None:
+        """Ask for no more work, ahead of whatever is given back."""
+        self._leaving = True
+        if self._socket is not None:
+            await self._send_beat()
 
     async def say_goodbye(self) -> None:
         """Wait a moment for the server to record what the executor still owes."""

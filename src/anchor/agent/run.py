@@ -17,7 +17,7 @@ from anchor.agent.identity import Identity
 from anchor.agent.journal import Journal
 from anchor.agent.parcels import Parcels
 from anchor.agent.runtimes.catalogue import Catalogue
-from anchor.core.errors import Unauthenticated
+from anchor.core.errors import Unauthenticated, Unavailable
 from anchor.core.node import Profile
 
 log = structlog.get_logger("anchor.agent")
@@ -64,6 +64,7 @@ async def run(
             line.result()
     finally:
         stopping.cancel()
+        await connection.take_no_more()
         executor.stop_all("the agent is stopping")
         await executor.idle()
         await connection.say_goodbye()
@@ -76,11 +77,16 @@ async def run(
 
 
 async def _identity(url: str, directory: Path, name: str, join_token: str | None) -> Identity:
-    known = identity.known_in(directory)
     if join_token is not None:
         return await identity.join(url, join_token, directory, name)
-    if known is None:
+    known = identity.known_in(directory)
+    try:
         await identity.check_server(url)
+    except Unavailable as error:
+        if known is None:
+            raise
+        log.warning(error.message, hint="The agent goes on trying.")
+    if known is None:
         raise Unauthenticated(
             "This machine has not joined yet.",
             hint="On the server, `anchor node token` prints the command to join with.",

@@ -21,6 +21,7 @@ class Seat:
         self._ver = node.ver
         self.held: dict[int, tuple[int, int]] = {}
         self.running: set[int] = set()
+        self.leaving = False
 
     def see(self, node: Node) -> None:
         """Take over what a newer version of the node's record says; an older one changes nothing."""
@@ -31,8 +32,8 @@ class Seat:
 
     @property
     def free(self) -> int:
-        """Open slots."""
-        return self.slots - len(self.held)
+        """Open slots; none once the agent said that it is leaving."""
+        return 0 if self.leaving else self.slots - len(self.held)
 
     @property
     def load(self) -> float:

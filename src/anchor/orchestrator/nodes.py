@@ -78,20 +78,24 @@ async def _adopt(world: World, node: Node, held: Sequence[Held]) -> tuple[list[T
 
 
 async def heartbeat(
-    world: World, node_id: str, session: int, *, metrics: Metrics, held: Sequence[Held]
+    world: World, node_id: str, session: int, *, metrics: Metrics, held: Sequence[Held], leaving: bool = False
 ) -> list[Held] | None:
     """Renew a session's lease with one write; the held attempts that are no longer the node's.
 
     None where the session was superseded: an old session's heartbeat extends nothing. Attempts leased to the session
-    that the agent does not list, long enough after they were sent, never arrived and are queued again.
+    that the agent does not list, long enough after they were sent, never arrived and are queued again. A node that is
+    `leaving` gets no more work in this session.
     """
+    before = world.fleet.seat(node_id, session)
+    if before is not None:
+        before.leaving = leaving
     old = await world.store.node(node_id)
     if old is None or old.session != session:
         return None
     now = world.clock.now()
     new = beat(old, metrics, now=now, lease_ms=world.lease_ms)
     if not await world.store.swap_node(old, new):
-        return await heartbeat(world, node_id, session, metrics=metrics, held=held)
+        return await heartbeat(world, node_id, session, metrics=metrics, held=held, leaving=leaving)
     seat = world.fleet.seat(node_id, session)
     if seat is None:
         return None

@@ -1,6 +1,7 @@
 """The agents' sockets: hello, then frames both ways, each socket with bounds on everything."""
 
 import asyncio
+import contextlib
 import secrets
 from typing import Any
 
@@ -73,8 +74,7 @@ class AgentLink:
         except WebSocketDisconnect:
             pass
         finally:
-            if socket.client_state is WebSocketState.CONNECTED and socket.application_state is WebSocketState.CONNECTED:
-                await socket.close(1011)
+            await _hang_up(socket)
 
     async def _greet(self, socket: WebSocket) -> Line | None:
         desk = self._desk
@@ -88,7 +88,8 @@ class AgentLink:
             async with asyncio.timeout(HELLO_SECONDS):
                 first = await _receive(socket)
         except TimeoutError:
-            return await _refuse(socket, "no_hello", f"No hello came within {HELLO_SECONDS:g} seconds.", "Come back.", 5.0)
+            waited = f"No hello came within {HELLO_SECONDS:g} seconds."
+            return await _refuse(socket, "no_hello", waited, "Come back later.", HELLO_SECONDS)
         try:
             hello: wire.FromAgent = wire.decode_from_agent(first)
         except NOT_UNDERSTOOD:
@@ -147,7 +148,7 @@ class AgentLink:
         tasks: set[asyncio.Task[Any]] = {pump, reader, closing}
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if line.closing.is_set():  # an agent that does not read must not keep its line
+            if line.closing.is_set() and not line.overflown:
                 await asyncio.wait({pump}, timeout=CLOSE_SECONDS)
             for task in (pump, reader):
                 error = task.exception() if task.done() else None
@@ -216,7 +217,7 @@ class AgentLink:
             endings = [await sound(ending, self._desk.world.blobs) for ending in body.endings]
             verdict = await settle(self._desk.world, node=line.node.id, session=line.node.session, endings=endings)
         except (InvalidSignature, *NOT_UNDERSTOOD) as error:
-            line.send(Nack(f"The report was refused: {error or 'its signature is wrong'}"))
+            line.send(Nack(f"The report was refused: {str(error) or 'its signature is wrong'}"))
         except AnchorError as error:
             line.send(Nack(f"The report is not recorded yet: {error.message}"))
         except Exception:
@@ -286,6 +287,14 @@ def _signed_by(node: Node, nonce: bytes, hello: Hello) -> bool:
     except InvalidSignature:
         return False
     return True
+
+
+async def _hang_up(socket: WebSocket) -> None:
+    """Close the socket unless it is; one whose other end does not even read that is left to die by itself."""
+    if socket.client_state is WebSocketState.CONNECTED and socket.application_state is WebSocketState.CONNECTED:
+        with contextlib.suppress(WebSocketDisconnect, TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await socket.close(1011)
 
 
 async def _receive(socket: WebSocket) -> bytes:
