@@ -69,7 +69,9 @@ class Session:
         self.puppet = puppet
         self._open = ExitStack()
         address = f"ws{puppet.server.url.removeprefix('http')}/agent"
-        self.socket: ClientConnection = self._open.enter_context(connect(address, max_size=None, proxy=None))
+        self.socket: ClientConnection = self._open.enter_context(
+            connect(address, max_size=None, close_timeout=1, proxy=None)
+        )
         self.number = 0
         self.token = ""
         self._reports = 0

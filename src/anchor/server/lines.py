@@ -30,6 +30,7 @@ class Line:
         self._bytes = 0
         self._wake = asyncio.Event()
         self.closing = asyncio.Event()
+        self.overflown = False
         self.printed: dict[tuple[int, int], int] = {}
 
     def send(self, frame: wire.FromServer) -> None:
@@ -42,6 +43,7 @@ class Line:
         if self._bytes > OUTBOX_BYTES_MAX:
             log.warning("agent reads too slowly; cutting its line", node=self.node.id)
             self._outbox.clear()
+            self.overflown = True
             self.closing.set()
         self._wake.set()
 
