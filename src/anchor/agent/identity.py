@@ -1,6 +1,7 @@
 """Who this machine is to a server: a key made here that never leaves, and the node id it was given."""
 
 import base64
+import functools
 import os
 from pathlib import Path
 
@@ -23,7 +24,13 @@ class Identity(msgspec.Struct, frozen=True):
 
     def sign(self, content: bytes) -> bytes:
         """The Ed25519 signature of `content`."""
-        return Ed25519PrivateKey.from_private_bytes(self.private_key).sign(content)
+        return _signer(self.private_key).sign(content)
+
+
+@functools.lru_cache(maxsize=1)
+def _signer(private_key: bytes) -> Ed25519PrivateKey:
+    # Making the key costs as much as a signature does.
+    return Ed25519PrivateKey.from_private_bytes(private_key)
 
 
 def private_key_in(directory: Path) -> bytes:

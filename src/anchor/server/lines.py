@@ -28,16 +28,37 @@ class Line:
         self._socket = socket
         self._outbox: list[bytes] = []
         self._bytes = 0
+        self._assignments: list[Assignment] = []
+        self._assignment_bytes = 0
         self._wake = asyncio.Event()
         self.closing = asyncio.Event()
         self.overflown = False
         self.printed: dict[tuple[int, int], int] = {}
 
-    def send(self, frame: wire.FromServer) -> None:
-        """Queue a frame; once the line is closing nothing is taken any more."""
+    def assign(self, item: Assignment) -> None:
+        """Queue an attempt. Those of many submits that one commit wrote share a frame: it is made when it is sent."""
         if self.closing.is_set():
             return
-        content = wire.encode(frame)
+        size = len(item.payload) + 200
+        if len(self._assignments) == wire.BATCH_MAX or self._assignment_bytes + size > wire.FRAME_BYTES_MAX // 2:
+            self._frame_assignments()
+        self._assignments.append(item)
+        self._assignment_bytes += size
+        self._wake.set()
+
+    def send(self, frame: wire.FromServer) -> None:
+        """Queue a frame; once the line is closing nothing is taken any more."""
+        self._frame_assignments()
+        self._queue(wire.encode(frame))
+
+    def _frame_assignments(self) -> None:
+        if self._assignments:
+            items, self._assignments, self._assignment_bytes = self._assignments, [], 0
+            self._queue(wire.encode(Assign(items)))
+
+    def _queue(self, content: bytes) -> None:
+        if self.closing.is_set():
+            return
         self._bytes += len(content)
         self._outbox.append(content)
         if self._bytes > OUTBOX_BYTES_MAX:
@@ -49,6 +70,7 @@ class Line:
 
     def close(self) -> None:
         """Send what is queued, then hang up."""
+        self._frame_assignments()
         self.closing.set()
         self._wake.set()
 
@@ -57,6 +79,7 @@ class Line:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            self._frame_assignments()
             frames, self._outbox = self._outbox, []
             for frame in frames:
                 await self._socket.send_bytes(frame)
@@ -81,17 +104,8 @@ class Lines:
         if line is None or line.node.session != session:
             return
         payloads = await self._payloads(tasks)
-        batch: list[Assignment] = []
-        size = 0
         for task, payload in zip(tasks, payloads, strict=True):
-            item = _assignment(task, payload)
-            if batch and (len(batch) >= wire.BATCH_MAX or size + len(payload) > wire.FRAME_BYTES_MAX // 2):
-                line.send(Assign(batch))
-                batch, size = [], 0
-            batch.append(item)
-            size += len(payload) + 200
-        if batch:
-            line.send(Assign(batch))
+            line.assign(_assignment(task, payload))
 
     async def _payloads(self, tasks: Sequence[Task]) -> list[bytes]:
         with_payload = [task.id for task in tasks if not task.payload_blob]
