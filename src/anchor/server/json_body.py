@@ -161,7 +161,7 @@ def _refuse_constant(name: str) -> None:
 
 def _refuse_repeated_keys(raw: bytes) -> None:
     try:
-        json.loads(raw, object_pairs_hook=_once_each, parse_int=str)
+        _UNIQUE_KEYS.decode(raw.decode())
     except _Repeated as error:
         raise InvalidRequest(str(error), hint="Give each key once.", code="duplicate_key") from None
 
@@ -170,3 +170,6 @@ def _once_each(pairs: list[tuple[str, Any]]) -> None:
     if len(dict(pairs)) != len(pairs):
         again, _ = Counter(name for name, _ in pairs).most_common(1)[0]
         raise _Repeated(f"The key {again[:_NAME_SHOWN_MAX]!r} is given twice in one object.")
+
+
+_UNIQUE_KEYS = json.JSONDecoder(object_pairs_hook=_once_each, parse_int=str)
