@@ -22,10 +22,10 @@ ELSEWHERE = "127.0.0.2"
 class Served:
     """`anchor server` on a data directory. `client` asks it as its admin: without a token where it wants none."""
 
-    def __init__(self, directory: Path, *, host: str = "127.0.0.1", **settings: object) -> None:
+    def __init__(self, directory: Path, *, host: str = "127.0.0.1", port: int = 0, **settings: object) -> None:
         self.data = directory / "data"
         self._said = directory / "said.txt"
-        self._arguments = ["--host", host, "--port", "0", "--data", str(self.data), "--log-format", "json"]
+        self._arguments = ["--host", host, "--port", str(port), "--data", str(self.data), "--log-format", "json"]
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("ANCHOR_")}
         self._environment |= {f"ANCHOR_{name.upper()}": str(value) for name, value in settings.items()}
         self._process: subprocess.Popen[bytes] | None = None
@@ -52,7 +52,8 @@ class Served:
                 self.client = self.as_holder_of(admin.read_text() if admin.exists() else None)
                 return
             time.sleep(0.02)
-        self.kill()
+        if self._process.poll() is None:
+            self.kill()
         raise AssertionError(f"the server did not start:\n{self.said()}")
 
     def kill(self) -> None:
@@ -84,6 +85,12 @@ class Served:
     def mistakes(self) -> list[str]:
         """The lines of its log that speak of an error, and tracebacks from wherever they come."""
         return [line for line in self.said().splitlines() if _is_mistake(line)]
+
+    @property
+    def status(self) -> int | None:
+        """With what it exited; None while it runs."""
+        assert self._process is not None
+        return self._process.poll()
 
     @property
     def pid(self) -> int:

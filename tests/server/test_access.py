@@ -330,7 +330,7 @@ def test_the_first_admin_token_is_in_a_file_of_its_owner_and_stays(tmp_path: Pat
     server.end()
 
 
-@pytest.mark.parametrize("secret", ["changeme", "your-super-secret-jwt-key", "short"])
+@pytest.mark.parametrize("secret", ["your-super-secret-jwt-key", "short"])
 def test_a_server_with_a_sample_secret_does_not_start(tmp_path: Path, secret: str) -> None:
     server = Served(tmp_path, secret=secret)
     with pytest.raises(AssertionError, match=r"ANCHOR_SECRET is a sample secret(.|\n)*token_urlsafe"):

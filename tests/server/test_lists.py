@@ -21,46 +21,35 @@ def walk(client: httpx.Client, **query: str | int) -> list[list[str]]:
         answer = client.get(answer.links["next"]["url"])
 
 
-def test_a_list_is_newest_first_and_its_pages_fit_together(own_server: Served) -> None:
-    made = [own_server.submit(**NOWHERE) for _ in range(7)]
-    pages = walk(own_server.client, limit=3)
+def test_a_list_is_newest_first_and_its_pages_fit_together(server: Served) -> None:
+    made = [server.submit(labels=["pages"], **NOWHERE) for _ in range(7)]
+    pages = walk(server.client, limit=3, label="pages")
     assert [len(page) for page in pages] == [3, 3, 1]
     assert [task for page in pages for task in page] == made[::-1]
 
 
-def test_tasks_that_come_while_somebody_reads_neither_repeat_nor_hide_any(own_server: Served) -> None:
-    made = [own_server.submit(**NOWHERE) for _ in range(6)]
+def test_tasks_that_come_while_somebody_reads_neither_repeat_nor_hide_any(server: Served) -> None:
+    made = [server.submit(**NOWHERE) for _ in range(6)]
     seen: list[str] = []
-    answer = own_server.client.get("/api/tasks", params={"limit": 2})
-    while True:
+    answer = server.client.get("/api/tasks", params={"limit": 2})
+    while made[0] not in seen:
         seen += [task["id"] for task in answer.json()]
-        if "next" not in answer.links:
-            break
         for _ in range(3):
-            own_server.submit(**NOWHERE)
-        answer = own_server.client.get(answer.links["next"]["url"])
+            server.submit(**NOWHERE)
+        answer = server.client.get(answer.links["next"]["url"])
     assert seen == made[::-1]
 
 
-def test_filters_stay_in_the_link_whatever_they_contain(own_server: Served) -> None:
+def test_filters_stay_in_the_link_whatever_they_contain(server: Served) -> None:
     label = 'a&b=c d/ü"<>%23+;'
-    made = [own_server.submit(labels=[label, "other"], **NOWHERE) for _ in range(3)]
-    own_server.submit(labels=["other"], **NOWHERE)
-    own_server.client.post(f"/api/tasks/{made[0]}/cancel")
-    answer = own_server.client.get("/api/tasks", params={"limit": 1, "label": label, "state": "queued"})
-    link = answer.links["next"]["url"]
-    asked = parse_qs(urlsplit(link).query)
+    made = [server.submit(labels=[label, "other"], **NOWHERE) for _ in range(3)]
+    server.submit(labels=["other"], **NOWHERE)
+    server.client.post(f"/api/tasks/{made[0]}/cancel")
+    answer = server.client.get("/api/tasks", params={"limit": 1, "label": label, "state": "queued"})
+    asked = parse_qs(urlsplit(answer.links["next"]["url"]).query)
     assert (asked["label"], asked["state"], asked["limit"]) == ([label], ["queued"], ["1"])
-    assert walk(own_server.client, limit=1, label=label, state="queued") == [[made[2]], [made[1]]]
-    assert walk(own_server.client, label="nobody has this") == [[]]
-
-
-def test_a_label_cannot_add_headers_to_an_answer(own_server: Served) -> None:
-    for _ in range(2):
-        own_server.submit(labels=["x"], **NOWHERE)
-    answer = own_server.client.get("/api/tasks", params={"limit": 1, "label": "x\r\nSet-Cookie: a=b"})
-    assert answer.status_code == 200
-    assert "set-cookie" not in answer.headers
+    assert walk(server.client, limit=1, label=label, state="queued") == [[made[2]], [made[1]]]
+    assert walk(server.client, label="nobody has this") == [[]]
 
 
 def test_states_are_counted_exactly(own_server: Served) -> None:

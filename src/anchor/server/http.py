@@ -92,7 +92,8 @@ Handler = Callable[[Call], Awaitable[Any]]
 @dataclass(frozen=True, kw_only=True)
 class Route:
     """One line of the table. `roles` are the least ones that may use it (none: anybody). A route with
-    `own_idempotency` minds the Idempotency-Key itself; one that `shows_secret` cannot be replayed."""
+    `own_idempotency` minds the Idempotency-Key itself; one that `shows_secret` cannot be replayed. `stream_type` is
+    what it answers with instead where it was asked to go on and on."""
 
     method: str
     path: str
@@ -108,6 +109,7 @@ class Route:
     own_idempotency: bool = False
     shows_secret: bool = False
     content_type: str = "application/json"
+    stream_type: str = ""
 
 
 class Endpoint:

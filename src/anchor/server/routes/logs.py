@@ -17,6 +17,7 @@ from anchor.server.http import Answer, Call, Route
 from anchor.server.routes.tasks import find
 from anchor.wire.rest import LogLine, time_of
 
+EVENTS = "text/event-stream"
 PAGE = 500
 KEEP_ALIVE_SECONDS = 15.0
 _POSITION = re.compile(r"([0-9]{1,9})\.([0-9]{1,16})")
@@ -37,7 +38,7 @@ async def logs(call: Call) -> Answer:
     attempt, seq = _position(call.query.after or call.headers.get("last-event-id"))
     if call.query.follow:
         stream = _follow(call.desk, task.id, attempt, seq)
-        return Answer(stream=stream, content_type="text/event-stream; charset=utf-8", endless=True)
+        return Answer(stream=stream, content_type=f"{EVENTS}; charset=utf-8", endless=True)
     lines: list[LogLine] = []
     while len(lines) < call.query.limit:
         wanted = min(PAGE, call.query.limit - len(lines))
@@ -109,5 +110,6 @@ ROUTES = [
         roles=(Role.VIEWER,),
         query=LogQuery,
         response=list[LogLine],
+        stream_type=EVENTS,
     )
 ]
