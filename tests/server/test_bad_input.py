@@ -367,11 +367,19 @@ def test_what_is_not_http_is_refused_by_the_parser(server: Served, request_bytes
     assert server.is_well()
 
 
-def test_headers_without_end_are_cut_off(server: Served) -> None:
+@pytest.mark.parametrize(
+    "begin",
+    [
+        b"GET /health HTTP/1.1\r\nHost: localhost\r\n",
+        b"POST /api/tasks HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n \r\n0\r\n",
+    ],
+    ids=["head", "trailer"],
+)
+def test_headers_without_end_are_cut_off(server: Served, begin: bytes) -> None:
     host, port = server.url.removeprefix("http://").split(":")
     before = server.memory_mib()
     with socket.create_connection((host, int(port)), timeout=10) as raw:
-        raw.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n")
+        raw.sendall(begin)
         flood = b"".join(b"X-%d: " % at + b"x" * MIB + b"\r\n" for at in range(64))
         with pytest.raises(OSError, match=r"."):
             raw.sendall(flood)

@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+GATHERED_BYTES_MAX = 64 * 1024
+
 
 class Gathering:
     """Wraps a socket's transport; all but writing and closing is the transport's own.
@@ -15,12 +17,17 @@ class Gathering:
         self._transport = transport
         self._loop = loop
         self._gathered: list[bytes] = []
+        self._size = 0
 
     def write(self, data: bytes) -> None:
-        """Send with whatever else is written before the loop's next turn."""
+        """Send with whatever else is written before the loop's next turn; much of it at once, so that a writer who
+        does not wait in between is told in time that the other end does not read."""
         if not self._gathered:
             self._loop.call_soon(self._flush)
         self._gathered.append(data)
+        self._size += len(data)
+        if self._size > GATHERED_BYTES_MAX:
+            self._flush()
 
     def close(self) -> None:
         """Send what was written, then close."""
@@ -31,6 +38,7 @@ class Gathering:
         if self._gathered:
             data = b"".join(self._gathered)
             self._gathered.clear()
+            self._size = 0
             self._transport.write(data)
 
     def __getattr__(self, name: str) -> Any:

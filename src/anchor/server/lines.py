@@ -135,13 +135,6 @@ class Lines:
             return True
         return False
 
-    def hang_up(self, node: str, reason: str) -> None:
-        """End a node's session, for good."""
-        line = self._lines.get(node)
-        if line is not None:
-            line.send(Stop(reason, False))
-            line.close()
-
     def close(self) -> None:
         """Tell every agent to come back later."""
         for line in self._lines.values():

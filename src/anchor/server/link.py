@@ -246,7 +246,7 @@ class AgentLink:
             leaving=beat.draining,
         )
         if dropped is None:
-            line.send(Stop("this session was superseded", True))
+            line.send(Stop("this session is over", True))
             line.close()
             return
         line.send(Renewed(line.node.session, [Held(*one) for one in dropped]))
