@@ -71,6 +71,11 @@ class Program:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(20)
 
+    def wait(self) -> int:
+        """Its exit code, once it has ended by itself."""
+        assert self.process is not None
+        return self.process.wait(GIVE_UP_SECONDS)
+
     def said(self) -> str:
         return self._log.read_text(errors="replace")[-LOG_TAIL:] if self._log.exists() else ""
 

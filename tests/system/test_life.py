@@ -14,14 +14,15 @@ from tests.system.fleet import GIVE_UP_SECONDS, Agent, Server, free_port, wait_f
 
 from anchor.core.ids import KeySequence, key_of
 
+CODE = "const end = Date.now() + (anchor.attempt === 1 ? input : 0); while (Date.now() < end); return anchor.attempt"
+BRIEF = {"name": "brief", "payload": {"sourceCode": CODE, "input": 4000}}
+"""Its first attempt runs for four seconds."""
 LONG = {
     "name": "long",
-    "payload": {
-        "sourceCode": "const end = Date.now() + input; while (Date.now() < end); return anchor.attempt",
-        "input": 4000,
-    },
+    "payload": {"sourceCode": CODE, "input": 28_000},
     "retry": {"attempts": 3, "backoffSeconds": 0.1},
 }
+"""Its first attempt outlasts everything a test does meanwhile; any other ends at once."""
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ def test_an_attempt_outlives_the_server_it_was_leased_by(
     server: Server, new_agent: Callable[[str], Agent], client: Client
 ) -> None:
     new_agent("one")
-    task = client.submit(LONG)
+    task = client.submit(BRIEF)
     client.until(task, "running")
     server.kill()
     server.start_and_wait()
@@ -139,7 +140,7 @@ def test_a_stopped_agent_gives_its_task_back_uncharged(new_agent: Callable[[str]
 
 def test_cancelling_stops_what_runs(new_agent: Callable[[str], Agent], client: Client) -> None:
     new_agent("one")
-    task = client.submit(LONG | {"payload": LONG["payload"] | {"input": 25_000}})
+    task = client.submit(LONG)
     client.until(task, "running")
     begun = time.monotonic()
     assert client.post(f"/api/tasks/{task}/cancel").status_code == 202
@@ -152,7 +153,7 @@ def test_a_drained_node_finishes_what_it_has_and_gets_no_more(
     new_agent: Callable[[str], Agent], client: Client
 ) -> None:
     agent = new_agent("one")
-    task = client.submit(LONG)
+    task = client.submit(BRIEF)
     client.until(task, "running")
     assert client.post(f"/api/nodes/{agent.node}/drain").json()["status"] == "draining"
     waits = client.submit({"name": "waits", "type": "noop"})
@@ -216,3 +217,18 @@ def test_an_agent_pointed_at_something_else_says_so(tmp_path: Path) -> None:
     assert agent.returncode != 0
     assert "not an Anchor server" in agent.stderr
     assert "Traceback" not in agent.stderr
+
+
+def test_a_blocked_node_loses_its_work_uncharged_and_its_agent_ends(
+    new_agent: Callable[[str], Agent], client: Client
+) -> None:
+    first = new_agent("one")
+    task = client.submit(LONG | {"retry": {"attempts": 1}})
+    client.until(task, "running")
+    second = new_agent("two")
+    assert client.post(f"/api/nodes/{first.node}/block").json()["status"] == "blocked"
+    done = client.until(task, "succeeded", "failed")
+    assert (done["state"], done["nodeId"]) == ("succeeded", second.node)
+    assert [attempt["outcome"] for attempt in done["attempts"]] == ["released", "succeeded"]
+    assert first.wait() == 5
+    assert "is blocked" in first.said()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from anchor.core.attempt import Outcome, Reason
-from anchor.core.errors import Conflict, NotFound, Unavailable
+from anchor.core.errors import Conflict, FailureCode, NotFound, Unavailable
 from anchor.core.node import Metrics, Node, Profile, Status, beat, greet, with_status
 from anchor.core.task import State, Task, adopt, holds
 from anchor.orchestrator.fleet import Seat
@@ -38,7 +38,8 @@ async def welcome(world: World, node_id: str, *, profile: Profile, slots: int, h
     if before is not None:
         world.fleet.leave(before.node, before.session)
         unheard = {(task, attempt) for task, (attempt, _) in before.held.items()}
-        await _settle_unheard(world, before, sorted(unheard - {(task.id, task.attempt) for task in adopted}))
+        gone = sorted(unheard - {(task.id, task.attempt) for task in adopted})
+        await _take_back(world, before, gone, never_arrived(node_id))
     # From here to the caller, who opens the line, nothing else can run: no lease is sent to a line not yet open.
     present = world.fleet.seat(node_id)
     if present is not None and present.session > node.session:
@@ -82,9 +83,9 @@ async def heartbeat(
 ) -> list[Held] | None:
     """Renew a session's lease with one write; the held attempts that are no longer the node's.
 
-    None where the session was superseded: an old session's heartbeat extends nothing. Attempts leased to the session
-    that the agent does not list, long enough after they were sent, never arrived and are queued again. A node that is
-    `leaving` gets no more work in this session.
+    None where the session is over: superseded, so that its heartbeat extends nothing, or of a node that was blocked
+    meanwhile, whose work is taken back uncharged. Attempts leased to the session that the agent does not list, long
+    enough after they were sent, never arrived and are queued again. A node that is `leaving` gets no more work.
     """
     before = world.fleet.seat(node_id, session)
     if before is not None:
@@ -100,13 +101,17 @@ async def heartbeat(
     if seat is None:
         return None
     seat.see(new)
+    if new.status is Status.BLOCKED:
+        held_here = [(task, attempt) for task, (attempt, _) in seat.held.items()]
+        await _take_back(world, seat, held_here, Reason(FailureCode.RELEASED, f"{node_id} was blocked."))
+        return None
     listed = set(held)
     unheard = [
         (task, attempt)
         for task, (attempt, since) in seat.held.items()
         if (task, attempt) not in listed and since < now - 2 * world.heartbeat_ms
     ]
-    await _settle_unheard(world, seat, unheard)
+    await _take_back(world, seat, unheard, never_arrived(node_id))
     unknown = [one for one in held if seat.held.get(one[0], (0, 0))[0] != one[1]]
     if not unknown:
         return []
@@ -136,18 +141,18 @@ async def set_status(world: World, node_id: str, status: Status, *, by: str) -> 
     return node
 
 
-async def _settle_unheard(world: World, seat: Seat, unheard: Sequence[Held]) -> None:
-    """Queue again what never reached its node, and free the slots of whatever has ended elsewhere."""
-    if not unheard:
+async def _take_back(world: World, seat: Seat, helds: Sequence[Held], reason: Reason) -> None:
+    """Queue again, uncharged, what a seat holds, and free the slots of whatever has ended elsewhere."""
+    if not helds:
         return
-    found = await world.store.get([task for task, _ in unheard])
+    found = await world.store.get([task for task, _ in helds])
     live = [
         task
-        for (_, attempt), task in zip(unheard, found, strict=True)
+        for (_, attempt), task in zip(helds, found, strict=True)
         if task is not None and holds(task, node=seat.node, session=seat.session, attempt=attempt)
     ]
-    await settle_held(world, live, outcome=Outcome.RELEASED, reason=never_arrived(seat.node))
-    for task_id, attempt in unheard:
+    await settle_held(world, live, outcome=Outcome.RELEASED, reason=reason)
+    for task_id, attempt in helds:
         if seat.held.get(task_id, (0, 0))[0] == attempt:
             del seat.held[task_id]
 

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from anchor.core import task as core_task
-from anchor.core.attempt import Ending, Outcome
+from anchor.core.attempt import Ending, Outcome, Reason
 from anchor.core.node import beat
 from anchor.core.task import HELD, TERMINAL, State, Task
 from anchor.orchestrator import cancel, dispatch, fleet, nodes, reconcile, settle, submit
@@ -145,8 +145,8 @@ async def _no_second_hint(world: World, now: int) -> None:
     await world.store.due(State.QUEUED, now, 1)
 
 
-async def _nothing_unheard(world: World, seat: fleet.Seat, unheard: Sequence[nodes.Held]) -> None:
-    await world.store.get([task for task, _ in unheard])
+async def _nothing_taken_back(world: World, seat: fleet.Seat, helds: Sequence[nodes.Held], reason: Reason) -> None:
+    await world.store.get([task for task, _ in helds])
 
 
 _heartbeat = nodes.heartbeat
@@ -236,7 +236,7 @@ BUGS = (
     _bug("backoff never woken", 6, patches=[(reconcile, "_wake_rested", _wake_nobody)]),
     _bug("queued without a wake-up", 15, patches=[(reconcile, "wake", _wake_never)]),
     _bug("lost hints not replaced", 6, patches=[(reconcile, "_hint_waiting", _no_second_hint)]),
-    _bug("lost assignment unnoticed", 6, patches=[(nodes, "_settle_unheard", _nothing_unheard)]),
+    _bug("lost assignment unnoticed", 6, patches=[(nodes, "_take_back", _nothing_taken_back)]),
     _bug("lost charged twice", 5, patches=[(settle, "settled", _settled_twice_charged)]),
     _bug("tried for ever", 5, patches=[(settle, "settled", _settled_for_ever)]),
     _bug("an exception nobody expects", "exception", patches=[(settle, "settled", _settled_with_a_slip)]),
