@@ -14,7 +14,7 @@ from anchor.core.errors import AnchorError
 
 BULK = 100
 """Tasks in one request of the bulk measure."""
-BULK_CONNECTIONS = 8
+BULK_CONNECTIONS = 4
 SINGLE_CONNECTIONS = 32
 POLL_SECONDS = 0.005
 STALL_SECONDS = 30.0
