@@ -30,6 +30,8 @@ class Retention(Part):
         newest = first_key_of(before_ms)
         after = self._looked_up_to
         self._looked_up_to, found = await self._reads.run(lambda db: _finished(db, after, newest, before_ms, limit))
+        for task in found:
+            self._live.forget(task)
         removed = await self._commits.submit(_REMOVE, found) if found else 0
         await self._commits.submit(_REMOVE_CLAIMS, (before_ms, limit))
         return removed

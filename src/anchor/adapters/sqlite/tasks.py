@@ -167,7 +167,6 @@ class Tasks(Part):
     def __init__(self, commits: GroupCommit, reads: Reads, directory: DataDirectory) -> None:
         super().__init__(commits, reads)
         self._directory = directory
-        self._live = LiveTasks()
         self._inserts = _Inserts(self._live)
         self._swaps = _Swaps(self._live)
 
