@@ -198,13 +198,14 @@ async def test_stopping_fails_whoever_waits_and_leaves_no_process() -> None:
 
 
 async def test_stopping_while_workers_start_leaves_no_process() -> None:
+    before = set(psutil.Process().children())
     for turns in range(6):
         runtime = Isolate(Pool(warm=2))
         await runtime.start()
         for _ in range(turns):
             await asyncio.sleep(0.002)
         await runtime.stop()
-        assert psutil.Process().children() == []
+        assert set(psutil.Process().children()) <= before
 
 
 async def test_where_no_worker_can_be_started_the_job_is_rejected_with_the_reason(
