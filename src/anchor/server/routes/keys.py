@@ -46,7 +46,9 @@ async def remove(call: Call) -> Answer:
             await world.store.remove_key(key.digest)
             call.desk.gate.forget(key.digest)
             return Answer(_view(key))
-    raise NotFound(f"There is no key {call.path['id'][:60]!r}.", hint="List keys with GET /api/keys.")
+    raise NotFound(
+        f"There is no key {call.path['id'][:60]!r}.", hint="List what there is: `anchor key ls`, or GET /api/keys."
+    )
 
 
 def _wrong(field: str, message: str, hint: str) -> InvalidRequest:

@@ -29,7 +29,9 @@ async def show(call: Call) -> NodeView:
     world = call.desk.world
     node = await world.store.node(call.path["id"])
     if node is None:
-        raise NotFound(f"There is no node {call.path['id']!r}.", hint="List nodes with GET /api/nodes.")
+        raise NotFound(
+            f"There is no node {call.path['id']!r}.", hint="List what there is: `anchor node ls`, or GET /api/nodes."
+        )
     return views.node_view(node, world.fleet, now=world.clock.now())
 
 

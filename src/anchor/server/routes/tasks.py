@@ -146,7 +146,9 @@ async def find(call: Call) -> Task:
     key = key_of("task", call.path["id"])
     [task] = await call.desk.world.store.get([key])
     if task is None or (call.owner is not None and task.owner != call.owner):
-        raise NotFound(f"There is no task {call.path['id']}.", hint="List tasks with GET /api/tasks.")
+        raise NotFound(
+            f"There is no task {call.path['id']}.", hint="List what there is: `anchor task ls`, or GET /api/tasks."
+        )
     return task
 
 
