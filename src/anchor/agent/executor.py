@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -141,6 +142,7 @@ class Executor:
                 continue
             running.task = asyncio.create_task(self._run(item, running))
             running.task.add_done_callback(_raise)
+            running.task.add_done_callback(partial(self._end_unstarted, running))
 
     async def _run(self, item: Assignment, running: Running) -> None:
         result: Result | None = None
@@ -160,6 +162,12 @@ class Executor:
         finally:
             await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
         self._finish(running, ran, result)
+
+    def _end_unstarted(self, running: Running, _: "asyncio.Task[None]") -> None:
+        """End an attempt whose coroutine was cancelled before its first step, and so could not end it itself."""
+        if self._running.get(running.held) is running:
+            outcome, reason = running.stop_as or (Outcome.RELEASED, _released("the agent is stopping"))
+            self._finish(running, Ran(outcome=outcome, reason=reason), None)
 
     async def _run_job(self, item: Assignment, running: Running, directory: Path) -> Ran:
         if item.runtime == "noop":

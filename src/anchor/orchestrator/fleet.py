@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from anchor.core.node import Node, Profile, Status
-from anchor.core.placement import NoFit, pick, place, unmet_by
+from anchor.core.placement import pick, unmet_by
 from anchor.core.spec import need_of_shape
 
 
@@ -85,11 +85,6 @@ class Fleet:
         if seat is not None and seat.lease_until <= now:
             return pick(other for other in self._fit(shape) if other.lease_until > now)
         return seat
-
-    def why_not(self, shape: str) -> NoFit | None:
-        """For every connected node why it does not take a task of this shape; None where one would."""
-        found = place(need_of_shape(shape), self._seats.values())
-        return found if isinstance(found, NoFit) else None
 
     def _fit(self, shape: str) -> list[Seat]:
         fitting = self._fitting.get(shape)
