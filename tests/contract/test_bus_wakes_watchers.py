@@ -45,11 +45,12 @@ async def test_a_watch_that_ended_leaves_the_others_alone(bus):
         assert await stays.changed(5)
 
 
-async def test_a_node_can_be_watched_too(bus):
-    with bus.watch_node("REX-A1B2C3") as mine, bus.watch_node("MAX-000000") as other:
-        bus.node_changed("REX-A1B2C3")
-        assert await mine.changed(5)
-        assert not await other.changed(0.01)
+async def test_nodes_that_changed_are_named_once_with_the_tasks_wanted_back(bus):
+    bus.node_changed("REX-A1B2C3", [1])
+    bus.node_changed("REX-A1B2C3", [2])
+    bus.node_changed("MAX-000000")
+    assert await bus.next_nodes(5) == {"REX-A1B2C3": {1, 2}, "MAX-000000": set()}
+    assert await bus.next_nodes(0.01) == {}
 
 
 async def test_waiting_work_wakes_the_dispatcher_once(bus):

@@ -18,7 +18,7 @@ async def test_higher_priority_comes_first_then_older(ready):
 async def test_order_holds_across_the_shapes_asked_for(ready):
     await ready.push([Hint(1, 0, "a"), Hint(2, 1, "b"), Hint(3, 0, "b"), Hint(4, 9, "c")])
     assert await ready.pop(10, ["a", "b"]) == [Hint(2, 1, "b"), Hint(1, 0, "a"), Hint(3, 0, "b")]
-    assert await ready.shapes() == ["c"]
+    assert await ready.shapes(0) == ["c"]
 
 
 async def test_a_hint_is_handed_out_once_however_often_it_was_filed(ready):
@@ -40,7 +40,7 @@ async def test_no_more_than_the_limit_is_taken(ready):
 
 async def test_an_unknown_shape_has_no_hints(ready):
     assert await ready.pop(5, ["nobody"]) == []
-    assert await ready.shapes() == []
+    assert await ready.shapes(0) == []
 
 
 @given(

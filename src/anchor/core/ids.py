@@ -1,6 +1,8 @@
 """Sortable 63-bit keys, and the typed text they wear on the wire (`task_01k9…`)."""
 
-from anchor.core.errors import NotFound
+from math import inf
+
+from anchor.core.errors import NotFound, Unavailable
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _VALUE = {letter: value for value, letter in enumerate(ALPHABET)}
@@ -18,12 +20,21 @@ class KeySequence:
     4,096 keys are used up the sequence runs ahead of the clock rather than wait for it.
     """
 
-    def __init__(self, server: int, *, last_key: int = 0) -> None:
+    def __init__(self, server: int, *, last_key: int = 0, valid_until: float = inf) -> None:
         self._server = server & (STEP - 1)
         self._last_tick = last_key >> _SERVER_BITS
+        self.valid_until = valid_until
+        """The Unix millisecond from which another server may use this one's number."""
 
     def take(self, count: int, *, now_ms: int) -> range:
-        """The next `count` keys, as a range of consecutive ones."""
+        """The next `count` keys, as a range of consecutive ones; Unavailable once the number is not ours any more."""
+        if now_ms >= self.valid_until:
+            raise Unavailable(
+                "This server has not reached the store for too long to take in work.",
+                hint="Try again, or ask another server.",
+                code="server_lease_lost",
+                retry_after_seconds=1,
+            )
         first = max(self._last_tick + 1, now_ms << _TICK_BITS)
         self._last_tick = first + count - 1
         return keys_from((first << _SERVER_BITS) | self._server, count)

@@ -46,6 +46,7 @@ TRANSITIONS: Final[dict[tuple[State, Event], State]] = {
     (State.LEASED, Event.RETURN): State.QUEUED,
     (State.LEASED, Event.CANCEL): State.CANCELLING,
     (State.BACKOFF, Event.WAKE): State.QUEUED,
+    (State.BACKOFF, Event.LEASE): State.LEASED,
     (State.BACKOFF, Event.CANCEL): State.CANCELLED,
     (State.CANCELLING, Event.STOP): State.CANCELLED,
 }

@@ -20,7 +20,9 @@ async def dispatch(world: World) -> int:
     handed = 0
     while room := world.fleet.free(now=world.clock.now()):
         shapes = [
-            shape for shape in await world.ready.shapes() if world.fleet.has_room_for(shape, now=world.clock.now())
+            shape
+            for shape in await world.ready.shapes(world.clock.now())
+            if world.fleet.has_room_for(shape, now=world.clock.now())
         ]
         if not shapes:
             break
@@ -37,7 +39,7 @@ async def _lease(world: World, hints: Sequence[Hint]) -> int:
     swaps: list[Swap] = []
     homeless: list[Hint] = []
     for hint, task in zip(hints, tasks, strict=True):
-        if task is None or task.state is not State.QUEUED:
+        if task is None or not _can_be_leased(task, now):
             continue
         seat = world.fleet.choose(task.shape, now=now)
         if seat is None:
@@ -59,6 +61,11 @@ async def _lease(world: World, hints: Sequence[Hint]) -> int:
     leased = [swap.new for swap, ok in zip(swaps, done, strict=True) if ok]
     await hand_out(world, leased)
     return len(leased)
+
+
+def _can_be_leased(task: Task, now: int) -> bool:
+    """Whether a task waits for a node now: a backoff that is over needs no step of its own."""
+    return task.state is State.QUEUED or (task.state is State.BACKOFF and (task.wake_at or 0) <= now)
 
 
 async def hand_out(world: World, leased: Sequence[Task]) -> None:

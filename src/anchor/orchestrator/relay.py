@@ -2,13 +2,17 @@
 
 from collections.abc import Sequence
 
-from anchor.core.task import Task
+from anchor.core.task import State, Task
 from anchor.orchestrator.world import World
 from anchor.ports.ready import Hint
 
 
 async def hint(world: World, tasks: Sequence[Task]) -> None:
-    """Tell the ready queue about queued tasks."""
+    """Tell the ready queue about tasks that are queued, or will be when their backoff is over."""
     if tasks:
-        await world.ready.push([Hint(task.id, task.spec.priority, task.shape) for task in tasks])
+        await world.ready.push([Hint(task.id, task.spec.priority, task.shape, _rests_until(task)) for task in tasks])
         world.bus.work_waits()
+
+
+def _rests_until(task: Task) -> int:
+    return (task.wake_at or 0) if task.state is State.BACKOFF else 0

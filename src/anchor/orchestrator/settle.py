@@ -59,7 +59,7 @@ async def settle(world: World, *, node: str, session: int, endings: Sequence[End
                 continue
             recorded.append(ending)
             changed.append(ending.task)
-            if swap.new.state is State.QUEUED:
+            if swap.new.state in (State.QUEUED, State.BACKOFF):
                 requeued.append(swap.new)
         waiting = again
     _free_slots(world, node, session, recorded)

@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Watch(Protocol):
-    """Somebody looking at one task or node."""
+    """Somebody looking at one task."""
 
     async def changed(self, seconds: float) -> bool:
         """Wait for the next hint about it (or one since the last call); False when none came in time."""
@@ -18,8 +18,9 @@ class Bus(Protocol):
     def tasks_changed(self, ids: Sequence[int]) -> None:
         """These tasks changed, or printed something."""
 
-    def node_changed(self, node: str) -> None:
-        """This node's record changed."""
+    def node_changed(self, node: str, tasks: Sequence[int] = ()) -> None:
+        """This node's record changed, or these tasks it holds are wanted back: the server it is connected to should
+        look."""
 
     def work_waits(self) -> None:
         """There may be something to dispatch: a new hint, or an open slot."""
@@ -27,8 +28,9 @@ class Bus(Protocol):
     def watch_task(self, task: int) -> AbstractContextManager[Watch]:
         """Look at a task from now on; costs nothing to those who do not."""
 
-    def watch_node(self, node: str) -> AbstractContextManager[Watch]:
-        """Look at a node's record from now on."""
-
     async def next_work(self, seconds: float) -> bool:
         """Wait until `work_waits` is called (or was since the last return); False when it was not in time."""
+
+    async def next_nodes(self, seconds: float) -> dict[str, set[int]]:
+        """Wait until `node_changed` is called (or was since the last return): the nodes with the tasks named; empty
+        when it was not in time."""

@@ -6,6 +6,7 @@ from typing import Protocol
 import msgspec
 
 from anchor.core.access import Key
+from anchor.core.audit import Entry
 from anchor.core.node import Node
 from anchor.core.task import State, Task
 
@@ -36,6 +37,19 @@ class Page(msgspec.Struct, frozen=True):
     below: int | None
 
 
+PULSE_MINUTES = 5
+"""Whole minutes that a pulse looks back on."""
+
+
+class Pulse(msgspec.Struct, frozen=True):
+    """How a queue moves: when its oldest queued and oldest leased tasks were created (Unix ms, None where there are
+    none), and how many tasks ended in each state within the last `PULSE_MINUTES` whole minutes."""
+
+    oldest_queued: int | None
+    oldest_leased: int | None
+    ended: dict[State, int]
+
+
 class TaskStore(Protocol):
     """Tasks, newest truth first."""
 
@@ -61,6 +75,9 @@ class TaskStore(Protocol):
 
     async def counts(self, owner: str | None) -> dict[State, int]:
         """How many tasks are in each state; exact, and as cheap with a million tasks as with none."""
+
+    async def pulse(self, owner: str | None, now: int) -> Pulse:
+        """How the queue moves; as cheap with a million tasks as with none."""
 
     async def payloads(self, ids: Sequence[int]) -> list[bytes]:
         """The payloads as JSON bytes, in the order asked (empty where one rests in a blob or there is none)."""
@@ -154,8 +171,48 @@ class KeyStore(Protocol):
         """Forget a key; False where there was none."""
 
 
-class Store(TaskStore, NodeStore, LogStore, ClaimStore, KeyStore, Protocol):
+class Duty(msgspec.Struct, frozen=True):
+    """What one server does at a time, held until `until` (Unix ms). `term` is its fence: it rises with each new
+    holder; `note` is what the holder wants others to know."""
+
+    name: str
+    holder: str
+    term: int
+    until: int
+    note: str = ""
+
+
+class DutyStore(Protocol):
+    """Which server does what there must be one of."""
+
+    async def duty(self, name: str) -> Duty | None:
+        """Who holds a duty, or held it last."""
+
+    async def duties(self) -> list[Duty]:
+        """All duties, by name."""
+
+    async def swap_duty(self, old: Duty | None, new: Duty) -> bool:
+        """Compare-and-set: False where the duty is not exactly `old` any more (None: where there is one)."""
+
+
+class AuditStore(Protocol):
+    """What happened that somebody may ask about later: a chain of entries, each sealed by the hash of all before."""
+
+    async def audit_tail(self) -> Entry | None:
+        """The newest entry."""
+
+    async def audit_append(self, entry: Entry) -> bool:
+        """Write an entry; False where its number is taken."""
+
+    async def audit_page(self, below: int | None, limit: int) -> list[Entry]:
+        """Entries by falling number below `below`."""
+
+
+class Store(TaskStore, NodeStore, LogStore, ClaimStore, KeyStore, DutyStore, AuditStore, Protocol):
     """Everything durable, in one place with one life."""
+
+    async def epoch(self) -> int:
+        """How often this truth was restored from a backup; agents and servers of another epoch know other facts."""
 
     async def close(self) -> None:
         """Finish what was asked, then let go of the data."""

@@ -112,7 +112,8 @@ class Invariants:
         leased = new.state is State.LEASED and (old.state is not State.LEASED or new.attempt != old.attempt)
         if leased and old.state in HELD:
             raise Violation(11, f"task {old.id} is leased to {new.node} while {old.node} holds it")
-        if leased and old.state is not State.QUEUED:
+        rested = old.state is State.BACKOFF and (old.wake_at or 0) <= self._sim.now
+        if leased and old.state is not State.QUEUED and not rested:
             raise Violation(15, f"task {old.id} is leased out of {old.state}: a hint was taken for truth")
         if new.attempt != old.attempt + leased:
             raise Violation(4, f"task {old.id} goes from attempt {old.attempt} to {new.attempt}")

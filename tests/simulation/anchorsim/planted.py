@@ -219,7 +219,7 @@ BUGS = (
         "lease to a drained node", 13,
         patches=[(fleet, "pick", _pick_whoever), (fleet, "_takes_work", _takes_any_work)],
     ),
-    _bug("a seat ignores its node's status", 13, patches=[(fleet.Seat, "see", _ready_for_ever)]),
+    _bug("a seat ignores its node's status", 6, 13, patches=[(fleet.Seat, "see", _ready_for_ever)]),
     _bug("slots overbooked", 12, patches=[(fleet.Seat, "free", property(_seat_with_one_more))]),
     _bug("hint taken for truth", 2, 11, 15, patches=[(dispatch, "_lease", _lease_what_is_hinted)]),
     _bug(

@@ -3,6 +3,8 @@
 import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 
+from msgspec.structs import replace
+
 from anchor.core.task import Task
 from anchor.ports.ready import Hint
 from anchorsim.network import Connection
@@ -18,10 +20,12 @@ class SimReady:
         self.loss = loss
         self.doubling = doubling
         self.hints: dict[int, Hint] = {}
+        self.apart: dict[int, Hint] = {}
 
     def flush(self) -> None:
         """FLUSHALL."""
         self.hints.clear()
+        self.apart.clear()
 
     async def push(self, hints: Sequence[Hint]) -> None:
         await Call(lambda _: self._push(hints))
@@ -29,8 +33,8 @@ class SimReady:
     async def pop(self, limit: int, shapes: Sequence[str]) -> list[Hint]:
         return await Call(lambda _: self._pop(limit, shapes))
 
-    async def shapes(self) -> list[str]:
-        return await Call(lambda _: sorted({hint.shape for hint in self.hints.values()}))
+    async def shapes(self, now: int) -> list[str]:
+        return await Call(lambda _: self._shapes(now))
 
     async def size(self) -> int:
         return await Call(lambda _: len(self.hints))
@@ -38,7 +42,14 @@ class SimReady:
     def _push(self, hints: Sequence[Hint]) -> None:
         for hint in hints:
             if not self.loss or self._sim.rng.random() >= self.loss:
-                self.hints.setdefault(hint.id, hint)
+                (self.apart if hint.not_before else self.hints).setdefault(hint.id, hint)
+
+    def _shapes(self, now: int) -> list[str]:
+        for task, hint in list(self.apart.items()):
+            if hint.not_before <= now:
+                del self.apart[task]
+                self.hints.setdefault(task, replace(hint, not_before=0))
+        return sorted({hint.shape for hint in self.hints.values()})
 
     def _pop(self, limit: int, shapes: Sequence[str]) -> list[Hint]:
         wanted = [hint for hint in self.hints.values() if hint.shape in shapes]
@@ -59,7 +70,7 @@ class SimBus:
     def tasks_changed(self, ids: Sequence[int]) -> None:
         """Nobody looks on here."""
 
-    def node_changed(self, node: str) -> None:
+    def node_changed(self, node: str, tasks: Sequence[int] = ()) -> None:
         """Nobody looks on here."""
 
     def work_waits(self) -> None:

@@ -3,9 +3,6 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TypeVar
-
-K = TypeVar("K", int, str)
 
 
 class LocalWatch:
@@ -39,7 +36,8 @@ class LocalBus:
 
     def __init__(self) -> None:
         self._tasks: dict[int, set[LocalWatch]] = {}
-        self._nodes: dict[str, set[LocalWatch]] = {}
+        self._nodes: dict[str, set[int]] = {}
+        self._look = LocalWatch()
         self._work = LocalWatch()
 
     def tasks_changed(self, ids: Sequence[int]) -> None:
@@ -49,10 +47,10 @@ class LocalBus:
                 for watch in self._tasks.get(task, ()):
                     watch.hint()
 
-    def node_changed(self, node: str) -> None:
-        """This node's record changed."""
-        for watch in self._nodes.get(node, ()):
-            watch.hint()
+    def node_changed(self, node: str, tasks: Sequence[int] = ()) -> None:
+        """This node's record changed, or these tasks it holds are wanted back."""
+        self._nodes.setdefault(node, set()).update(tasks)
+        self._look.hint()
 
     def work_waits(self) -> None:
         """There may be something to dispatch: a new hint, or an open slot."""
@@ -62,17 +60,19 @@ class LocalBus:
         """Look at a task from now on; costs nothing to those who do not."""
         return _watching(self._tasks, task)
 
-    def watch_node(self, node: str) -> AbstractContextManager[LocalWatch]:
-        """Look at a node from now on."""
-        return _watching(self._nodes, node)
-
     async def next_work(self, seconds: float) -> bool:
         """Wait until `work_waits` is called (or was since the last return); False when it was not in time."""
         return await self._work.changed(seconds)
 
+    async def next_nodes(self, seconds: float) -> dict[str, set[int]]:
+        """The nodes that changed since the last return, with the tasks named; empty when none did in time."""
+        await self._look.changed(seconds)
+        nodes, self._nodes = self._nodes, {}
+        return nodes
+
 
 @contextmanager
-def _watching(watches: dict[K, set[LocalWatch]], key: K) -> Iterator[LocalWatch]:
+def _watching(watches: dict[int, set[LocalWatch]], key: int) -> Iterator[LocalWatch]:
     watch = LocalWatch()
     watches.setdefault(key, set()).add(watch)
     try:

@@ -15,11 +15,16 @@ class LocalReady:
         self._capacity = capacity
         self._heaps: dict[str, list[tuple[int, int]]] = {}
         self._filed: set[int] = set()
+        self._apart: list[tuple[int, int, int, str]] = []
 
     async def push(self, hints: Sequence[Hint]) -> None:
-        """File hints; one that is there already stays where it is."""
+        """File hints; one that is there already stays where it is. Those with a `not_before` are kept apart until
+        then."""
         for hint in hints:
-            if hint.id not in self._filed and len(self._filed) < self._capacity:
+            if hint.not_before:
+                if len(self._apart) < self._capacity:
+                    heapq.heappush(self._apart, (hint.not_before, hint.id, hint.priority, hint.shape))
+            elif hint.id not in self._filed and len(self._filed) < self._capacity:
                 self._filed.add(hint.id)
                 heapq.heappush(self._heaps.setdefault(hint.shape, []), (-hint.priority, hint.id))
 
@@ -41,10 +46,13 @@ class LocalReady:
                 del self._heaps[shape]
         return taken
 
-    async def shapes(self) -> list[str]:
-        """The shapes that have hints."""
+    async def shapes(self, now: int) -> list[str]:
+        """File the hints whose time has come by `now`, then name the shapes that have any."""
+        while self._apart and self._apart[0][0] <= now:
+            _, task, priority, shape = heapq.heappop(self._apart)
+            await self.push([Hint(task, priority, shape)])
         return list(self._heaps)
 
     async def size(self) -> int:
-        """How many hints there are."""
+        """How many filed hints there are, without those kept apart."""
         return len(self._filed)

@@ -5,6 +5,7 @@ from collections import Counter
 
 from anchor.adapters.sqlite.commits import Each, GroupCommit
 from anchor.adapters.sqlite.part import Part
+from anchor.adapters.sqlite.pulse import forget_ended
 from anchor.adapters.sqlite.reads import Reads
 from anchor.adapters.sqlite.rows import IDS, STATES, as_ids
 from anchor.adapters.sqlite.tasks import add_counts
@@ -34,6 +35,7 @@ class Retention(Part):
             self._live.forget(task)
         removed = await self._commits.submit(_REMOVE, found) if found else 0
         await self._commits.submit(_REMOVE_CLAIMS, (before_ms, limit))
+        await self._commits.submit(_FORGET_ENDED, before_ms)
         return removed
 
 
@@ -74,5 +76,6 @@ def _remove_claims(db: sqlite3.Connection, what: tuple[int, int]) -> int:
     ).rowcount
 
 
+_FORGET_ENDED = Each(forget_ended)
 _REMOVE = Each(_remove)
 _REMOVE_CLAIMS = Each(_remove_claims)

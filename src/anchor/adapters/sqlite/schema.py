@@ -50,6 +50,16 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "CREATE TABLE marks (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
     ),
+    (
+        """
+        CREATE TABLE ended (
+            minute INTEGER NOT NULL, owner TEXT NOT NULL, state INTEGER NOT NULL, n INTEGER NOT NULL,
+            PRIMARY KEY (minute, owner, state)
+        ) WITHOUT ROWID
+        """,
+        "CREATE TABLE duties (name TEXT PRIMARY KEY, json BLOB NOT NULL) WITHOUT ROWID",
+        "CREATE TABLE audit (number INTEGER PRIMARY KEY, json BLOB NOT NULL)",
+    ),
 )
 
 

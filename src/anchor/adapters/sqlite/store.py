@@ -4,9 +4,11 @@ import asyncio
 import sqlite3
 from pathlib import Path
 
+from anchor.adapters.sqlite.audit import Audit
 from anchor.adapters.sqlite.claims import Claims
 from anchor.adapters.sqlite.commits import GroupCommit
 from anchor.adapters.sqlite.directory import DataDirectory
+from anchor.adapters.sqlite.duties import Duties
 from anchor.adapters.sqlite.keys import Keys
 from anchor.adapters.sqlite.logs import Logs
 from anchor.adapters.sqlite.nodes import Nodes
@@ -20,7 +22,7 @@ from anchor.core.errors import AnchorError
 FILE = "anchor.db"
 
 
-class SqliteStore(Tasks, Nodes, Logs, Claims, Keys, Retention):
+class SqliteStore(Tasks, Nodes, Logs, Claims, Keys, Duties, Audit, Retention):
     """All that is durable, in one SQLite file that one process owns. Use it from the event loop it was opened on."""
 
     def __init__(
@@ -39,6 +41,11 @@ class SqliteStore(Tasks, Nodes, Logs, Claims, Keys, Retention):
         be used.
         """
         return cls(*await asyncio.to_thread(_open, path))
+
+    async def epoch(self) -> int:
+        """How often this truth was restored from a backup."""
+        row = await self._reads.run(lambda db: db.execute("SELECT value FROM marks WHERE name = 'epoch'").fetchone())
+        return 0 if row is None else int(row[0])
 
     async def close(self) -> None:
         """Finish what was asked, then let go of the data."""

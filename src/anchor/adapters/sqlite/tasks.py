@@ -10,6 +10,7 @@ from anchor.adapters.sqlite.directory import DataDirectory
 from anchor.adapters.sqlite.live import LiveTasks
 from anchor.adapters.sqlite.pages import BOUND, count_of, page_of
 from anchor.adapters.sqlite.part import Part
+from anchor.adapters.sqlite.pulse import MINUTE_MS, add_ended, pulse_of
 from anchor.adapters.sqlite.reads import Reads
 from anchor.adapters.sqlite.rows import (
     CHANGING,
@@ -28,7 +29,7 @@ from anchor.adapters.sqlite.rows import (
 )
 from anchor.adapters.sqlite.trouble import out_of_space
 from anchor.core.task import TERMINAL, State, Task
-from anchor.ports.store import Page, QueuedRef, Swap
+from anchor.ports.store import Page, Pulse, QueuedRef, Swap
 
 _WIDTH = len(FIXED) + len(CHANGING)
 _SWAP_WIDTH = len(CHANGING) + 2
@@ -144,11 +145,16 @@ def _insert_rows(db: sqlite3.Connection, table: str, columns: str, width: int, v
 
 def _count_moves(db: sqlite3.Connection, swaps: Sequence[Swap]) -> None:
     deltas: defaultdict[tuple[str, State], int] = defaultdict(int)
+    ended: defaultdict[tuple[int, str, State], int] = defaultdict(int)
     for swap in swaps:
-        if swap.old.state is not swap.new.state:
-            deltas[swap.old.owner, swap.old.state] -= 1
-            deltas[swap.old.owner, swap.new.state] += 1
+        old, new = swap.old, swap.new
+        if old.state is not new.state:
+            deltas[old.owner, old.state] -= 1
+            deltas[old.owner, new.state] += 1
+            if new.finished_at is not None:
+                ended[new.finished_at // MINUTE_MS, old.owner, new.state] += 1
     add_counts(db, deltas)
+    add_ended(db, ended)
 
 
 def add_counts(db: sqlite3.Connection, deltas: dict[tuple[str, State], int]) -> None:
@@ -244,6 +250,10 @@ class Tasks(Part):
             ).fetchall()
         )
         return dict.fromkeys(State, 0) | {STATES[code]: n for code, n in rows}
+
+    async def pulse(self, owner: str | None, now: int) -> Pulse:
+        """How the queue moves; as cheap with a million tasks as with none."""
+        return await self._reads.run(lambda db: pulse_of(db, owner, now))
 
     async def has_room(self) -> bool:
         """Whether new work should be let in: more free space than the reserve, and the ballast in its place."""

@@ -1,0 +1,46 @@
+"""How the queue moves: endings counted by the minute, and the age of the oldest that waits or runs."""
+
+import sqlite3
+from collections.abc import Mapping
+
+from anchor.adapters.sqlite.rows import CODES, STATES
+from anchor.core.ids import born_ms
+from anchor.core.task import State
+from anchor.ports.store import PULSE_MINUTES, Pulse
+
+MINUTE_MS = 60_000
+
+
+def add_ended(db: sqlite3.Connection, ended: Mapping[tuple[int, str, State], int]) -> None:
+    """Count tasks that ended, by minute, owner and state."""
+    for (minute, owner, state), n in ended.items():
+        db.execute(
+            "INSERT INTO ended (minute, owner, state, n) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET n = n + excluded.n",
+            (minute, owner, CODES[state], n),
+        )
+
+
+def forget_ended(db: sqlite3.Connection, before_ms: int) -> None:
+    """Forget the counts of minutes long past."""
+    db.execute("DELETE FROM ended WHERE minute < ?", (before_ms // MINUTE_MS,))
+
+
+def pulse_of(db: sqlite3.Connection, owner: str | None, now: int) -> Pulse:
+    """The pulse at `now` (Unix ms)."""
+    minute = now // MINUTE_MS
+    rows = db.execute(
+        "SELECT state, sum(n) FROM ended WHERE minute >= ?1 AND minute < ?2 AND (?3 IS NULL OR owner = ?3)"
+        " GROUP BY state",
+        (minute - PULSE_MINUTES, minute, owner),
+    )
+    ended = {STATES[code]: n for code, n in rows}
+    return Pulse(_oldest(db, State.QUEUED, owner), _oldest(db, State.LEASED, owner), ended)
+
+
+def _oldest(db: sqlite3.Connection, state: State, owner: str | None) -> int | None:
+    (task,) = db.execute(
+        "SELECT min(id) FROM tasks INDEXED BY tasks_due WHERE state < 5 AND state = ?1 AND (?2 IS NULL OR owner = ?2)",
+        (CODES[state], owner),
+    ).fetchone()
+    return None if task is None else born_ms(task)
