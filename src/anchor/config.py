@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Meta
@@ -19,14 +20,14 @@ FILE_NAME: Final = "anchor.toml"
 ENV_PREFIX: Final = "ANCHOR_"
 CLIENT_VARIABLES: Final = frozenset({"ANCHOR_URL", "ANCHOR_TOKEN", "ANCHOR_SKIP_WEB"})
 """Variables with our prefix that are read elsewhere, as is everything that begins with `ANCHOR_TEST_`."""
-OTHER_NAMES: Final = {"PORT": "port", "JWT_SECRET": "secret"}
+OTHER_NAMES: Final = {"PORT": "port", "JWT_SECRET": "secret", "MONGO_URI": "store"}
 """Names other software uses for the same settings; our own name wins where both are set."""
-STORES_ELSEWHERE: Final = {
-    "MONGO_URI": "MongoDB",
-    "REDIS_HOST": "Redis",
-    "REDIS_PORT": "Redis",
-    "REDIS_PASSWORD": "Redis",
-}
+REDIS_PARTS: Final = ("REDIS_HOST", "REDIS_PORT", "REDIS_PASSWORD")
+"""Variables that together make a `queue`, where other software names it so."""
+EMBEDDED_STORE: Final = "sqlite"
+LOCAL_QUEUE: Final = "local"
+SECRET_FIELDS: Final = frozenset({"secret", "store", "queue"})
+"""Settings that may hold a password: no message repeats their value."""
 
 _Positive = Annotated[float, Meta(gt=0, le=86_400, description="a number of seconds above 0")]
 
@@ -47,6 +48,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host: Annotated[str, Meta(min_length=1, description="an address to listen on, like 127.0.0.1")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65_535, description="a port from 0 to 65535")] = 5000
     secret: Annotated[str | None, Meta(description="text")] = None
+    store: Annotated[
+        str, Meta(pattern=r"^(sqlite|mongodb(\+srv)?://.+)$", description="sqlite, or a URL like mongodb://host/anchor")
+    ] = EMBEDDED_STORE
+    queue: Annotated[
+        str, Meta(pattern=r"^(local|rediss?://.+)$", description="local, or a URL like redis://:password@host:6379")
+    ] = LOCAL_QUEUE
+    public_url: Annotated[
+        str, Meta(pattern=r"^(https?://[^/\s]+)?/?$", description="a URL like https://anchor.example.org")
+    ] = ""
+    requests_per_second: Annotated[float, Meta(gt=0, le=1e6, description="a number above 0")] = 1000.0
     lease_seconds: _Positive = 15.0
     heartbeat_seconds: _Positive = 3.0
     slots: Annotated[
@@ -64,6 +75,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def admin_token_file(self) -> Path:
         """The file that holds the admin token where the server needs one; readable by its owner only."""
         return self.data / "admin-token"
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the data directory holds the truth, which then belongs to this one server."""
+        return self.store == EMBEDDED_STORE
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether no other server can share the work."""
+        return self.queue == LOCAL_QUEUE
 
 
 class _Given(msgspec.Struct, frozen=True):
@@ -123,14 +144,20 @@ def _from_environment(env: Mapping[str, str], *, serving: bool) -> dict[str, _Gi
     for variable, name in OTHER_NAMES.items():
         if env.get(variable):
             found.setdefault(name, _Given(variable, env[variable], is_text=True))
-    for variable, product in STORES_ELSEWHERE.items():
-        if serving and env.get(variable):
-            raise InvalidRequest(
-                f"{variable} is set, and this version keeps its data in the embedded store only, not in {product}.",
-                hint=f"Unset {variable}; MongoDB and Redis come with a later release.",
-                code="unsupported_setting",
-            )
+    if env.get("REDIS_HOST"):
+        found.setdefault("queue", _Given("REDIS_HOST", _redis_url(env), is_text=True))
+    elif serving and (stray := [name for name in ("REDIS_PORT", "REDIS_PASSWORD") if env.get(name)]):
+        raise InvalidRequest(
+            f"{stray[0]} is set without REDIS_HOST.",
+            hint="Set REDIS_HOST too, or ANCHOR_QUEUE to a URL like redis://:password@host:6379.",
+        )
     return found
+
+
+def _redis_url(env: Mapping[str, str]) -> str:
+    host = env["REDIS_HOST"]
+    password = f":{quote(env['REDIS_PASSWORD'], safe='')}@" if env.get("REDIS_PASSWORD") else ""
+    return f"redis://{password}{f'[{host}]' if ':' in host else host}:{env.get('REDIS_PORT') or 6379}"
 
 
 def _from_file(file: Path | None, given: Mapping[str, _Given], env: Mapping[str, str]) -> dict[str, _Given]:
@@ -173,8 +200,9 @@ def _read(name: str, given: _Given) -> Any:
 
 def _wrong(name: str, given: _Given) -> InvalidRequest:
     wanted = _FIELDS[name].type.__metadata__[-1].description
+    shown = "not usable" if name in SECRET_FIELDS else repr(given.value)
     return InvalidRequest(
-        f"{given.source} is {given.value!r}; it must be {wanted}.",
+        f"{given.source} is {shown}; it must be {wanted}.",
         hint="Correct it, or leave it out for the default.",
     )
 
@@ -186,7 +214,23 @@ def _check(settings: Settings, sources: Mapping[str, str], *, serving: bool) -> 
             "one lost heartbeat would end every lease.",
             hint="Make the lease at least twice as long as the heartbeat.",
         )
-    if serving and settings.secret is not None and is_sample_secret(settings.secret):
+    if not serving:
+        return
+    if settings.is_embedded and not settings.is_alone:
+        raise InvalidRequest(
+            "The embedded store belongs to one server, which has no use for Redis.",
+            hint="Leave the queue local (unset ANCHOR_QUEUE and REDIS_HOST), or keep the data in MongoDB: "
+            "ANCHOR_STORE=mongodb://host/anchor.",
+            code="unsupported_setting",
+        )
+    if not settings.is_alone and settings.secret is None:
+        raise InvalidRequest(
+            "Several servers have to share one secret, and none is set.",
+            hint="Set ANCHOR_SECRET to the same value on all of them. Make one with: "
+            'python -c "import secrets; print(secrets.token_urlsafe(32))"',
+            code="secret_needed",
+        )
+    if settings.secret is not None and is_sample_secret(settings.secret):
         raise InvalidRequest(
             f"{sources['secret']} is a sample secret or shorter than {SECRET_LENGTH_MIN} characters.",
             hint='Make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"',

@@ -80,7 +80,7 @@ def test_a_port_in_use_and_a_data_directory_in_use_are_said_so(anchor: Cli, tmp_
         (["up", "--once"], {}, 2, "--once ends the tour"),
         (["server"], {"ANCHOR_PROT": "1"}, 2, "ANCHOR_PROT"),
         (["server"], {"JWT_SECRET": "changeme"}, 2, "JWT_SECRET"),
-        (["server"], {"MONGO_URI": "mongodb://db"}, 2, "embedded store only"),
+        (["server"], {"REDIS_HOST": "db"}, 2, "belongs to one server"),
     ],
 )
 def test_a_start_that_cannot_work_says_what_to_change(

@@ -125,11 +125,46 @@ def test_a_real_secret_is_taken_under_either_name() -> None:
     assert settings({"ANCHOR_SECRET": "correct horse battery"}).secret == "correct horse battery"
 
 
-@pytest.mark.parametrize("variable", ["MONGO_URI", "REDIS_HOST", "REDIS_PORT", "REDIS_PASSWORD"])
-def test_a_store_this_version_lacks_is_refused_not_ignored(variable: str) -> None:
+SHARED = {"MONGO_URI": "mongodb://db/anchor", "JWT_SECRET": "correct horse battery"}
+
+
+def test_the_store_and_the_queue_go_by_their_usual_names() -> None:
+    found = settings(SHARED | {"REDIS_HOST": "::1", "REDIS_PORT": "7000", "REDIS_PASSWORD": "p@ss/word"})
+    assert found.store == "mongodb://db/anchor"
+    assert found.queue == "redis://:p%40ss%2Fword@[::1]:7000"
+    assert settings({"ANCHOR_STORE": "sqlite", "ANCHOR_QUEUE": "local"}).is_embedded
+
+
+def test_mongodb_without_redis_is_a_server_that_is_alone() -> None:
+    found = settings({"ANCHOR_STORE": "mongodb://db"})
+    assert found.is_alone
+    assert not found.is_embedded
+
+
+def test_redis_beside_the_embedded_store_is_refused_with_the_reason() -> None:
+    error = refusal({"ANCHOR_QUEUE": "redis://localhost"})
+    assert "belongs to one server" in error.message
+    assert "ANCHOR_STORE" in error.hint
+
+
+def test_several_servers_need_a_secret_that_is_set() -> None:
+    error = refusal({"ANCHOR_STORE": "mongodb://db", "ANCHOR_QUEUE": "redis://localhost"})
+    assert error.code == "secret_needed"
+    assert "ANCHOR_SECRET" in error.hint
+
+
+@pytest.mark.parametrize("variable", ["REDIS_PORT", "REDIS_PASSWORD"])
+def test_a_part_of_a_redis_address_without_its_host_is_refused_not_ignored(variable: str) -> None:
     error = refusal({variable: "value"})
     assert variable in error.message
-    assert "embedded store only" in error.message
+    assert "REDIS_HOST" in error.hint
+
+
+@pytest.mark.parametrize("variable", ["ANCHOR_STORE", "ANCHOR_QUEUE"])
+def test_an_address_that_is_wrong_is_not_repeated_for_it_may_hold_a_password(variable: str) -> None:
+    error = refusal({variable: "postgres://me:hunter2@db"})
+    assert variable in error.message
+    assert "hunter2" not in error.message + error.hint
 
 
 def test_a_client_command_does_not_mind_what_only_a_server_would_refuse() -> None:

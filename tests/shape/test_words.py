@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from anchor.cli.exits import Exit
-from anchor.config import ENV_PREFIX, OTHER_NAMES, Settings
+from anchor.config import ENV_PREFIX, OTHER_NAMES, REDIS_PARTS, Settings
 from anchor.core.errors import NEVER_RETRIED, FailureCode
 from anchor.wire.problems import STATUS
 
@@ -59,9 +59,9 @@ def test_the_configuration_page_has_every_setting_with_its_variable_and_default(
     }
     fields = {field.name: field for field in msgspec.structs.fields(Settings)}
     assert set(rows) == set(fields)
-    other_names = {setting: variable for variable, setting in OTHER_NAMES.items()}
+    other_names = {setting: [variable] for variable, setting in OTHER_NAMES.items()} | {"queue": [*REDIS_PARTS]}
     for name, (variables, default) in rows.items():
-        known = [f"{ENV_PREFIX}{name.upper()}", *([other_names[name]] if name in other_names else [])]
+        known = [f"{ENV_PREFIX}{name.upper()}", *other_names.get(name, [])]
         assert variables == ", ".join(f"`{variable}`" for variable in known)
         if fields[name].default not in (None, (), "", msgspec.NODEFAULT):
             assert default == f"`{fields[name].default}`"

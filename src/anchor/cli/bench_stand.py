@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from anchor.client import AsyncClient
-from anchor.config import OTHER_NAMES, STORES_ELSEWHERE
+from anchor.config import OTHER_NAMES, REDIS_PARTS
 from anchor.core.errors import AnchorError, Unavailable
 
 START_SECONDS = 60.0
@@ -36,7 +36,7 @@ class Program:
     @classmethod
     async def start(cls, directory: Path, *arguments: str) -> "Program":
         """Start a command with nothing of this shell's settings; `directory` is where it runs."""
-        strange = {*OTHER_NAMES, *STORES_ELSEWHERE}
+        strange = {*OTHER_NAMES, *REDIS_PARTS}
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith("ANCHOR_") and name not in strange
         }
