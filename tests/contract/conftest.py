@@ -1,11 +1,12 @@
 """Every adapter the contract is run on, and small makers of what is stored."""
 
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
+from tests.engines.mongo import Engine, running_mongo
 
 from anchor.adapters.files.blobs import FileBlobs
 from anchor.adapters.local.bus import LocalBus
@@ -22,10 +23,41 @@ from anchor.ports.store import Store, Swap
 
 NOW = 1_790_000_000_000
 
-STORES: dict[str, Callable[[Path], Awaitable[Store]]] = {"sqlite": SqliteStore.open}
-READY: dict[str, Callable[[], Ready]] = {"local": LocalReady}
-BUSES: dict[str, Callable[[], Bus]] = {"local": LocalBus}
-BLOBS: dict[str, Callable[[Path], Blobs]] = {"files": FileBlobs}
+Opener = Callable[[Path], Awaitable[Store]]
+Engines = pytest.FixtureRequest
+"""Asked for the engine an adapter needs: `engines.getfixturevalue("mongo_engine")`."""
+
+
+@pytest.fixture(scope="session")
+def mongo_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """One for all tests, each with a database of its own."""
+    with running_mongo(tmp_path_factory.mktemp("mongo")) as engine:
+        yield engine
+
+
+def sqlite_stores(_: Engines) -> Opener:
+    return SqliteStore.open
+
+
+@asynccontextmanager
+async def local_ready(_: Engines) -> AsyncIterator[Ready]:
+    yield LocalReady()
+
+
+@asynccontextmanager
+async def local_bus(_: Engines) -> AsyncIterator[Bus]:
+    yield LocalBus()
+
+
+@asynccontextmanager
+async def file_blobs(engines: Engines) -> AsyncIterator[Blobs]:
+    yield FileBlobs(engines.getfixturevalue("tmp_path") / "blobs")
+
+
+STORES: dict[str, Callable[[Engines], Opener]] = {"sqlite": sqlite_stores}
+READY: dict[str, Callable[[Engines], AbstractAsyncContextManager[Ready]]] = {"local": local_ready}
+BUSES: dict[str, Callable[[Engines], AbstractAsyncContextManager[Bus]]] = {"local": local_bus}
+BLOBS: dict[str, Callable[[Engines], AbstractAsyncContextManager[Blobs]]] = {"files": file_blobs}
 
 
 @pytest.fixture
@@ -34,21 +66,19 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(params=sorted(STORES))
-def open_store(request: pytest.FixtureRequest) -> Callable[[Path], Awaitable[Store]]:
-    return STORES[request.param]
+def open_store(request: pytest.FixtureRequest) -> Opener:
+    return STORES[request.param](request)
 
 
 @pytest.fixture
-async def store(open_store: Callable[[Path], Awaitable[Store]], tmp_path: Path) -> AsyncIterator[Store]:
+async def store(open_store: Opener, tmp_path: Path) -> AsyncIterator[Store]:
     opened = await open_store(tmp_path / "data")
     yield opened
     await opened.close()
 
 
 @pytest.fixture
-async def reopened(
-    open_store: Callable[[Path], Awaitable[Store]], tmp_path: Path
-) -> AsyncIterator[Callable[[Store], Awaitable[Store]]]:
+async def reopened(open_store: Opener, tmp_path: Path) -> AsyncIterator[Callable[[Store], Awaitable[Store]]]:
     """Closes a store of this test and opens its data anew."""
     async with AsyncExitStack() as opened:
 
@@ -62,18 +92,21 @@ async def reopened(
 
 
 @pytest.fixture(params=sorted(READY))
-def ready(request: pytest.FixtureRequest) -> Ready:
-    return READY[request.param]()
+async def ready(request: pytest.FixtureRequest) -> AsyncIterator[Ready]:
+    async with READY[request.param](request) as opened:
+        yield opened
 
 
 @pytest.fixture(params=sorted(BUSES))
-async def bus(request: pytest.FixtureRequest) -> Bus:
-    return BUSES[request.param]()
+async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
+    async with BUSES[request.param](request) as opened:
+        yield opened
 
 
 @pytest.fixture(params=sorted(BLOBS))
-def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
-    return BLOBS[request.param](tmp_path / "blobs")
+async def blobs(request: pytest.FixtureRequest) -> AsyncIterator[Blobs]:
+    async with BLOBS[request.param](request) as opened:
+        yield opened
 
 
 class Maker:
