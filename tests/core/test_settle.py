@@ -82,7 +82,7 @@ def test_work_that_is_given_back_over_and_over_is_charged_in_the_end(outcome: Ou
 @pytest.mark.parametrize("outcome", Outcome)
 def test_a_task_that_is_being_cancelled_is_cancelled_however_its_attempt_ends(outcome: Outcome) -> None:
     cancelling = cancel(leased(), by="ann", now=200)
-    assert (cancelling.state, cancelling.wake_at) == (State.CANCELLING, 100 + 15_000)
+    assert (cancelling.state, cancelling.wake_at) == (State.CANCELLING, 200)
     after = settle(cancelling, replace(ending(outcome), result=Result(json=b"1", size=1)), now=300, chance=0.5)
     assert (after.state, after.finished_at, after.wake_at, after.result) == (State.CANCELLED, 300, None, None)
     assert after.reason == Reason(FailureCode.CANCELLED, "Cancelled by ann.")

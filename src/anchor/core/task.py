@@ -199,4 +199,4 @@ def cancel(task: Task, *, by: str, now: int) -> Task:
     reason = Reason(FailureCode.CANCELLED, f"Cancelled by {by}.")
     if state in TERMINAL:
         return replace(task, ver=task.ver + 1, state=state, wake_at=None, finished_at=now, reason=reason)
-    return replace(task, ver=task.ver + 1, state=state, reason=reason)
+    return replace(task, ver=task.ver + 1, state=state, reason=reason, wake_at=now)

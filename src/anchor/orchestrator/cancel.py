@@ -31,6 +31,14 @@ async def cancel(world: World, task_id: int, *, by: str) -> Task:
             task = new
             world.bus.tasks_changed([task.id])
         if task.state is State.CANCELLING:
-            await world.links.cancel(task.node, [task])
+            await stop_held(world, task)
         return task
     raise Unavailable("The task changed too often to cancel it.", hint="Try again.", retry_after_seconds=1)
+
+
+async def stop_held(world: World, task: Task) -> None:
+    """Ask the node that holds a task to stop it, by way of the server it is connected to."""
+    if world.fleet.seat(task.node) is None:
+        world.bus.node_changed(task.node, [task.id])
+    else:
+        await world.links.cancel(task.node, [task])

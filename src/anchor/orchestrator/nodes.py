@@ -39,7 +39,7 @@ async def welcome(world: World, node_id: str, *, profile: Profile, slots: int, h
         world.fleet.leave(before.node, before.session)
         unheard = {(task, attempt) for task, (attempt, _) in before.held.items()}
         gone = sorted(unheard - {(task.id, task.attempt) for task in adopted})
-        await _take_back(world, before, gone, never_arrived(node_id))
+        await take_back(world, before, gone, never_arrived(node_id))
     # From here to the caller, who opens the line, nothing else can run: no lease is sent to a line not yet open.
     present = world.fleet.seat(node_id)
     if present is not None and present.session > node.session:
@@ -103,7 +103,7 @@ async def heartbeat(
     seat.see(new)
     if new.status is Status.BLOCKED:
         held_here = [(task, attempt) for task, (attempt, _) in seat.held.items()]
-        await _take_back(world, seat, held_here, Reason(FailureCode.RELEASED, f"{node_id} was blocked."))
+        await take_back(world, seat, held_here, Reason(FailureCode.RELEASED, f"{node_id} was blocked."))
         return None
     listed = set(held)
     unheard = [
@@ -111,7 +111,7 @@ async def heartbeat(
         for task, (attempt, since) in seat.held.items()
         if (task, attempt) not in listed and since < now - 2 * world.heartbeat_ms
     ]
-    await _take_back(world, seat, unheard, never_arrived(node_id))
+    await take_back(world, seat, unheard, never_arrived(node_id))
     unknown = [one for one in held if seat.held.get(one[0], (0, 0))[0] != one[1]]
     if not unknown:
         return []
@@ -141,7 +141,7 @@ async def set_status(world: World, node_id: str, status: Status, *, by: str) -> 
     return node
 
 
-async def _take_back(world: World, seat: Seat, helds: Sequence[Held], reason: Reason) -> None:
+async def take_back(world: World, seat: Seat, helds: Sequence[Held], reason: Reason) -> None:
     """Queue again, uncharged, what a seat holds, and free the slots of whatever has ended elsewhere."""
     if not helds:
         return

@@ -1,9 +1,12 @@
 """The sweep: whatever is due in the truth is looked at again, so that any hint, message or server may be lost."""
 
+from collections.abc import Sequence
+
 from anchor.core.attempt import Outcome, Reason
 from anchor.core.errors import FailureCode
 from anchor.core.node import Node, lease_has_ended
 from anchor.core.task import HINT_SECONDS, State, Task, extend, wake
+from anchor.orchestrator.cancel import stop_held
 from anchor.orchestrator.relay import hint
 from anchor.orchestrator.settle import settle_held
 from anchor.orchestrator.world import World
@@ -11,6 +14,8 @@ from anchor.ports.ready import Hint
 from anchor.ports.store import Swap
 
 PAGE = 500
+CANCEL_AGAIN_MS = 2_000
+"""How long a node may take to let go of a cancelled task before it is asked again."""
 REFILL_BELOW = 5_000
 """The ready queue is topped up from the truth when it holds fewer hints than this and the truth holds more."""
 
@@ -18,15 +23,19 @@ REFILL_BELOW = 5_000
 async def reconcile(world: World) -> None:
     """One sweep; called on a timer, whatever the traffic."""
     now = world.clock.now()
+    if now - world.swept_at > world.lease_ms // 2:
+        # Nobody could renew a lease while this server, its machine or the store stood still.
+        world.reap_after = now + world.lease_ms
     _unseat_silent(world, now)
     await _wake_rested(world, now)
     await _hint_waiting(world, now)
-    for state in (State.LEASED, State.CANCELLING):
-        await _check_leases(world, state, now)
+    await _check_leases(world, now)
+    await _repeat_cancels(world, now)
     counts = await world.store.counts(None)
     hints = await world.ready.size()
     if hints < REFILL_BELOW and counts.get(State.QUEUED, 0) > hints:
         await refill(world)
+    world.swept_at = now
 
 
 async def refill(world: World, limit: int = 100_000) -> None:
@@ -70,38 +79,59 @@ async def _hint_waiting(world: World, now: int) -> None:
     await hint(world, [swap.new for swap, ok in zip(swaps, done, strict=True) if ok])
 
 
-async def _check_leases(world: World, state: State, now: int) -> None:
+async def _check_leases(world: World, now: int) -> None:
     nodes: dict[str, Node | None] = {}
-    while due := await world.store.due(state, now, PAGE):
-        alive: list[Task] = []
-        gone: list[Task] = []
-        for task in due:
-            if task.node not in nodes:
-                nodes[task.node] = await world.store.node(task.node)
-            ended = lease_has_ended(nodes[task.node], task.session, now=now)
-            (gone if ended and now >= world.reap_after else alive).append(task)
+    while due := await world.store.due(State.LEASED, now, PAGE):
+        alive, gone = await _sorted_out(world, nodes, due, now)
         swaps = [Swap(task, extend(task, until=_look_again(world, nodes, task, now))) for task in alive]
         for task, ok in zip(alive, await world.store.swap(swaps), strict=True):
             seat = world.fleet.seat(task.node, task.session)
             if ok and seat is not None and seat.held.get(task.id, (0, 0))[0] != task.attempt:
                 # A lease written so late that it was given up: the next heartbeats say whether the node has it.
                 seat.held[task.id] = (task.attempt, now)
-        for task in gone:
-            await settle_held(
-                world,
-                [task],
-                outcome=Outcome.LOST,
-                reason=Reason(
-                    FailureCode.LEASE_LOST,
-                    f"{task.node} was not heard from in time, or came back without this attempt.",
-                    "The task is tried again while it has attempts left.",
-                ),
-            )
-        if state is State.CANCELLING:
-            for task in alive:
-                await world.links.cancel(task.node, [task])
+        await _end_lost(world, gone)
         if len(due) < PAGE:
             break
+
+
+async def _repeat_cancels(world: World, now: int) -> None:
+    """Ask again for the end of what somebody wants stopped, until its node lets go.
+
+    A task whose node is connected elsewhere is left due, so that the server it is connected to finds it here even
+    when it heard of nothing.
+    """
+    nodes: dict[str, Node | None] = {}
+    due = await world.store.due(State.CANCELLING, now, PAGE)
+    alive, gone = await _sorted_out(world, nodes, due, now)
+    here = [task for task in alive if world.fleet.seat(task.node) is not None]
+    await world.store.swap([Swap(task, extend(task, until=now + CANCEL_AGAIN_MS)) for task in here])
+    for task in alive:
+        await stop_held(world, task)
+    await _end_lost(world, gone)
+
+
+async def _sorted_out(
+    world: World, nodes: dict[str, Node | None], due: Sequence[Task], now: int
+) -> tuple[list[Task], list[Task]]:
+    """Held tasks whose lease runs, and those whose lease has ended for good; `nodes` remembers what was read."""
+    alive: list[Task] = []
+    gone: list[Task] = []
+    for task in due:
+        if task.node not in nodes:
+            nodes[task.node] = await world.store.node(task.node)
+        ended = lease_has_ended(nodes[task.node], task.session, now=now)
+        (gone if ended and now >= world.reap_after else alive).append(task)
+    return alive, gone
+
+
+async def _end_lost(world: World, gone: Sequence[Task]) -> None:
+    for task in gone:
+        reason = Reason(
+            FailureCode.LEASE_LOST,
+            f"{task.node} was not heard from in time, or came back without this attempt.",
+            "The task is tried again while it has attempts left.",
+        )
+        await settle_held(world, [task], outcome=Outcome.LOST, reason=reason)
 
 
 def _look_again(world: World, nodes: dict[str, Node | None], task: Task, now: int) -> int:

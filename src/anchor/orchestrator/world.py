@@ -16,7 +16,8 @@ from anchor.ports.store import Store
 class World:
     """The ports of one server and what it remembers between steps.
 
-    `reap_after` (Unix ms) is the end of the grace after a start, before which no lease is taken for lost;
+    `swept_at` is when the last whole sweep began; `reap_after` is the end of the grace after a start or a standstill,
+    before which no lease is taken for lost (Unix ms); `server` is this server's name among those that share the store;
     `in_flight` are the (owner, Idempotency-Key) pairs being carried out right now.
     """
 
@@ -30,6 +31,8 @@ class World:
     keys: KeySequence
     lease_ms: int
     heartbeat_ms: int
+    swept_at: int = 0
     reap_after: int = 0
+    server: str = "alone"
     fleet: Fleet = field(default_factory=Fleet)
     in_flight: set[tuple[str, str]] = field(default_factory=set)

@@ -15,3 +15,6 @@ class Links(Protocol):
 
     async def cancel(self, node: str, tasks: Sequence[Task]) -> None:
         """Ask a node to stop the attempts it holds of these tasks."""
+
+    async def hang_up(self, node: str, session: int) -> None:
+        """End a session's connection: it speaks for nobody any more."""

@@ -120,6 +120,13 @@ class Lines:
         if line is not None:
             line.send(Cancel([Held(task.id, task.attempt) for task in tasks if task.session == line.node.session]))
 
+    async def hang_up(self, node: str, session: int) -> None:
+        """End a session's connection."""
+        line = self._lines.get(node)
+        if line is not None and line.node.session == session:
+            line.send(Stop("this session is over", True))
+            line.close()
+
     def connect(self, line: Line) -> None:
         """A new session; the line of the node's older one is cut."""
         older = self._lines.get(line.node.id)

@@ -120,3 +120,8 @@ class SimLinks:
         connection = self.by_node.get(node)
         if self._host.alive and connection is not None:
             connection.down("cancel", [(task.id, task.attempt) for task in tasks if task.session == connection.session])
+
+    async def hang_up(self, node: str, session: int) -> None:
+        connection = self.by_node.get(node)
+        if self._host.alive and connection is not None and connection.session == session:
+            connection.close_server_end()

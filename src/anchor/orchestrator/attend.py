@@ -1,0 +1,39 @@
+"""A node's record changed elsewhere, or tasks it holds are wanted back: the server that has its line acts on it."""
+
+from collections.abc import Collection
+
+from anchor.core.attempt import Reason
+from anchor.core.errors import FailureCode
+from anchor.core.node import Status
+from anchor.core.task import State
+from anchor.orchestrator.nodes import take_back
+from anchor.orchestrator.world import World
+
+
+async def attend(world: World, node_id: str, tasks: Collection[int]) -> None:
+    """Bring a node that is connected here up to date; of one that is not, nothing is done.
+
+    Its seat takes over what the record says. A session that is over (superseded elsewhere, or its node blocked) loses
+    its seat and its line. Of the tasks named, those that somebody wants stopped are cancelled at the node.
+    """
+    seat = world.fleet.seat(node_id)
+    if seat is None:
+        return
+    node = await world.store.node(node_id)
+    if node is None or node.session != seat.session:
+        world.fleet.leave(node_id, seat.session)
+        await world.links.hang_up(node_id, seat.session)
+        return
+    seat.see(node)
+    if node.status is Status.BLOCKED:
+        held = [(task, attempt) for task, (attempt, _) in seat.held.items()]
+        await take_back(world, seat, held, Reason(FailureCode.RELEASED, f"{node_id} was blocked."))
+        world.fleet.leave(node_id, seat.session)
+        await world.links.hang_up(node_id, seat.session)
+        return
+    if node.status is Status.READY:
+        world.bus.work_waits()
+    wanted = [task for task in await world.store.get(sorted(tasks)) if task is not None] if tasks else []
+    await world.links.cancel(
+        node_id, [task for task in wanted if task.state is State.CANCELLING and task.node == node_id]
+    )
