@@ -109,7 +109,7 @@ def test_a_hello_cannot_be_said_again_to_another_challenge(puppet: Puppet) -> No
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
-        ({"protocol_min": 2, "protocol_max": 3}, "upgrade_required"),
+        ({"protocol_min": 3, "protocol_max": 4}, "upgrade_required"),
         ({"protocol_min": 0, "protocol_max": 0}, "upgrade_required"),
         ({"now": -1}, "not_a_hello"),
         ({"now": 2**64 - 1}, "not_a_hello"),

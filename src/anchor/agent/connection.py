@@ -1,8 +1,7 @@
-"""The agent's one outbound connection: hello, heartbeats, frames both ways, and reconnecting for ever."""
+"""The agent's one outbound connection: hello, heartbeats, frames both ways, and coming back for ever."""
 
 import asyncio
 import contextlib
-import random
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -15,10 +14,13 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 from anchor import __version__
 from anchor.agent.executor import Executor
 from anchor.agent.identity import Identity, not_anchor
+from anchor.agent.journal import Journal
 from anchor.agent.parcels import Parcels
+from anchor.agent.pauses import Pauses
 from anchor.core.attempt import Ending
 from anchor.core.errors import AnchorError, Conflict, Unauthenticated
 from anchor.core.node import Metrics, Profile
+from anchor.failpoints import reached
 from anchor.wire import link as wire
 from anchor.wire.link import (
     Assign,
@@ -39,8 +41,8 @@ from anchor.wire.link import (
 
 log = structlog.get_logger("anchor.agent")
 OPEN_SECONDS = 10.0
-BACKOFF_FIRST_SECONDS = 0.25
-BACKOFF_CAP_SECONDS = 30.0
+UPGRADE_SAID_SECONDS = 3600.0
+"""How often an agent that the server is too new or too old for says so again."""
 FAREWELL_SECONDS = 3.0
 WORST_FRAME_BYTES = 40 * 1024 * 1024
 """A server may send an assignment larger than an agent's frames may be; this is the most an agent reads."""
@@ -54,6 +56,7 @@ class Connection:
         url: str,
         identity: Identity,
         parcels: Parcels,
+        journal: Journal,
         *,
         profile: Callable[[], Profile],
         metrics: Callable[[], Metrics],
@@ -62,6 +65,11 @@ class Connection:
         self._url = url
         self._identity = identity
         self._parcels = parcels
+        self._journal = journal
+        epoch = journal.epoch(identity.node)
+        self._epoch = wire.UNKNOWN_EPOCH if epoch is None else epoch
+        self._pauses = Pauses()
+        self._upgrade_said_at = float("-inf")
         self._profile = profile
         self._metrics = metrics
         self._slots = slots
@@ -109,27 +117,44 @@ class Connection:
 
     async def run(self) -> None:
         """Stay connected until cancelled; raises only where coming back would not help."""
-        failures = 0
         watch = asyncio.create_task(self._watch_lease())
         try:
             while True:
+                before = self._session
                 opened = time.monotonic()
-                wait: float | None = None
                 try:
                     await self._session_of_its_own()
-                except _ComeBackLater as later:
-                    wait = later.seconds
+                except _Refusal as refusal:
+                    wait = self._pauses.after_refusal(refusal.seconds)
+                except _UpgradeRequired as error:
+                    self._say_upgrade(error)
+                    wait = self._pauses.for_upgrade()
                 except (OSError, ConnectionClosed, InvalidHandshake, TimeoutError) as error:
                     log.info("not connected", url=self._url, error=str(error) or type(error).__name__)
+                    wait = self._pause_after(before, opened)
                 except InvalidURI as error:
                     raise not_anchor(self._url) from error
-                failures = 0 if time.monotonic() - opened > OPEN_SECONDS else failures + 1
-                if wait is None:
-                    longest = min(BACKOFF_CAP_SECONDS, BACKOFF_FIRST_SECONDS * 2.0 ** min(failures, 10))
-                    wait = longest * random.random()
+                else:
+                    wait = self._pause_after(before, opened)
                 await asyncio.sleep(wait)
         finally:
             watch.cancel()
+
+    def _pause_after(self, session_before: int, opened: float) -> float:
+        if self._session == session_before:
+            return self._pauses.after_failure()
+        return self._pauses.after_session(time.monotonic() - opened)
+
+    def _say_upgrade(self, error: "_UpgradeRequired") -> None:
+        now = time.monotonic()
+        if now - self._upgrade_said_at >= UPGRADE_SAID_SECONDS:
+            self._upgrade_said_at = now
+            log.error(
+                "this agent and the server do not speak the same protocol",
+                url=self._url,
+                message=str(error),
+                hint=f"{error.hint} The agent stays up and asks again every few minutes.",
+            )
 
     async def _session_of_its_own(self) -> None:
         address = "ws" + self._url.removeprefix("http") + "/agent"
@@ -173,19 +198,24 @@ class Connection:
                 slots=self._slots,
                 profile=profile,
                 held=self._executor.held(),
+                epoch=self._epoch,
             )
             await socket.send(wire.encode(hello))
             answer = await _next(socket)
         if isinstance(answer, Refused):
-            if answer.retry_after is not None:
-                raise _ComeBackLater(answer.retry_after)
-            kind = Unauthenticated if answer.code == "unknown_node" else Conflict
-            raise kind(answer.message, hint=answer.hint, code=answer.code)
+            raise _refusal(answer)
         if not isinstance(answer, Welcome):
             raise not_anchor(self._url)
+        if answer.epoch not in {self._epoch, wire.UNKNOWN_EPOCH}:
+            # Before anything of this session counts: work of this epoch is never shown to a server of an older one
+            # as if it were that one's.
+            await self._journal.keep_epoch(self._identity.node, answer.epoch)
+            reached("link.epoch_kept")
+            self._epoch = answer.epoch
         self._session = answer.session
         self._lease_seconds = answer.lease_seconds
         self._heartbeat_seconds = answer.heartbeat_seconds
+        self._pauses.lease_seconds = answer.lease_seconds
         self._lease_until = asked + answer.lease_seconds
         self._parcels.url = self._url
         self._parcels.token = answer.token
@@ -275,10 +305,28 @@ class Connection:
                     await self._executor.settled()
 
 
-class _ComeBackLater(Exception):
+class _Refusal(Exception):
+    """Not now; `seconds` is when the server wants to be asked again."""
+
     def __init__(self, seconds: float) -> None:
         super().__init__()
         self.seconds = seconds
+
+
+class _UpgradeRequired(Exception):
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+def _refusal(refused: Refused) -> Exception:
+    """What a refusal means for this agent: to come back, soon or after an upgrade, or that it is not wanted."""
+    if refused.code == "upgrade_required":
+        return _UpgradeRequired(refused.message, refused.hint)
+    if refused.retry_after is not None:
+        return _Refusal(refused.retry_after)
+    kind = Unauthenticated if refused.code == "unknown_node" else Conflict
+    return kind(refused.message, hint=refused.hint, code=refused.code)
 
 
 async def _next(socket: ClientConnection) -> wire.FromServer:

@@ -22,6 +22,8 @@ CREATE TABLE IF NOT EXISTS attempts (
     PRIMARY KEY (task, attempt)
 ) WITHOUT ROWID
 """
+_EPOCHS = "CREATE TABLE IF NOT EXISTS epochs (node TEXT PRIMARY KEY, epoch INTEGER NOT NULL) WITHOUT ROWID"
+"""By node, since a machine that joins another network gets another node id there."""
 
 
 class Unreported(msgspec.Struct, frozen=True):
@@ -53,6 +55,7 @@ class Journal:
             self._database.execute("PRAGMA synchronous=FULL")
             self._database.execute("PRAGMA locking_mode=EXCLUSIVE")
             self._database.execute(_SCHEMA)
+            self._database.execute(_EPOCHS)
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
                 raise Conflict(
@@ -74,6 +77,15 @@ class Journal:
             )
             for task, attempt, ending, output in rows
         ]
+
+    def epoch(self, node: str) -> int | None:
+        """The store's epoch that was kept last for this node; read once at start."""
+        found = self._database.execute("SELECT epoch FROM epochs WHERE node = ?", (node,)).fetchone()
+        return None if found is None else int(found[0])
+
+    async def keep_epoch(self, node: str, epoch: int) -> None:
+        """Write down the store's epoch as this node was told it."""
+        await self._write(lambda db: db.execute("INSERT OR REPLACE INTO epochs VALUES (?, ?)", (node, epoch)))
 
     async def accept(self, items: Sequence[Held]) -> None:
         """Write down attempts before they run."""

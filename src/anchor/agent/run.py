@@ -49,7 +49,9 @@ async def run(
         offer = catalogue.offer
         return msgspec.structs.replace(base, runtimes=offer.runtimes, missing=offer.missing, version=__version__)
 
-    connection = Connection(url, me, parcels, profile=profile, metrics=lambda: measure_metrics(directory), slots=slots)
+    connection = Connection(
+        url, me, parcels, journal, profile=profile, metrics=lambda: measure_metrics(directory), slots=slots
+    )
     executor = Executor(
         journal, catalogue.runtimes, parcels, directory / "jobs", send=connection.send, report=connection.report
     )

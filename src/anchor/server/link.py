@@ -113,6 +113,7 @@ class AgentLink:
                 "Join this machine again: `anchor node token` on the server prints the command.",
             )
         try:
+            epoch = await desk.world.store.epoch()
             greeted = await nodes.welcome(
                 desk.world,
                 node.id,
@@ -135,6 +136,7 @@ class AgentLink:
                 heartbeat_seconds=self._lines.heartbeat_seconds,
                 token=desk.gate.node_token(node.id, greeted.node.session),
                 dropped=[Held(*held) for held in greeted.dropped],
+                epoch=epoch,
             )
         )
         await self._lines.cancel(node.id, greeted.cancelled)

@@ -1,8 +1,10 @@
-"""Server ↔ agent, protocol 1: MessagePack frames over one WebSocket, each a struct of a tagged union.
+"""Server ↔ agent, protocol 2: MessagePack frames over one WebSocket, each a struct of a tagged union.
 
 A conversation: the server sends Challenge, the agent answers Hello (signed), the server says Welcome or Refused; then
 Assign, Cancel, Recorded and Stop come down while Accepted, Output, Report and Heartbeat go up. Frames are arrays, new
 fields are only ever appended with a default, and an unknown kind is answered with Nack.
+
+Protocol 2 appended `epoch` to Hello and Welcome: the store's epoch, which a restore from a backup raises.
 """
 
 from typing import Annotated
@@ -14,7 +16,7 @@ from anchor.core.attempt import Ending
 from anchor.core.node import Metrics, Profile
 from anchor.core.spec import ResolvedLimits
 
-PROTOCOL = 1
+PROTOCOL = 2
 PROTOCOL_MIN = 1
 FRAME_BYTES_MAX = 1024 * 1024
 BATCH_MAX = 250
@@ -25,6 +27,9 @@ SIGNATURE_DOMAIN = b"anchor-link-1:"
 
 TaskKey = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 AttemptNumber = Annotated[int, Meta(ge=0, lt=1 << 31)]
+Epoch = Annotated[int, Meta(ge=-1, lt=1 << 31)]
+"""How often the store was restored from a backup; UNKNOWN_EPOCH where nobody said."""
+UNKNOWN_EPOCH = -1
 Milliseconds = Annotated[int, Meta(ge=0, lt=253_402_300_800_000)]
 """Unix milliseconds up to the year 9999."""
 
@@ -52,7 +57,8 @@ class Held(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Hello(_Frame, frozen=True, tag="hello"):
-    """Who calls. `signature` covers domain, nonce, node id and the agent's clock; `held` is what its journal holds."""
+    """Who calls. `signature` covers domain, nonce, node id and the agent's clock; `held` is what its journal holds;
+    `epoch` is that of the last Welcome this agent had, unknown where it had none or the server spoke protocol 1."""
 
     node: str
     signature: bytes
@@ -63,11 +69,12 @@ class Hello(_Frame, frozen=True, tag="hello"):
     slots: int
     profile: Profile
     held: list[Held]
+    epoch: Epoch = UNKNOWN_EPOCH
 
 
 class Welcome(_Frame, frozen=True, tag="welcome"):
     """The session is open. `token` is the bearer for blobs over HTTP; `dropped` are held attempts that are no longer
-    this node's: stop them and forget them."""
+    this node's: stop them and forget them. `epoch` is the store's: keep it for the next hello."""
 
     session: int
     protocol: int
@@ -75,6 +82,7 @@ class Welcome(_Frame, frozen=True, tag="welcome"):
     heartbeat_seconds: float
     token: str
     dropped: list[Held]
+    epoch: Epoch = UNKNOWN_EPOCH
 
 
 class Refused(_Frame, frozen=True, tag="refused"):

@@ -1,0 +1,47 @@
+"""How long an agent waits before it calls again: spread, so that a thousand dropped at once come back one by one."""
+
+import random
+
+UNHURRIED_LEASE_SECONDS = 15.0
+"""With leases shorter than this, waits are shorter in proportion: who is away for a lease loses what it runs."""
+SPREAD_SECONDS = 3.75
+"""After a session that ended, everybody calls within this, a quarter of the lease; nobody after another's pattern."""
+SETTLED_SECONDS = 10.0
+"""A session that lasted less counts as one more failure."""
+BACKOFF_CAP_SECONDS = 60.0
+UPGRADE_SECONDS = (300.0, 600.0)
+
+
+class Pauses:
+    """The waits of one agent, all drawn with full jitter; `lease_seconds` is the server's, once it is known."""
+
+    def __init__(self) -> None:
+        self.lease_seconds = UNHURRIED_LEASE_SECONDS
+        self._failures = 0
+
+    def after_session(self, lasted: float) -> float:
+        """A session is over after `lasted` seconds: the server stopped, or the way to it broke."""
+        self._failures = 0 if lasted >= SETTLED_SECONDS else self._failures + 1
+        longest = SPREAD_SECONDS if self._failures == 0 else max(SPREAD_SECONDS, self._backoff)
+        return self._pace * longest * random.random()
+
+    def after_failure(self) -> float:
+        """No session came about: up to min(60, 2^n) seconds after the n-th time in a row."""
+        self._failures += 1
+        return self._pace * self._backoff * random.random()
+
+    def after_refusal(self, seconds: float) -> float:
+        """The server asked for this long: no sooner, and up to half as long again, for it may have told many."""
+        return seconds * (1.0 + 0.5 * random.random())
+
+    def for_upgrade(self) -> float:
+        """Nothing changes until somebody installs another version here or there."""
+        return random.uniform(*UPGRADE_SECONDS)
+
+    @property
+    def _backoff(self) -> float:
+        return min(BACKOFF_CAP_SECONDS, 2.0 ** min(self._failures, 10))
+
+    @property
+    def _pace(self) -> float:
+        return min(1.0, self.lease_seconds / UNHURRIED_LEASE_SECONDS)
