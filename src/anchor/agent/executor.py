@@ -86,7 +86,7 @@ class Executor:
             if entry.ending is not None:
                 self._unreported[entry.held] = entry
                 continue
-            reason = Reason(FailureCode.CRASHED, "The agent was restarted while this ran.")
+            reason = Reason(FailureCode.AGENT_RESTARTED, "The agent was restarted while this ran.")
             ending = Ending(entry.held.task, entry.held.attempt, Outcome.CRASHED, reason=reason)
             await self._journal.end([ending], [[]])
             self._unreported[entry.held] = Unreported(entry.held, ending, [])

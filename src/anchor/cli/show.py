@@ -19,6 +19,7 @@ STATE_STYLES = {
     "leased": "cyan",
     "failed": "red",
     "blocked": "red",
+    "quarantined": "red",
     "cancelled": "yellow",
     "cancelling": "yellow",
     "backoff": "yellow",

@@ -6,6 +6,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from anchor.core.errors import FailureCode
+
 Finite = Annotated[float, Meta(ge=-1e15, le=1e15)]
 """A measurement as it comes from a machine nobody fully trusts: no NaN, no infinity, which JSON cannot keep."""
 
@@ -77,3 +79,13 @@ class AttemptRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: Reason | None = None
     usage: Usage | None = None
     output_truncated: bool = False
+
+
+def took_its_node_down(ended: Ending | AttemptRecord) -> bool:
+    """Whether an attempt ended because its agent did, or because its node was not heard of any more.
+
+    A process that ran the attempt and died by itself is no such thing: the agent saw it die, and goes on.
+    """
+    if ended.outcome is Outcome.CRASHED:
+        return ended.reason is not None and ended.reason.code == FailureCode.AGENT_RESTARTED
+    return ended.outcome is Outcome.LOST

@@ -127,7 +127,9 @@ class FailureCode(StrEnum):
     CANCELLED = "cancelled"
     RELEASED = "released"
     CRASHED = "crashed"
+    AGENT_RESTARTED = "agent_restarted"
     LEASE_LOST = "lease_lost"
+    POISON = "poison"
     INPUT_UNAVAILABLE = "input_unavailable"
 
 

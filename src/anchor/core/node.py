@@ -1,21 +1,39 @@
 """A machine that runs an agent: what it is, what it offers, and whether it may be given work."""
 
+from collections.abc import Collection, Iterable
 from enum import StrEnum
 
 import msgspec
 from msgspec.structs import replace
 
 from anchor.core.attempt import Finite, Reason
+from anchor.core.ids import wire_id
 
 NODE_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ0123456789"
 
 
 class Status(StrEnum):
-    """What the fleet's owner has decided about a node; whether it is connected is read off its lease."""
+    """What the fleet's owner (or, for a quarantine, the network itself) has decided about a node; whether it is
+    connected is read off its lease."""
 
     READY = "ready"
     DRAINING = "draining"
     BLOCKED = "blocked"
+    QUARANTINED = "quarantined"
+
+
+CRASHES_MAX = 3
+"""A node that ended this many sessions in a row with a different task under way is quarantined."""
+CRASH_TASKS_KEPT = 100
+
+
+class Crash(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A session that ended with these attempts' tasks under way: one event, however many there were. It is `explained`
+    where one of them took down other nodes too, or this one before: then the task is to blame."""
+
+    session: int
+    tasks: tuple[int, ...] = ()
+    explained: bool = False
 
 
 class Profile(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -50,7 +68,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A machine known to this network. Times are Unix milliseconds.
 
     `session` is the epoch of its newest connection; leases of tasks hang on the session and the session's own lease
-    runs until `lease_until`. `public_key` is the raw Ed25519 key that signs its frames.
+    runs until `lease_until`. `public_key` is the raw Ed25519 key that signs its frames. `crashes` are the ends of its
+    sessions that no success has followed yet.
     """
 
     id: str
@@ -66,6 +85,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     slots: int = 1
     profile: Profile = Profile()
     metrics: Metrics = Metrics()
+    crashes: tuple[Crash, ...] = ()
 
 
 def node_id_from(name: str, chances: bytes) -> str:
@@ -95,8 +115,54 @@ def beat(node: Node, metrics: Metrics, *, now: int, lease_ms: int) -> Node:
 
 
 def with_status(node: Node, status: Status, reason: Reason | None) -> Node:
-    """The node as its owner wants it from now on."""
-    return replace(node, ver=node.ver + 1, status=status, reason=reason)
+    """The node as its owner wants it from now on; taken back into service, it begins with a clean slate."""
+    crashes = () if status is Status.READY else node.crashes
+    return replace(node, ver=node.ver + 1, status=status, reason=reason, crashes=crashes)
+
+
+def crashed(node: Node, *, session: int, tasks: Iterable[int], explained: bool) -> Node:
+    """The node after a session ended with these tasks under way; quarantined once there are too many such in a row."""
+    mine = next((crash for crash in node.crashes if crash.session == session), Crash(session))
+    others = [crash for crash in node.crashes if crash.session != session and not crash.explained]
+    before = {task for crash in others for task in crash.tasks}
+    under_way = tuple(dict.fromkeys((*mine.tasks, *tasks)))
+    explained = explained or mine.explained or not before.isdisjoint(under_way)
+    mine = Crash(session, under_way[:CRASH_TASKS_KEPT], explained)
+    return _judged(replace(node, ver=node.ver + 1, crashes=(*others, mine)))
+
+
+def pardoned(node: Node, tasks: Collection[int]) -> Node:
+    """The node once these tasks took down another node too: what it was accused of with them is explained."""
+    crashes = tuple(
+        crash if crash.explained or not set(tasks).intersection(crash.tasks) else replace(crash, explained=True)
+        for crash in node.crashes
+    )
+    return node if crashes == node.crashes else _judged(replace(node, ver=node.ver + 1, crashes=crashes))
+
+
+def proven(node: Node) -> Node:
+    """The node after a success: the row of crashes is broken. A quarantine is for its owner to end."""
+    return node if not is_suspect(node) else replace(node, ver=node.ver + 1, crashes=())
+
+
+def is_suspect(node: Node) -> bool:
+    """Whether the next success of this node has to be written down."""
+    return bool(node.crashes) and node.status is not Status.QUARANTINED
+
+
+def _judged(node: Node) -> Node:
+    unexplained = [crash for crash in node.crashes if not crash.explained]
+    if len(unexplained) >= CRASHES_MAX and node.status is Status.READY:
+        culprits = ", ".join(wire_id("task", crash.tasks[0]) for crash in unexplained)
+        reason = Reason(
+            str(Status.QUARANTINED),
+            f"{len(unexplained)} times in a row its agent died or fell silent under different tasks: {culprits}.",
+            f"Look at the machine and at its agent's log, then take it back: `anchor node resume {node.id}`.",
+        )
+        return replace(node, status=Status.QUARANTINED, reason=reason)
+    if len(unexplained) < CRASHES_MAX and node.status is Status.QUARANTINED:
+        return replace(node, status=Status.READY, reason=None)
+    return node
 
 
 def is_connected(node: Node, *, now: int) -> bool:

@@ -1,12 +1,13 @@
 """The life of a task: its states as a table, and the pure decisions that move it from one to the next."""
 
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Final
 
 import msgspec
 from msgspec.structs import replace
 
-from anchor.core.attempt import NOT_CHARGED, AttemptRecord, Ending, Outcome, Reason, Result
+from anchor.core.attempt import NOT_CHARGED, AttemptRecord, Ending, Outcome, Reason, Result, took_its_node_down
 from anchor.core.errors import FailureCode
 from anchor.core.retry import backoff_ms, may_retry
 from anchor.core.spec import TaskSpec
@@ -62,6 +63,9 @@ HINT_SECONDS: Final = 30
 
 FREE_MAX: Final = 100
 """How often an attempt may end at nobody's charge; from then on every ending counts, so that no task circles on."""
+
+POISON_NODES = 3
+"""A task that took down this many different nodes is not tried again, however many attempts it has left."""
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,6 +182,10 @@ def settle(task: Task, ending: Ending, *, now: int, chance: float) -> Task:
             task, **base, state=_next(task, Event.SUCCEED), wake_at=None, finished_at=now, result=ending.result
         )
     reason = ending.reason or Reason(FailureCode.CRASHED, "The attempt ended without saying why.")
+    downed = nodes_taken_down((*task.attempts, record)) if took_its_node_down(record) else []
+    if len(downed) >= POISON_NODES:
+        poison = _poison(downed)
+        return replace(task, **base, state=_next(task, Event.GIVE_UP), wake_at=None, finished_at=now, reason=poison)
     if free and ending.outcome is Outcome.RELEASED:
         return replace(
             task, **base, state=_next(task, Event.RETURN), wake_at=now + HINT_SECONDS * 1000, node="", reason=reason
@@ -186,6 +194,19 @@ def settle(task: Task, ending: Ending, *, now: int, chance: float) -> Task:
         delay = backoff_ms(task.spec.retry, max(charged, 1), chance=chance)
         return replace(task, **base, state=_next(task, Event.FAIL), wake_at=now + delay, node="", reason=reason)
     return replace(task, **base, state=_next(task, Event.GIVE_UP), wake_at=None, finished_at=now, reason=reason)
+
+
+def nodes_taken_down(attempts: Iterable[AttemptRecord]) -> list[str]:
+    """The nodes whose agents died or fell silent under these attempts, each once, in the order of the attempts."""
+    return list(dict.fromkeys(past.node for past in attempts if took_its_node_down(past)))
+
+
+def _poison(nodes: Sequence[str]) -> Reason:
+    return Reason(
+        FailureCode.POISON,
+        f"{len(nodes)} nodes were lost while they ran this task: {', '.join(nodes)}.",
+        "It is not tried again by itself. Look at what it does to a machine, then retry it.",
+    )
 
 
 def wake(task: Task, *, now: int) -> Task:

@@ -54,6 +54,12 @@ def _reason(task: Task, nodes: list[NodeWhy]) -> Reason:
         return Reason("queued", "A node is about to take it.")
     if any(node.unmet == "has no free slot" for node in nodes):
         return Reason("no_free_slot", "Every node that fits is busy.", "It runs as soon as a slot opens.")
+    if any(node.unmet == "is quarantined" for node in nodes):
+        return Reason(
+            "nodes_quarantined",
+            "The nodes that could run it are quarantined: they went down again and again with what they ran.",
+            "`anchor node get NODE` says why; `anchor node resume NODE` takes one back.",
+        )
     return Reason(
         "no_node_fits",
         f"No node fits: {nodes[0].node_id} {nodes[0].unmet}.",

@@ -2,20 +2,22 @@
 
 from collections.abc import Iterable
 
-from anchor.core.node import Node, Profile, Status
+from anchor.core.node import Node, Profile, Status, is_suspect
 from anchor.core.placement import pick, unmet_by
 from anchor.core.spec import need_of_shape
 
 
 class Seat:
     """A connected node's place in the fleet. `held` maps the tasks leased to it to their attempt and the time (Unix
-    ms) from which a heartbeat has to list them; `running` are the ones it has acknowledged."""
+    ms) from which a heartbeat has to list them; `running` are the ones it has acknowledged. While it is `suspect`,
+    its next success is written down with it."""
 
     def __init__(self, node: Node) -> None:
         self.node = node.id
         self.session = node.session
         self.profile: Profile = node.profile
         self.status: Status = node.status
+        self.suspect = is_suspect(node)
         self.slots = node.slots
         self.lease_until = node.lease_until
         self._ver = node.ver
@@ -28,6 +30,7 @@ class Seat:
         if node.session == self.session and node.ver > self._ver:
             self._ver = node.ver
             self.status = node.status
+            self.suspect = is_suspect(node)
             self.lease_until = node.lease_until
 
     @property

@@ -1,5 +1,6 @@
 """The sweep: whatever is due in the truth is looked at again, so that any hint, message or server may be lost."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 from anchor.core.attempt import Outcome, Reason
@@ -125,13 +126,16 @@ async def _sorted_out(
 
 
 async def _end_lost(world: World, gone: Sequence[Task]) -> None:
+    by_node: defaultdict[str, list[Task]] = defaultdict(list)
     for task in gone:
+        by_node[task.node].append(task)
+    for node, tasks in by_node.items():
         reason = Reason(
             FailureCode.LEASE_LOST,
-            f"{task.node} was not heard from in time, or came back without this attempt.",
+            f"{node} was not heard from in time, or came back without this attempt.",
             "The task is tried again while it has attempts left.",
         )
-        await settle_held(world, [task], outcome=Outcome.LOST, reason=reason)
+        await settle_held(world, tasks, outcome=Outcome.LOST, reason=reason)
 
 
 def _look_again(world: World, nodes: dict[str, Node | None], task: Task, now: int) -> int:

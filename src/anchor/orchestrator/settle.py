@@ -1,13 +1,15 @@
 """Step three: an attempt ends, and the truth says so exactly once."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 import msgspec
 
-from anchor.core.attempt import Ending, Outcome, Reason
+from anchor.core.attempt import Ending, Outcome, Reason, took_its_node_down
 from anchor.core.errors import FailureCode
 from anchor.core.task import State, Task, holds
 from anchor.core.task import settle as settled
+from anchor.orchestrator.blame import blame, praise
 from anchor.orchestrator.relay import hint
 from anchor.orchestrator.world import World
 from anchor.ports.store import Swap
@@ -34,6 +36,9 @@ async def settle(world: World, *, node: str, session: int, endings: Sequence[End
     stale: list[Ending] = []
     requeued: list[Task] = []
     changed: list[int] = []
+    downed: list[Task] = []
+    seat = world.fleet.seat(node, session)
+    proves = False
     waiting: Sequence[Ending] = endings
     for _ in range(TRIES_MAX):
         if not waiting:
@@ -59,6 +64,10 @@ async def settle(world: World, *, node: str, session: int, endings: Sequence[End
                 continue
             recorded.append(ending)
             changed.append(ending.task)
+            if took_its_node_down(ending):
+                downed.append(swap.new)
+            elif ending.outcome is Outcome.SUCCEEDED:
+                proves = True
             if swap.new.state in (State.QUEUED, State.BACKOFF):
                 requeued.append(swap.new)
         waiting = again
@@ -68,14 +77,21 @@ async def settle(world: World, *, node: str, session: int, endings: Sequence[End
         world.bus.tasks_changed(changed)
         world.bus.work_waits()
     await hint(world, requeued)
+    if proves and seat is not None and seat.suspect:
+        await praise(world, node)
+    if downed:
+        await blame(world, node, session, downed)
     return Verdict(recorded, stale)
 
 
 async def settle_held(world: World, tasks: Sequence[Task], *, outcome: Outcome, reason: Reason) -> None:
     """End the live attempts of these tasks on the server's own account: lost, or never delivered."""
+    by_session: dict[tuple[str, int], list[Ending]] = defaultdict(list)
     for task in tasks:
         ending = Ending(task=task.id, attempt=task.attempt, outcome=outcome, reason=reason)
-        await settle(world, node=task.node, session=task.session, endings=[ending])
+        by_session[task.node, task.session].append(ending)
+    for (node, session), endings in by_session.items():
+        await settle(world, node=node, session=session, endings=endings)
 
 
 def never_arrived(node: str) -> Reason:

@@ -118,7 +118,7 @@ class NodeMetrics(Metrics, frozen=True, rename="camel", omit_defaults=False):
 
 
 class NodeView(_View, frozen=True):
-    """A node: `status` is online, offline, draining or blocked."""
+    """A node: `status` is online, offline, draining, blocked or quarantined."""
 
     node_id: str
     status: str
@@ -144,13 +144,22 @@ class QueueStats(_View, frozen=True):
     cancelled: int
 
 
+class Trouble(_View, frozen=True):
+    """Something that is wrong, and since when."""
+
+    code: str
+    message: str
+    hint: str
+    since: str
+
+
 class Health(_View, frozen=True):
     """Whether the server works, and what is wrong where it does not."""
 
     status: str
     version: str
     uptime_seconds: float
-    problems: list[Reason]
+    problems: list[Trouble]
 
 
 class Join(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
