@@ -8,33 +8,56 @@ from anchor.core.attempt import Outcome, Reason
 from anchor.core.errors import Conflict, FailureCode, NotFound, Unavailable
 from anchor.core.node import Metrics, Node, Profile, Status, beat, greet, with_status
 from anchor.core.task import State, Task, adopt, holds
+from anchor.orchestrator.audit import note, note_refused
+from anchor.orchestrator.epochs import give_up_held, is_unknown, refuse_newer
 from anchor.orchestrator.fleet import Seat
 from anchor.orchestrator.settle import TRIES_MAX, never_arrived, settle_held
 from anchor.orchestrator.world import World
 from anchor.ports.store import Swap
+from anchor.wire.link import UNKNOWN_EPOCH
 
 Held = tuple[int, int]
 """A task and the number of the attempt at it."""
+_STATUS_KINDS = {
+    Status.READY: "node_resumed",
+    Status.DRAINING: "node_drained",
+    Status.BLOCKED: "node_blocked",
+}
 
 
 class Greeted(msgspec.Struct, frozen=True):
     """A node with its new session; `dropped` are attempts it holds that are no longer its own, `cancelled` are
-    attempts of its own that somebody wants stopped."""
+    attempts of its own that somebody wants stopped; `epoch` is the store's, which these answers hold for."""
 
     node: Node
     dropped: list[Held]
     cancelled: list[Task]
+    epoch: int
 
 
-async def welcome(world: World, node_id: str, *, profile: Profile, slots: int, held: Sequence[Held]) -> Greeted:
-    """Open a new session for a node and carry over to it the attempts it still holds."""
+async def welcome(
+    world: World, node_id: str, *, profile: Profile, slots: int, held: Sequence[Held], epoch: int = UNKNOWN_EPOCH
+) -> Greeted:
+    """Open a new session for a node and carry over to it the attempts it still holds.
+
+    `epoch` is the store's as the agent was told it last. An older one (or none, once there was a restore) means that
+    the store was restored since: nothing the agent holds is its own any more. A newer one means that this store is an
+    old copy: Unavailable, until somebody who knows says which of the two is true (`anchor restore --adopt-epoch`).
+    """
     before = world.fleet.seat(node_id)
+    ours = await world.store.epoch()
+    if epoch > ours:
+        await refuse_newer(world, node_id, epoch=epoch, ours=ours)
     node = await _write(
         world,
         node_id,
         lambda old: greet(old, profile=profile, slots=slots, now=world.clock.now(), lease_ms=world.lease_ms),
     )
-    adopted, dropped = await _adopt(world, node, held)
+    adopted: list[Task] = []
+    if epoch == ours or (epoch == UNKNOWN_EPOCH and ours == 0):
+        adopted, dropped = await _adopt(world, node, held)
+    else:
+        dropped = await give_up_held(world, node_id, held, ours=ours)
     if before is not None:
         world.fleet.leave(before.node, before.session)
         unheard = {(task, attempt) for task, (attempt, _) in before.held.items()}
@@ -53,12 +76,13 @@ async def welcome(world: World, node_id: str, *, profile: Profile, slots: int, h
     seat.held.update({task.id: (task.attempt, world.clock.now()) for task in adopted})
     world.bus.node_changed(node_id)
     world.bus.work_waits()
-    return Greeted(node, dropped, [task for task in adopted if task.state is State.CANCELLING])
+    return Greeted(node, dropped, [task for task in adopted if task.state is State.CANCELLING], ours)
 
 
 async def _adopt(world: World, node: Node, held: Sequence[Held]) -> tuple[list[Task], list[Held]]:
     adopted: list[Task] = []
     dropped: list[Held] = []
+    unknown: list[Held] = []
     waiting = list(held)
     for _ in range(TRIES_MAX):
         if not waiting:
@@ -69,12 +93,15 @@ async def _adopt(world: World, node: Node, held: Sequence[Held]) -> tuple[list[T
         for (task_id, attempt), task in zip(waiting, tasks, strict=True):
             if task is None or not holds(task, node=node.id, session=task.session, attempt=attempt):
                 dropped.append((task_id, attempt))
+                if is_unknown(task, attempt):
+                    unknown.append((task_id, attempt))
             elif task.session <= node.session:  # else a newer hello of this node has it already
                 swaps.append(Swap(task, adopt(task, session=node.session, until=node.lease_until)))
                 asked.append((task_id, attempt))
         done = await world.store.swap(swaps)
         adopted.extend(swap.new for swap, ok in zip(swaps, done, strict=True) if ok)
         waiting = [one for one, ok in zip(asked, done, strict=True) if not ok]
+    await note_refused(world, node.id, unknown, "the store does not know it; it lost what was written last.")
     return adopted, dropped
 
 
@@ -132,6 +159,8 @@ async def farewell(world: World, node_id: str, session: int) -> None:
 async def set_status(world: World, node_id: str, status: Status, *, by: str) -> Node:
     """Drain, block or take back into service."""
     reason = None if status is Status.READY else Reason(str(status), f"{status.capitalize()} by {by}.")
+    if await world.store.node(node_id) is not None:
+        await note(world, kind=_STATUS_KINDS[status], subject=node_id, message=f"{node_id} is {status} now.", by=by)
     node = await _write(world, node_id, lambda old: with_status(old, status, reason))
     seat = world.fleet.seat(node_id)
     if seat is not None:

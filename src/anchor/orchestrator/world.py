@@ -18,7 +18,8 @@ class World:
 
     `swept_at` is when the last whole sweep began; `reap_after` is the end of the grace after a start or a standstill,
     before which no lease is taken for lost (Unix ms); `server` is this server's name among those that share the store;
-    `in_flight` are the (owner, Idempotency-Key) pairs being carried out right now.
+    `in_flight` are the (owner, Idempotency-Key) pairs being carried out right now; `newer_epochs` are the nodes that
+    know a newer epoch than the store's, each with that epoch.
     """
 
     store: Store
@@ -36,3 +37,4 @@ class World:
     server: str = "alone"
     fleet: Fleet = field(default_factory=Fleet)
     in_flight: set[tuple[str, str]] = field(default_factory=set)
+    newer_epochs: dict[str, int] = field(default_factory=dict)

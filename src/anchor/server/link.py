@@ -113,13 +113,13 @@ class AgentLink:
                 "Join this machine again: `anchor node token` on the server prints the command.",
             )
         try:
-            epoch = await desk.world.store.epoch()
             greeted = await nodes.welcome(
                 desk.world,
                 node.id,
                 profile=hello.profile,
                 slots=max(1, min(hello.slots, 10_000)),
                 held=[(held.task, held.attempt) for held in hello.held],
+                epoch=hello.epoch,
             )
         except AnchorError as error:
             return await _refuse(socket, error.code, error.message, error.hint, error.retry_after_seconds)
@@ -136,7 +136,7 @@ class AgentLink:
                 heartbeat_seconds=self._lines.heartbeat_seconds,
                 token=desk.gate.node_token(node.id, greeted.node.session),
                 dropped=[Held(*held) for held in greeted.dropped],
-                epoch=epoch,
+                epoch=greeted.epoch,
             )
         )
         await self._lines.cancel(node.id, greeted.cancelled)
