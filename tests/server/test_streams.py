@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 
+from anchor.adapters.local.buckets import LocalBuckets
 from anchor.adapters.local.clock import SystemClock
 from anchor.core.errors import Unavailable
 from anchor.server.desk import Desk
@@ -37,7 +38,9 @@ class Reader:
 
 def desk() -> Desk:
     nothing = cast("Any", None)
-    gate = Gate(nothing, SystemClock(not_before_ms=0), secret=b"", open_locally=True)
+    gate = Gate(
+        nothing, SystemClock(not_before_ms=0), LocalBuckets(), secret=b"", open_locally=True, requests_per_second=1e6
+    )
     return Desk(world=nothing, gate=gate, version="", url="", started_at=0)
 
 

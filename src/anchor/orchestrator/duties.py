@@ -3,10 +3,15 @@
 from msgspec.structs import replace
 
 from anchor.core.errors import Conflict
+from anchor.core.ids import KeySequence, first_key_of
+from anchor.orchestrator.world import World
 from anchor.ports.store import Duty, DutyStore
 
 NUMBERS = range(256)
 """The numbers that servers of one store may have in their keys."""
+NUMBER_LEASE_MS = 30_000
+KEYS_MARGIN_MS = 2_000
+"""How long before its number's lease ends a server stops making keys: more than any two servers' clocks differ."""
 
 
 async def take(store: DutyStore, name: str, *, holder: str, now: int, lease_ms: int, note: str = "") -> Duty | None:
@@ -36,6 +41,25 @@ async def take_number(store: DutyStore, *, holder: str, now: int, lease_ms: int,
         if (mine := await take(store, name, holder=holder, now=now, lease_ms=lease_ms, note=note)) is not None:
             return mine
     raise Conflict(f"{len(NUMBERS)} servers share this store already.", hint="Stop one of them first.")
+
+
+async def keep_number(world: World, mine: Duty) -> Duty:
+    """Renew this server's number, or take another one where it was lost; its keys are made with it from now on."""
+    now = world.clock.now()
+    kept = await take(world.store, mine.name, holder=world.server, now=now, lease_ms=NUMBER_LEASE_MS, note=mine.note)
+    if kept is None:
+        kept = await take_number(world.store, holder=world.server, now=now, lease_ms=NUMBER_LEASE_MS, note=mine.note)
+    if (kept.name, kept.term) != (mine.name, mine.term):
+        world.keys = KeySequence(number_of(kept), last_key=first_key_of(now))
+    world.keys.valid_until = kept.until - KEYS_MARGIN_MS
+    return kept
+
+
+async def lay_down(store: DutyStore, name: str, *, holder: str, now: int) -> None:
+    """Let somebody else have a duty at once."""
+    held = await store.duty(name)
+    if held is not None and held.holder == holder:
+        await store.swap_duty(held, replace(held, until=now))
 
 
 async def others(store: DutyStore, *, holder: str, now: int) -> list[Duty]:

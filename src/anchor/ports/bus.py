@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+ANY_NODE = ""
+"""Stands for every node in `next_nodes`: something may have been missed."""
+
 
 class Watch(Protocol):
     """Somebody looking at one task."""
@@ -33,4 +36,4 @@ class Bus(Protocol):
 
     async def next_nodes(self, seconds: float) -> dict[str, set[int]]:
         """Wait until `node_changed` is called (or was since the last return): the nodes with the tasks named; empty
-        when it was not in time."""
+        when it was not in time. The name "" stands for every node: something about one may have been missed."""

@@ -14,13 +14,15 @@ from starlette.routing import BaseRoute, Router, WebSocketRoute
 from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from anchor.core.attempt import Reason
 from anchor.core.errors import NotFound
 from anchor.orchestrator.reconcile import refill
+from anchor.ports.store import Duty
 from anchor.server.desk import Desk
 from anchor.server.http import Endpoint, Route, send_problem
 from anchor.server.lines import Lines
 from anchor.server.link import AgentLink
-from anchor.server.loops import dispatching, reconciling, retaining
+from anchor.server.loops import attending, dispatching, keeping_number, reconciling, retaining
 from anchor.server.openapi import pages
 from anchor.server.routes import blobs, health, keys, logs, nodes, queue, tasks
 from anchor.wire.link import FRAME_BYTES_MAX
@@ -102,9 +104,14 @@ async def run(
     listener: socket.socket,
     *,
     retention_ms: int,
+    number: Duty | None,
+    queue_trouble: Callable[[], Reason | None],
     started: Callable[[], Awaitable[None]],
 ) -> None:
-    """Serve on `listener` until cancelled, then stop within seconds; leases are left untouched."""
+    """Serve on `listener` until cancelled, then stop within seconds; leases are left untouched.
+
+    `number` is this server's duty among those of a shared store, `queue_trouble` says what is wrong with the queue.
+    """
     config = uvicorn.Config(
         application(desk, lines),
         lifespan="off",
@@ -130,9 +137,11 @@ async def run(
 
     server = _Server(config, on_start)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    loops = [
-        asyncio.create_task(loop) for loop in (dispatching(desk), reconciling(desk), retaining(desk, retention_ms))
-    ]
+    kept_up = [
+        dispatching(desk), reconciling(desk, queue_trouble), attending(desk), retaining(desk, retention_ms),
+        *([keeping_number(desk, number)] if number is not None else []),
+    ]  # fmt: skip
+    loops = [asyncio.create_task(loop) for loop in kept_up]
     try:
         await asyncio.shield(serving)
     finally:

@@ -10,8 +10,9 @@ from anchor.server.gate import Gate
 
 @dataclass
 class Desk:
-    """One per server. `problems` are what `/health` has to say, by code; `url` is how this server is called on the
-    machine it runs on; once `stopping` is set, nothing waits any longer for what may never come."""
+    """One per server. `problems` are what `/health` has to say by code, each with the Unix ms since when; `url` is how
+    this server is called on the machine it runs on; once `stopping` is set, nothing waits any longer for what may
+    never come."""
 
     world: World
     gate: Gate
@@ -20,11 +21,11 @@ class Desk:
     started_at: int
     ready: bool = False
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    problems: dict[str, Reason] = field(default_factory=dict)
+    problems: dict[str, tuple[Reason, int]] = field(default_factory=dict)
 
     def trouble(self, reason: Reason) -> None:
-        """Remember what is wrong until `well` says it is over."""
-        self.problems.setdefault(reason.code, reason)
+        """Remember what is wrong, and since when, until `well` says it is over."""
+        self.problems.setdefault(reason.code, (reason, self.world.clock.now()))
 
     def well(self, code: str) -> None:
         """What was wrong under this code is over."""

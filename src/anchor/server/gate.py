@@ -11,8 +11,10 @@ from msgspec.structs import replace
 from anchor.core.access import JOIN_TOKEN_SECONDS, Key, Principal, Role, is_live, may
 from anchor.core.errors import Forbidden, Unauthenticated
 from anchor.core.node import Status, lease_has_ended
+from anchor.ports.buckets import Buckets
 from anchor.ports.clock import Clock
 from anchor.ports.store import KeyStore, NodeStore
+from anchor.server.limits import Limits
 
 if TYPE_CHECKING:
     from starlette.types import Scope
@@ -36,9 +38,19 @@ class Gate:
     another site is refused there by Host and Origin. On any other address everybody needs a token.
     """
 
-    def __init__(self, keys: Credentials, clock: Clock, *, secret: bytes, open_locally: bool) -> None:
+    def __init__(
+        self,
+        keys: Credentials,
+        clock: Clock,
+        buckets: Buckets,
+        *,
+        secret: bytes,
+        open_locally: bool,
+        requests_per_second: float,
+    ) -> None:
         self._keys = keys
         self._clock = clock
+        self._limits = Limits(buckets, requests_per_second)
         self._secret = secret
         self.open_locally = open_locally
         self._seen: dict[str, tuple[Key, int]] = {}
@@ -49,7 +61,7 @@ class Gate:
             return Principal("anybody", Role.VIEWER)
         token = bearer(headers)
         if token is not None:
-            principal = await self.identify(token)
+            principal = await self._identify_within_limits(token, scope)
         elif self.open_locally:
             refuse_web_pages(scope, headers)
             principal = LOCAL
@@ -64,6 +76,15 @@ class Gate:
                 f"This takes the role {needed[0]}; {principal.name} is {principal.role}.",
                 hint=f"Ask an admin for a key with the role {needed[0]}.",
             )
+        return principal
+
+    async def _identify_within_limits(self, token: str, scope: "Scope") -> Principal:
+        try:
+            principal = await self.identify(token)
+        except Unauthenticated:
+            await self._limits.wrong_token(address_of(scope))
+            raise
+        await self._limits.request(principal.name)
         return principal
 
     async def identify(self, token: str) -> Principal:
@@ -142,6 +163,12 @@ class Gate:
                 self._seen.clear()
             self._seen[digest] = (key, now)
         return key if is_live(key, now=now) else None
+
+
+def address_of(scope: "Scope") -> str:
+    """Where a request comes from, as far as the connection tells."""
+    client = scope.get("client")
+    return client[0] if client is not None else "unknown"
 
 
 def refuse_web_pages(scope: "Scope", headers: Mapping[str, str]) -> None:

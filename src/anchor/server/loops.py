@@ -2,17 +2,25 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import structlog
 
 from anchor.core.attempt import Reason
 from anchor.core.errors import AnchorError
+from anchor.orchestrator.attend import attend
 from anchor.orchestrator.dispatch import dispatch
+from anchor.orchestrator.duties import NUMBER_LEASE_MS, keep_number, take
 from anchor.orchestrator.reconcile import reconcile
+from anchor.ports.bus import ANY_NODE
+from anchor.ports.store import Duty
 from anchor.server.desk import Desk
 
 log = structlog.get_logger("anchor.loops")
 RECONCILE_SECONDS = 1.0
+DISPATCH_SECONDS = 0.25
+"""How late, at most, a task whose backoff is over is looked at."""
+NUMBER_SECONDS = NUMBER_LEASE_MS / 6000
 RETENTION_SECONDS = 600.0
 RETENTION_BATCH = 1_000
 RETRY_SECONDS = 1.0
@@ -22,15 +30,43 @@ async def dispatching(desk: Desk) -> None:
     """Lease queued tasks whenever there may be something to lease."""
     bus = desk.world.bus
     while True:
-        await bus.next_work(RECONCILE_SECONDS)
+        await bus.next_work(DISPATCH_SECONDS)
         await _guarded(desk, "dispatch", lambda: dispatch(desk.world))
 
 
-async def reconciling(desk: Desk) -> None:
-    """Sweep the truth for what is due."""
+async def reconciling(desk: Desk, queue_trouble: Callable[[], Reason | None]) -> None:
+    """Sweep the truth for what is due, and look whether the queue works."""
+    known: Reason | None = None
     while True:
         await _guarded(desk, "reconcile", lambda: reconcile(desk.world))
+        trouble = queue_trouble()
+        if known is not None and (trouble is None or trouble.code != known.code):
+            desk.well(known.code)
+        if trouble is not None:
+            desk.trouble(trouble)
+        known = trouble
         await asyncio.sleep(RECONCILE_SECONDS)
+
+
+async def attending(desk: Desk) -> None:
+    """Act on what other servers say about the nodes connected here."""
+    world = desk.world
+    while True:
+        for node, tasks in (await world.bus.next_nodes(RECONCILE_SECONDS)).items():
+            for name in [node] if node != ANY_NODE else [seat.node for seat in world.fleet.seats()]:
+                await _guarded(desk, "attend", partial(attend, world, name, tasks))
+
+
+async def keeping_number(desk: Desk, number: Duty) -> None:
+    """Stay one of the servers of a shared store, under a number of one's own."""
+
+    async def keep() -> None:
+        nonlocal number
+        number = await keep_number(desk.world, number)
+
+    while True:
+        await asyncio.sleep(NUMBER_SECONDS)
+        await _guarded(desk, "number", keep)
 
 
 async def retaining(desk: Desk, retention_ms: int) -> None:
@@ -41,10 +77,16 @@ async def retaining(desk: Desk, retention_ms: int) -> None:
 
 
 async def _remove_old(desk: Desk, retention_ms: int) -> None:
-    before = desk.world.clock.now() - retention_ms
+    """One server at a time does this: the duty outlasts the pause until the next time."""
+    world = desk.world
+    now = world.clock.now()
+    before = now - retention_ms
+    lease_ms = int(2 * RETENTION_SECONDS * 1000)
+    if await take(world.store, "retention", holder=world.server, now=now, lease_ms=lease_ms) is None:
+        return
     removed = RETENTION_BATCH
     while removed == RETENTION_BATCH:
-        removed = await desk.world.store.remove_finished(before, RETENTION_BATCH)
+        removed = await world.store.remove_finished(before, RETENTION_BATCH)
 
 
 async def _guarded(desk: Desk, name: str, step: Callable[[], Awaitable[object]]) -> None:

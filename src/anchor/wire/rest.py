@@ -150,7 +150,7 @@ class Trouble(_View, frozen=True):
     code: str
     message: str
     hint: str
-    since: str
+    since: Time
 
 
 class Health(_View, frozen=True):

@@ -3,13 +3,15 @@
 from anchor.core.access import Role
 from anchor.core.errors import Unavailable
 from anchor.server.http import Call, Route
-from anchor.wire.rest import Health
+from anchor.wire.rest import Health, Trouble, time_of
 
 
 async def health(call: Call) -> Health:
     """Alive, and what is wrong if anything is."""
     desk = call.desk
-    problems = list(desk.problems.values())
+    problems = [
+        Trouble(reason.code, reason.message, reason.hint, time_of(since)) for reason, since in desk.problems.values()
+    ]
     return Health(
         status="degraded" if problems else "ok",
         version=desk.version,

@@ -1,35 +1,23 @@
-"""The one file that picks adapters and ties everything together: the server, the agent, and both in one command."""
+"""A server tied together: its engines, its world, its gate and its life; and the same with an agent of its own."""
 
 import asyncio
 import contextlib
-import io
 import os
 import secrets
-import signal
 import socket
-import sys
-import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
-import msgspec
 import structlog
 
 from anchor import __version__
-from anchor.adapters.files.blobs import FileBlobs
-from anchor.adapters.local.bus import LocalBus
-from anchor.adapters.local.clock import SystemChance, SystemClock
-from anchor.adapters.local.ready import LocalReady
-from anchor.adapters.sqlite.store import SqliteStore
+from anchor.adapters.local.clock import SystemChance
 from anchor.agent import identity
-from anchor.agent.run import run as run_agent_program
 from anchor.config import Settings
 from anchor.core.access import Role
 from anchor.core.attempt import Reason
 from anchor.core.errors import Conflict
-from anchor.core.ids import KeySequence, born_ms
 from anchor.core.node import Node, node_id_from
 from anchor.orchestrator.world import World
 from anchor.ports.store import Store
@@ -37,64 +25,18 @@ from anchor.server.app import run as run_server
 from anchor.server.desk import Desk
 from anchor.server.gate import Gate, digest_of
 from anchor.server.lines import Lines
+from anchor.wiring.engines import engines
+from anchor.wiring.own_agent import keep_agent
+from anchor.wiring.program import set_up_logs
 
 Started = Callable[[str], Awaitable[None]]
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-SERVER_NUMBER = 0
-"""The embedded store belongs to one server; several are numbered by their shared store."""
-AGENT_STOP_SECONDS = 10.0
 CLOCK_SECONDS = 60
-RESTART_SECONDS, RESTART_SECONDS_MAX = 1.0, 30.0
-T = TypeVar("T")
-
-
-def set_up_logs(settings: Settings) -> None:
-    """Log to standard error, as text or as one JSON object a line."""
-    output: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
-        if settings.log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    )
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            output,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(settings.log_level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-
-
-def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a program on the fastest event loop this machine has."""
-    if sys.platform != "win32":
-        import uvloop  # noqa: PLC0415 - there is none for Windows
-
-        return uvloop.run(main)
-    return asyncio.run(main)
 
 
 async def serve(settings: Settings, *, started: Started | None = None) -> None:
     """Run a server until cancelled; `started` is awaited with its URL once it listens and is ready."""
     await _serve(settings, started or _nothing)
-
-
-async def run_agent(
-    settings: Settings, url: str, *, join_token: str | None = None, stop: asyncio.Event | None = None
-) -> None:
-    """Run an agent until cancelled or `stop` is set; its state is kept in the data directory's `agent`."""
-    set_up_logs(settings)
-    await run_agent_program(
-        url,
-        settings.data / "agent",
-        slots=settings.slots or os.cpu_count() or 1,
-        labels=settings.labels,
-        name=settings.node_name or socket.gethostname(),
-        join_token=join_token,
-        stop=stop,
-    )
 
 
 async def up(settings: Settings, *, started: Started | None = None) -> None:
@@ -103,7 +45,7 @@ async def up(settings: Settings, *, started: Started | None = None) -> None:
     agents: list[asyncio.Task[None]] = []
 
     async def with_agent(url: str) -> None:
-        agents.append(asyncio.create_task(_keep_agent(settings, url)))
+        agents.append(asyncio.create_task(keep_agent(settings, url)))
         if started is not None:
             await started(url)
 
@@ -124,26 +66,31 @@ async def _serve(settings: Settings, started: Started, *, enrol: bool = False) -
     with contextlib.closing(listener):
         port = listener.getsockname()[1]
         url = f"http://{'127.0.0.1' if settings.host in LOOPBACK | {'0.0.0.0', '::'} else settings.host}:{port}"
-        store = await SqliteStore.open(settings.data)
-        try:
-            clock = SystemClock(not_before_ms=born_ms(store.last_key))
-            lease_ms = int(settings.lease_seconds * 1000)
+        async with engines(settings) as opened:
+            store, clock = opened.store, opened.clock
             lines = Lines(store, lease_seconds=settings.lease_seconds, heartbeat_seconds=settings.heartbeat_seconds)
             world = World(
                 store=store,
-                ready=LocalReady(),
-                bus=LocalBus(),
-                blobs=FileBlobs(settings.data / "blobs"),
+                ready=opened.ready,
+                bus=opened.bus,
+                blobs=opened.blobs,
                 links=lines,
                 clock=clock,
                 chance=SystemChance(),
-                keys=KeySequence(SERVER_NUMBER, last_key=store.last_key),
-                lease_ms=lease_ms,
+                keys=opened.keys,
+                lease_ms=int(settings.lease_seconds * 1000),
                 heartbeat_ms=int(settings.heartbeat_seconds * 1000),
-                reap_after=clock.now() + lease_ms,
+                server=opened.server,
             )
             open_locally = settings.host in LOOPBACK
-            gate = Gate(store, clock, secret=_secret(settings), open_locally=open_locally)
+            gate = Gate(
+                store,
+                clock,
+                opened.buckets,
+                secret=_secret(settings),
+                open_locally=open_locally,
+                requests_per_second=settings.requests_per_second,
+            )
             if not open_locally:
                 await _ensure_admin_token(settings, gate, store)
             if enrol:
@@ -152,19 +99,19 @@ async def _serve(settings: Settings, started: Started, *, enrol: bool = False) -
                 world=world,
                 gate=gate,
                 version=__version__,
-                url=_url_for_others(settings.host, port),
+                url=settings.public_url.rstrip("/") or _url_for_others(settings.host, port),
                 started_at=clock.now(),
             )
-            _mind_the_clock(desk, born_ms(store.last_key))
+            _mind_the_clock(desk, opened.newest_ms)
             await run_server(
                 desk,
                 lines,
                 listener,
                 retention_ms=int(settings.retention_days * 86_400_000),
+                number=opened.number,
+                queue_trouble=opened.trouble,
                 started=lambda: started(url),
             )
-        finally:
-            await store.close()
 
 
 def _mind_the_clock(desk: Desk, newest_ms: int) -> None:
@@ -235,55 +182,6 @@ async def _enrol_local_agent(settings: Settings, store: Store, now: int) -> None
             return
 
 
-class _LocalAgent(msgspec.Struct, frozen=True):
-    """What the server tells its own agent's process, on the first line of its standard input."""
-
-    url: str
-    settings: Settings
-
-
-async def _keep_agent(settings: Settings, url: str) -> None:
-    """Keep the agent's process running; it stops when its standard input closes, so it cannot outlive this one."""
-    wish = msgspec.json.encode(_LocalAgent(url, settings), enc_hook=str)
-    wait = RESTART_SECONDS
-    while True:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "anchor.wiring", stdin=asyncio.subprocess.PIPE, start_new_session=True
-        )
-        try:
-            if process.stdin is not None:
-                process.stdin.write(wish + b"\n")
-            await process.wait()
-            await asyncio.sleep(wait)
-            wait = min(2 * wait, RESTART_SECONDS_MAX)
-        finally:
-            if process.returncode is None:
-                process.terminate()
-                try:
-                    async with asyncio.timeout(AGENT_STOP_SECONDS):
-                        await process.wait()
-                except TimeoutError:
-                    process.kill()
-                    await process.wait()
-
-
-async def _local_agent() -> None:
-    loop = asyncio.get_running_loop()
-    parent = io.FileIO(sys.stdin.fileno(), closefd=False)
-    line = await loop.run_in_executor(None, parent.readline)
-    wish = msgspec.json.decode(line, type=_LocalAgent, dec_hook=lambda kind, value: kind(value))
-    stop = asyncio.Event()
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
-    threading.Thread(target=_wait_for_end, args=(parent, loop, stop), daemon=True).start()
-    await run_agent(wish.settings, wish.url, stop=stop)
-
-
-def _wait_for_end(parent: io.FileIO, loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    parent.read(1)
-    with contextlib.suppress(RuntimeError):  # the agent has stopped already
-        loop.call_soon_threadsafe(stop.set)
-
-
 def _write_privately(path: Path, text: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
@@ -292,7 +190,3 @@ def _write_privately(path: Path, text: str) -> None:
 
 async def _nothing(_: str) -> None:
     return
-
-
-if __name__ == "__main__":
-    run(_local_agent())

@@ -1,0 +1,7 @@
+"""The one place that picks adapters and ties everything together: the server, the agent, and both in one command."""
+
+from anchor.wiring.own_agent import run_agent
+from anchor.wiring.program import run
+from anchor.wiring.serving import serve, up
+
+__all__ = ["run", "run_agent", "serve", "up"]

@@ -1,0 +1,90 @@
+"""An agent; and the one that `anchor up` keeps alive beside its server, in a process that cannot outlive its parent."""
+
+import asyncio
+import contextlib
+import io
+import os
+import signal
+import socket
+import sys
+import threading
+
+import msgspec
+
+from anchor.agent.run import run as run_agent_program
+from anchor.config import EMBEDDED_STORE, LOCAL_QUEUE, Settings
+from anchor.wiring.program import run, set_up_logs
+
+AGENT_STOP_SECONDS = 10.0
+RESTART_SECONDS, RESTART_SECONDS_MAX = 1.0, 30.0
+
+
+async def run_agent(
+    settings: Settings, url: str, *, join_token: str | None = None, stop: asyncio.Event | None = None
+) -> None:
+    """Run an agent until cancelled or `stop` is set; its state is kept in the data directory's `agent`."""
+    set_up_logs(settings)
+    await run_agent_program(
+        url,
+        settings.data / "agent",
+        slots=settings.slots or os.cpu_count() or 1,
+        labels=settings.labels,
+        name=settings.node_name or socket.gethostname(),
+        join_token=join_token,
+        stop=stop,
+    )
+
+
+class _LocalAgent(msgspec.Struct, frozen=True):
+    """What the server tells its own agent's process, on the first line of its standard input."""
+
+    url: str
+    settings: Settings
+
+
+async def keep_agent(settings: Settings, url: str) -> None:
+    """Keep the agent's process running; it stops when its standard input closes, so it cannot outlive this one."""
+    # No agent ever sees what the server's engines are or how they are opened.
+    bare = msgspec.structs.replace(settings, store=EMBEDDED_STORE, queue=LOCAL_QUEUE, secret=None)
+    wish = msgspec.json.encode(_LocalAgent(url, bare), enc_hook=str)
+    wait = RESTART_SECONDS
+    while True:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "anchor.wiring.own_agent", stdin=asyncio.subprocess.PIPE, start_new_session=True
+        )
+        try:
+            if process.stdin is not None:
+                process.stdin.write(wish + b"\n")
+            await process.wait()
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, RESTART_SECONDS_MAX)
+        finally:
+            if process.returncode is None:
+                process.terminate()
+                try:
+                    async with asyncio.timeout(AGENT_STOP_SECONDS):
+                        await process.wait()
+                except TimeoutError:
+                    process.kill()
+                    await process.wait()
+
+
+async def _local_agent() -> None:
+    loop = asyncio.get_running_loop()
+    parent = io.FileIO(sys.stdin.fileno(), closefd=False)
+    line = await loop.run_in_executor(None, parent.readline)
+    wish = msgspec.json.decode(line, type=_LocalAgent, dec_hook=lambda kind, value: kind(value))
+    stop = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    threading.Thread(target=_wait_for_end, args=(parent, loop, stop), daemon=True).start()
+    await run_agent(wish.settings, wish.url, stop=stop)
+
+
+def _wait_for_end(parent: io.FileIO, loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    parent.read(1)
+    with contextlib.suppress(RuntimeError):  # the agent has stopped already
+        loop.call_soon_threadsafe(stop.set)
+
+
+if __name__ == "__main__":
+    run(_local_agent())
