@@ -1,22 +1,28 @@
 """Every adapter the contract is run on, and small makers of what is stored."""
 
 import itertools
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
 from tests.engines.mongo import Engine, running_mongo
+from tests.engines.valkey import Engine as ValkeyEngine
+from tests.engines.valkey import running_valkey
 
 from anchor.adapters.files.blobs import FileBlobs
+from anchor.adapters.local.buckets import LocalBuckets
 from anchor.adapters.local.bus import LocalBus
 from anchor.adapters.local.ready import LocalReady
+from anchor.adapters.redis import RedisHints
 from anchor.adapters.sqlite import SqliteStore
 from anchor.core.attempt import Ending, Outcome, Result
 from anchor.core.ids import KeySequence
 from anchor.core.spec import TaskSpec
 from anchor.core.task import State, Task, cancel, lease, queued, settle, wake
 from anchor.ports.blobs import Blobs
+from anchor.ports.buckets import Buckets
 from anchor.ports.bus import Bus
 from anchor.ports.ready import Ready
 from anchor.ports.store import Store, Swap
@@ -35,6 +41,13 @@ def mongo_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         yield engine
 
 
+@pytest.fixture(scope="session")
+def valkey_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyEngine]:
+    """One for all tests, each with a namespace of its own."""
+    with running_valkey(tmp_path_factory.mktemp("valkey")) as engine:
+        yield engine
+
+
 def sqlite_stores(_: Engines) -> Opener:
     return SqliteStore.open
 
@@ -50,13 +63,58 @@ async def local_bus(_: Engines) -> AsyncIterator[Bus]:
 
 
 @asynccontextmanager
+async def local_buckets(_: Engines) -> AsyncIterator[Buckets]:
+    yield LocalBuckets()
+
+
+@asynccontextmanager
+async def redis_hints(engines: Engines) -> AsyncIterator[RedisHints]:
+    """Patient, so that a busy machine is not taken for a Redis that is gone."""
+    hints = await RedisHints.open(
+        engines.getfixturevalue("valkey_engine").url,
+        ready=LocalReady(),
+        bus=LocalBus(),
+        buckets=LocalBuckets(),
+        namespace=secrets.token_hex(8),
+        patience_seconds=10,
+    )
+    try:
+        yield hints
+        assert hints.problem is None, "what was tested was not Redis"
+    finally:
+        await hints.close()
+
+
+@asynccontextmanager
+async def redis_ready(engines: Engines) -> AsyncIterator[Ready]:
+    async with redis_hints(engines) as hints:
+        yield hints.ready
+
+
+@asynccontextmanager
+async def redis_bus(engines: Engines) -> AsyncIterator[Bus]:
+    async with redis_hints(engines) as hints:
+        yield hints.bus
+
+
+@asynccontextmanager
+async def redis_buckets(engines: Engines) -> AsyncIterator[Buckets]:
+    async with redis_hints(engines) as hints:
+        yield hints.buckets
+
+
+@asynccontextmanager
 async def file_blobs(engines: Engines) -> AsyncIterator[Blobs]:
     yield FileBlobs(engines.getfixturevalue("tmp_path") / "blobs")
 
 
 STORES: dict[str, Callable[[Engines], Opener]] = {"sqlite": sqlite_stores}
-READY: dict[str, Callable[[Engines], AbstractAsyncContextManager[Ready]]] = {"local": local_ready}
-BUSES: dict[str, Callable[[Engines], AbstractAsyncContextManager[Bus]]] = {"local": local_bus}
+READY: dict[str, Callable[[Engines], AbstractAsyncContextManager[Ready]]] = {"local": local_ready, "redis": redis_ready}
+BUSES: dict[str, Callable[[Engines], AbstractAsyncContextManager[Bus]]] = {"local": local_bus, "redis": redis_bus}
+BUCKETS: dict[str, Callable[[Engines], AbstractAsyncContextManager[Buckets]]] = {
+    "local": local_buckets,
+    "redis": redis_buckets,
+}
 BLOBS: dict[str, Callable[[Engines], AbstractAsyncContextManager[Blobs]]] = {"files": file_blobs}
 
 
@@ -92,6 +150,12 @@ async def reopened(open_store: Opener, tmp_path: Path) -> AsyncIterator[Callable
 
 
 @pytest.fixture(params=sorted(READY))
+def open_ready(request: pytest.FixtureRequest) -> Callable[[], AbstractAsyncContextManager[Ready]]:
+    """Opens one empty queue after the other, for tests that need many."""
+    return lambda: READY[request.param](request)
+
+
+@pytest.fixture(params=sorted(READY))
 async def ready(request: pytest.FixtureRequest) -> AsyncIterator[Ready]:
     async with READY[request.param](request) as opened:
         yield opened
@@ -100,6 +164,12 @@ async def ready(request: pytest.FixtureRequest) -> AsyncIterator[Ready]:
 @pytest.fixture(params=sorted(BUSES))
 async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
     async with BUSES[request.param](request) as opened:
+        yield opened
+
+
+@pytest.fixture(params=sorted(BUCKETS))
+async def buckets(request: pytest.FixtureRequest) -> AsyncIterator[Buckets]:
+    async with BUCKETS[request.param](request) as opened:
         yield opened
 
 

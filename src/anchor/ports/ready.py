@@ -7,7 +7,10 @@ import msgspec
 
 
 class Hint(msgspec.Struct, frozen=True):
-    """A task that was queued when the hint was written, or that rests until `not_before` (Unix ms)."""
+    """A task that was queued when the hint was written, or that rests until `not_before` (Unix ms).
+
+    A task's priority and shape are the same in all its hints.
+    """
 
     id: int
     priority: int

@@ -16,13 +16,15 @@ class LocalReady:
         self._heaps: dict[str, list[tuple[int, int]]] = {}
         self._filed: set[int] = set()
         self._apart: list[tuple[int, int, int, str]] = []
+        self._resting: set[int] = set()
 
     async def push(self, hints: Sequence[Hint]) -> None:
         """File hints; one that is there already stays where it is. Those with a `not_before` are kept apart until
         then."""
         for hint in hints:
             if hint.not_before:
-                if len(self._apart) < self._capacity:
+                if hint.id not in self._resting and len(self._resting) < self._capacity:
+                    self._resting.add(hint.id)
                     heapq.heappush(self._apart, (hint.not_before, hint.id, hint.priority, hint.shape))
             elif hint.id not in self._filed and len(self._filed) < self._capacity:
                 self._filed.add(hint.id)
@@ -50,6 +52,7 @@ class LocalReady:
         """File the hints whose time has come by `now`, then name the shapes that have any."""
         while self._apart and self._apart[0][0] <= now:
             _, task, priority, shape = heapq.heappop(self._apart)
+            self._resting.remove(task)
             await self.push([Hint(task, priority, shape)])
         return list(self._heaps)
 
