@@ -93,7 +93,7 @@ async def _shared(settings: Settings, stack: AsyncExitStack) -> Engines:
     blobs = GridFsBlobs(store.database)
     if settings.is_alone:
         return Engines(store, LocalReady(), LocalBus(), LocalBuckets(), blobs, store.clock, keys, name, number)
-    hints = await RedisHints.open(settings.queue)
+    hints = await RedisHints.open(settings.queue, ready=LocalReady(), bus=LocalBus(), buckets=LocalBuckets())
     stack.push_async_callback(hints.close)
     return Engines(
         store, hints.ready, hints.bus, hints.buckets, blobs, store.clock, keys, name, number,
