@@ -133,7 +133,7 @@ def lease(task: Task, *, node: str, session: int, now: int, lease_ms: int) -> Ta
         attempt=task.attempt + 1,
         node=node,
         session=session,
-        leased_at=now,
+        leased_at=_not_before_its_past(task, now),
         wake_at=now + lease_ms,
         reason=None,
     )
@@ -156,6 +156,7 @@ def adopt(task: Task, *, session: int, until: int) -> Task:
 
 def settle(task: Task, ending: Ending, *, now: int, chance: float) -> Task:
     """What a task becomes when its live attempt ends. `chance` in [0, 1) is the jitter of a backoff."""
+    now = _not_before_its_past(task, now)
     record = AttemptRecord(
         number=task.attempt,
         node=task.node,
@@ -217,7 +218,13 @@ def wake(task: Task, *, now: int) -> Task:
 def cancel(task: Task, *, by: str, now: int) -> Task:
     """The task as it is once somebody asked for its end: cancelled, or cancelling while a node still holds it."""
     state = _next(task, Event.CANCEL)
+    now = _not_before_its_past(task, now)
     reason = Reason(FailureCode.CANCELLED, f"Cancelled by {by}.")
     if state in TERMINAL:
         return replace(task, ver=task.ver + 1, state=state, wake_at=None, finished_at=now, reason=reason)
     return replace(task, ver=task.ver + 1, state=state, reason=reason, wake_at=now)
+
+
+def _not_before_its_past(task: Task, now: int) -> int:
+    """`now`, or the newest time on record where that is later: another server, whose clock is ahead, wrote it."""
+    return max(now, task.created_at, task.leased_at or 0, task.attempts[-1].ended_at if task.attempts else 0)
