@@ -40,11 +40,12 @@ def wait_for_port(port: int) -> None:
 class Program:
     """A command that can be killed and started again; what it says is kept in a file."""
 
-    def __init__(self, log: Path, *arguments: str, lease_seconds: float = 3) -> None:
+    def __init__(self, log: Path, *arguments: str, lease_seconds: float = 3, **settings: object) -> None:
         self._log = log
         self._arguments = [sys.executable, "-m", "anchor", *arguments]
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("ANCHOR_")}
         self._environment |= {"ANCHOR_LEASE_SECONDS": str(lease_seconds), "ANCHOR_HEARTBEAT_SECONDS": "0.5"}
+        self._environment |= {f"ANCHOR_{name.upper()}": str(value) for name, value in settings.items()}
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -81,18 +82,19 @@ class Program:
 
 
 class Server(Program):
-    def __init__(self, directory: Path, *, lease_seconds: float = 3) -> None:
+    def __init__(self, directory: Path, *, name: str = "server", lease_seconds: float = 3, **settings: object) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.data = directory / "server"
+        self.data = directory / name
         super().__init__(
-            directory / "server.log",
+            directory / f"{name}.log",
             "server",
             "--port",
             str(self.port),
             "--data",
             str(self.data),
             lease_seconds=lease_seconds,
+            **settings,
         )
 
     def start_and_wait(self) -> float:
