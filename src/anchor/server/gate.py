@@ -23,7 +23,7 @@ LOCAL = Principal("local", Role.ADMIN)
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 """What a reverse proxy adds: behind one, every caller seems to be on this machine."""
-CACHE_MS = 1000
+CACHE_MS = 500
 """How long a key that was found live is believed without looking again."""
 
 
