@@ -12,7 +12,7 @@ from msgspec import DecodeError, ValidationError
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from anchor.core.errors import AnchorError
+from anchor.core.errors import AnchorError, OutOfSpace, Unavailable
 from anchor.core.node import Node
 from anchor.core.task import holds
 from anchor.orchestrator import nodes
@@ -42,6 +42,7 @@ log = structlog.get_logger("anchor.link")
 NOT_UNDERSTOOD = (ValidationError, DecodeError, UnicodeDecodeError, RecursionError)
 """What reading a frame of somebody else's may raise."""
 HELLO_SECONDS = 5.0
+RECOVERY_SECONDS = 2.0
 FRAMES_PER_SECOND = 2_000
 FRAMES_BURST = 4_000
 REPORTS_AT_ONCE = 8
@@ -104,15 +105,15 @@ class AgentLink:
                 f"the agent {hello.protocol_min} to {hello.protocol_max}.",
                 "Install the same version of anchor on both.",
             )
-        node = await desk.world.store.node(hello.node)
-        if node is None or not _signed_by(node, nonce, hello):
-            return await _refuse(
-                socket,
-                "unknown_node",
-                f"This server knows no node {hello.node} with this key.",
-                "Join this machine again: `anchor node token` on the server prints the command.",
-            )
         try:
+            node = await desk.world.store.node(hello.node)
+            if node is None or not _signed_by(node, nonce, hello):
+                return await _refuse(
+                    socket,
+                    "unknown_node",
+                    f"This server knows no node {hello.node} with this key.",
+                    "Join this machine again: `anchor node token` on the server prints the command.",
+                )
             greeted = await nodes.welcome(
                 desk.world,
                 node.id,
@@ -121,6 +122,10 @@ class AgentLink:
                 held=[(held.task, held.attempt) for held in hello.held],
                 epoch=hello.epoch,
             )
+        except (Unavailable, OutOfSpace) as error:
+            # The node is as welcome as ever: without a time to come back its agent would end.
+            wait = error.retry_after_seconds or RECOVERY_SECONDS
+            return await _refuse(socket, error.code, error.message, error.hint, wait)
         except AnchorError as error:
             return await _refuse(socket, error.code, error.message, error.hint, error.retry_after_seconds)
         skew = hello.now - now
