@@ -4,17 +4,21 @@ import itertools
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from pymongo import AsyncMongoClient
 from tests.engines.mongo import Engine, running_mongo
 from tests.engines.valkey import Engine as ValkeyEngine
 from tests.engines.valkey import running_valkey
 
 from anchor.adapters.files.blobs import FileBlobs
+from anchor.adapters.gridfs.blobs import GridFsBlobs
 from anchor.adapters.local.buckets import LocalBuckets
 from anchor.adapters.local.bus import LocalBus
 from anchor.adapters.local.ready import LocalReady
+from anchor.adapters.mongo import MongoStore
 from anchor.adapters.redis import RedisHints
 from anchor.adapters.sqlite import SqliteStore
 from anchor.core.attempt import Ending, Outcome, Result
@@ -50,6 +54,15 @@ def valkey_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyEn
 
 def sqlite_stores(_: Engines) -> Opener:
     return SqliteStore.open
+
+
+def mongo_stores(engines: Engines) -> Opener:
+    engine = engines.getfixturevalue("mongo_engine")
+
+    async def opened(path: Path) -> Store:
+        return await MongoStore.open(engine.url_of(f"contract_{sha256(bytes(path)).hexdigest()[:20]}"))
+
+    return opened
 
 
 @asynccontextmanager
@@ -108,14 +121,24 @@ async def file_blobs(engines: Engines) -> AsyncIterator[Blobs]:
     yield FileBlobs(engines.getfixturevalue("tmp_path") / "blobs")
 
 
-STORES: dict[str, Callable[[Engines], Opener]] = {"sqlite": sqlite_stores}
+@asynccontextmanager
+async def gridfs_blobs(engines: Engines) -> AsyncIterator[Blobs]:
+    url = engines.getfixturevalue("mongo_engine").url_of(secrets.token_hex(8))
+    async with AsyncMongoClient(url, w="majority", journal=True) as client:
+        yield GridFsBlobs(client.get_default_database())
+
+
+STORES: dict[str, Callable[[Engines], Opener]] = {"sqlite": sqlite_stores, "mongo": mongo_stores}
 READY: dict[str, Callable[[Engines], AbstractAsyncContextManager[Ready]]] = {"local": local_ready, "redis": redis_ready}
 BUSES: dict[str, Callable[[Engines], AbstractAsyncContextManager[Bus]]] = {"local": local_bus, "redis": redis_bus}
 BUCKETS: dict[str, Callable[[Engines], AbstractAsyncContextManager[Buckets]]] = {
     "local": local_buckets,
     "redis": redis_buckets,
 }
-BLOBS: dict[str, Callable[[Engines], AbstractAsyncContextManager[Blobs]]] = {"files": file_blobs}
+BLOBS: dict[str, Callable[[Engines], AbstractAsyncContextManager[Blobs]]] = {
+    "files": file_blobs,
+    "gridfs": gridfs_blobs,
+}
 
 
 @pytest.fixture

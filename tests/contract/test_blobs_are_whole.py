@@ -63,11 +63,27 @@ async def test_the_same_bytes_from_many_at_once_are_kept_once_and_whole(blobs):
     assert await content_of(blobs, answers[0][0]) == content
 
 
-async def test_a_sender_that_breaks_off_leaves_nothing_behind(tmp_path):
-    async def breaks_off():
-        yield b"x" * 300_000
-        raise ConnectionResetError("gone")
+async def breaks_off():
+    yield b"x" * 300_000
+    raise ConnectionResetError("gone")
 
+
+async def test_a_sender_that_breaks_off_is_heard_and_the_next_is_served(blobs):
+    with pytest.raises(ConnectionResetError):
+        await blobs.put(breaks_off())
+    assert await blobs.size(hashlib.sha256(b"x" * 300_000).hexdigest()) is None
+    digest, _ = await blobs.put(pieces(b"x" * 300_000))
+    assert await content_of(blobs, digest) == b"x" * 300_000
+
+
+async def test_bytes_put_again_are_the_same_blob(blobs):
+    content = os.urandom(600_000)
+    first, second = await blobs.put(pieces(content)), await blobs.put(pieces(content, 1_000))
+    assert first == second
+    assert await content_of(blobs, first[0]) == content
+
+
+async def test_a_sender_that_breaks_off_leaves_no_file_behind(tmp_path):
     blobs = FileBlobs(tmp_path)
     with pytest.raises(ConnectionResetError):
         await blobs.put(breaks_off())

@@ -1,0 +1,1 @@
+"""Blobs in MongoDB, for servers that share one."""
