@@ -20,9 +20,12 @@ COMMANDS = {
     "node": "List machines, take them in and out of service, let new ones join.",
     "queue": "Show how much waits, runs and is done.",
     "key": "Make, list and revoke API keys.",
+    "audit": "Show who did what, and check that nobody changed the record.",
     "server": "Start a server alone.",
     "agent": "Start an agent that works for a server.",
     "join": "Enrol this machine with a join token and start its agent.",
+    "backup": "Write everything that is kept into one file, while servers run.",
+    "restore": "Put a backup back.",
     "doctor": "Check this machine: what works, what does not, and what to do about it.",
     "bench": "Measure this machine: tasks a second, and how long one takes.",
 }

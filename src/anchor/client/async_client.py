@@ -143,6 +143,17 @@ class AsyncClient:
         """Forget an API key."""
         await self._call(calls.remove_key(key_id))
 
+    async def audit(self, *, kind: str = "", page_size: int = 100) -> AsyncIterator[rest.AuditEntry]:
+        """Entries of the audit trail from the newest on, page after page for as long as they are asked for."""
+        cursor = ""
+        while True:
+            page = await self._call(calls.audit(kind=kind, limit=page_size, cursor=cursor))
+            for entry in page.items:
+                yield entry
+            cursor = page.cursor
+            if not cursor:
+                return
+
     async def queue_stats(self) -> dict[str, rest.QueueStats]:
         """How much waits and runs, by queue."""
         return await self._call(calls.queue_stats())

@@ -159,6 +159,12 @@ def create_key(name: str, role: str, days: int | None) -> Call[rest.NewKey]:
     return _post("/api/keys", answers.json_as(rest.NewKey), body, repeatable=False)
 
 
+def audit(*, kind: str = "", limit: int = 100, cursor: str = "") -> Call[Page[rest.AuditEntry]]:
+    """A page of the audit trail, newest first."""
+    query = {"kind": kind, "limit": limit, "cursor": cursor}
+    return _get("/api/audit", answers.page_of(rest.AuditEntry), query)
+
+
 def remove_key(key_id: str) -> Call[None]:
     """Forget an API key."""
     path = f"/api/keys/{urllib.parse.quote(key_id, safe='')}"

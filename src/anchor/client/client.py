@@ -146,6 +146,16 @@ class Client:
         """Forget an API key."""
         self._call(calls.remove_key(key_id))
 
+    def audit(self, *, kind: str = "", page_size: int = 100) -> Iterator[rest.AuditEntry]:
+        """Entries of the audit trail from the newest on, page after page for as long as they are asked for."""
+        cursor = ""
+        while True:
+            page = self._call(calls.audit(kind=kind, limit=page_size, cursor=cursor))
+            yield from page.items
+            cursor = page.cursor
+            if not cursor:
+                return
+
     def queue_stats(self) -> dict[str, rest.QueueStats]:
         """How much waits and runs, by queue."""
         return self._call(calls.queue_stats())

@@ -18,7 +18,7 @@ MESSAGE_MAX = 500
 LISTED_MAX = 100
 """Refused attempts of one hello that get an entry each."""
 REMARK_MS = 60_000
-REMARKS_MAX = 1_000
+REMARKS_MAX = 100
 
 
 async def note(world: World, *, kind: str, subject: str, message: str, by: str) -> Entry:

@@ -24,7 +24,7 @@ from anchor.server.lines import Lines
 from anchor.server.link import AgentLink
 from anchor.server.loops import attending, dispatching, keeping_number, reconciling, retaining
 from anchor.server.openapi import pages
-from anchor.server.routes import blobs, health, keys, logs, nodes, queue, tasks
+from anchor.server.routes import audit, blobs, health, keys, logs, nodes, queue, tasks
 from anchor.wire.link import FRAME_BYTES_MAX
 
 log = structlog.get_logger("anchor.server")
@@ -35,6 +35,7 @@ ROUTES: list[Route] = [
     *nodes.ROUTES,
     *queue.ROUTES,
     *keys.ROUTES,
+    *audit.ROUTES,
     *blobs.ROUTES,
     *health.ROUTES,
 ]

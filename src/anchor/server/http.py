@@ -37,6 +37,8 @@ MIB = 1024 * 1024
 THREAD_BYTES = 128 * 1024
 """Bodies above this are read in a thread, so that nobody else waits for it."""
 QUERY_FIELDS_MAX = 20
+WRONG_TOKEN_CODES = frozenset({"invalid_token", "invalid_join_token"})
+"""What a caller is told who showed a token that opens nothing; the audit trail hears of it."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -136,6 +138,8 @@ class Endpoint:
                 raise MethodNotAllowed(f"{scope['method'][:20]} is not possible here.", hint=f"Use {self._allowed}.")
             answer = await self._answer(route, scope, headers, receive)
         except AnchorError as error:
+            if error.code in WRONG_TOKEN_CODES:
+                await self._remark(error, scope)
             more = {"allow": self._allowed} if isinstance(error, MethodNotAllowed) else {}
             await send_problem(send, error, headers=more)
             return
@@ -158,6 +162,11 @@ class Endpoint:
             await send_problem(send, broken, request_id)
             return
         await self._send(route, answer, scope, receive, send)
+
+    async def _remark(self, error: AnchorError, scope: "Scope") -> None:
+        address = scope["client"][0] if scope.get("client") else "unknown"
+        message = f"A request from {address} was refused. {error.message}"
+        await self._desk.remarks.remark(kind="login_failed", subject=address, message=message, by="anybody")
 
     async def _answer(self, route: Route, scope: "Scope", headers: dict[str, str], receive: "Receive") -> Answer:
         principal = await self._desk.gate.admit(route.roles, scope, headers)

@@ -12,6 +12,7 @@ from msgspec import DecodeError, ValidationError
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from anchor.core.attempt import Reason
 from anchor.core.errors import AnchorError, OutOfSpace, Unavailable
 from anchor.core.node import Node
 from anchor.core.task import holds
@@ -50,6 +51,7 @@ CLOSE_SECONDS = 5.0
 """How long a line that is being closed may take to hand over what is queued."""
 OUTPUT_SLACK_BYTES = 64 * 1024
 """What an attempt may print beyond its limit (the agent's own words, progress) before the server stops keeping it."""
+NODE_ID_SHOWN = 40
 SKEW_WARN_MS = 30_000
 
 
@@ -98,6 +100,13 @@ class AgentLink:
         if not isinstance(hello, Hello):
             return await _refuse(socket, "not_a_hello", "The first frame has to be a hello.", "Upgrade the agent.")
         if hello.protocol_max < wire.PROTOCOL_MIN or hello.protocol_min > wire.PROTOCOL:
+            await desk.remarks.remark(
+                kind="upgrade_required",
+                subject=hello.node[:NODE_ID_SHOWN],
+                message=f"An agent of version {hello.version[:40]} speaks link protocols "
+                f"{hello.protocol_min} to {hello.protocol_max}; this server {wire.PROTOCOL_MIN} to {wire.PROTOCOL}.",
+                by="anybody",
+            )
             return await _refuse(
                 socket,
                 "upgrade_required",
@@ -123,6 +132,8 @@ class AgentLink:
                 epoch=hello.epoch,
             )
         except (Unavailable, OutOfSpace) as error:
+            if error.code == "newer_epoch":
+                desk.trouble(Reason(error.code, error.message, error.hint))
             # The node is as welcome as ever: without a time to come back its agent would end.
             wait = error.retry_after_seconds or RECOVERY_SECONDS
             return await _refuse(socket, error.code, error.message, error.hint, wait)

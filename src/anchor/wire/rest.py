@@ -213,6 +213,18 @@ class NewKey(KeyView, frozen=True):
     token: str
 
 
+class AuditEntry(_View, frozen=True):
+    """Something that happened; `seal` is the SHA-256 over the seal before and everything else in here."""
+
+    number: int
+    at: Time
+    kind: str
+    subject: str
+    message: str
+    by: str
+    seal: str
+
+
 class BlobView(_View, frozen=True):
     """Bytes that are kept."""
 

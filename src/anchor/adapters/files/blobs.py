@@ -23,13 +23,15 @@ class FileBlobs:
     """Content-addressed files in a directory that one process owns.
 
     A blob appears under its name only when all of it is on the disk, so whatever can be found is whole. Unavailable or
-    OutOfSpace where the directory cannot be used.
+    OutOfSpace where the directory cannot be used. With `reading_only` another process may own it.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, reading_only: bool = False) -> None:
         self._directory = directory
         self._unfinished = directory / "unfinished"
         self._synced: set[Path] = set()
+        if reading_only:
+            return
         try:
             self._unfinished.mkdir(parents=True, exist_ok=True)
             for leftover in self._unfinished.iterdir():
@@ -124,11 +126,11 @@ class FileBlobs:
         folder = place.parent
         if folder not in self._synced:
             folder.mkdir(parents=True, exist_ok=True)
-            _sync_folder(self._directory)
-            _sync_folder(folder.parent)
+            sync_folder(self._directory)
+            sync_folder(folder.parent)
             self._synced.add(folder)
         temporary.replace(place)
-        _sync_folder(folder)
+        sync_folder(folder)
 
     def _explained(self, error: OSError) -> AnchorError:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -153,7 +155,8 @@ def _append(file: IO[bytes], hashed: "hashlib._Hash", chunks: list[bytes], last:
     return sum(map(len, chunks))
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Have what was made, renamed or removed in a folder survive a power cut."""
     if sys.platform != "win32":  # Windows cannot open folders; its rename is journalled by NTFS
         handle = os.open(folder, os.O_RDONLY)
         try:

@@ -3,6 +3,7 @@
 import sqlite3
 
 from anchor.core.errors import Conflict
+from anchor.failpoints import reached
 
 APPLICATION_ID = 0x414E4348
 """Written into the file's header ("ANCH"), so that a stranger's database is never migrated."""
@@ -63,11 +64,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 )
 
 
-def migrate(db: sqlite3.Connection) -> None:
-    """Bring a file up to date. Each step is one transaction with its own number, so a crash resumes where it was.
-
-    Conflict where the file was written by a newer Anchor or is not one of ours.
-    """
+def version_of(db: sqlite3.Connection) -> int:
+    """The schema a file is at; Conflict where it was written by a newer Anchor or is not one of ours."""
     (version,) = db.execute("PRAGMA user_version").fetchone()
     (application,) = db.execute("PRAGMA application_id").fetchone()
     (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
@@ -81,10 +79,22 @@ def migrate(db: sqlite3.Connection) -> None:
         raise Conflict(
             "The database file was not made by Anchor.", hint="Choose another data directory.", code="foreign_database"
         )
+    return int(version)
+
+
+def migrate(db: sqlite3.Connection) -> None:
+    """Bring a file up to date. Each step is one transaction with its own number, so a crash resumes where it was.
+
+    Conflict where the file was written by a newer Anchor or is not one of ours.
+    """
+    version = version_of(db)
     for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
         db.execute("BEGIN IMMEDIATE")
         for statement in statements:
+            reached("sqlite.migrate_statement")
             db.execute(statement)
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         db.execute(f"PRAGMA user_version = {number}")
+        reached("sqlite.migrate_commit")
         db.execute("COMMIT")
+        reached("sqlite.migrate_next")

@@ -9,6 +9,8 @@ from anchor.adapters.sqlite.claims import Claims
 from anchor.adapters.sqlite.commits import GroupCommit
 from anchor.adapters.sqlite.directory import DataDirectory
 from anchor.adapters.sqlite.duties import Duties
+from anchor.adapters.sqlite.epoch import Epoch
+from anchor.adapters.sqlite.exchange import refuse_half_restored
 from anchor.adapters.sqlite.keys import Keys
 from anchor.adapters.sqlite.logs import Logs
 from anchor.adapters.sqlite.nodes import Nodes
@@ -22,7 +24,7 @@ from anchor.core.errors import AnchorError
 FILE = "anchor.db"
 
 
-class SqliteStore(Tasks, Nodes, Logs, Claims, Keys, Duties, Audit, Retention):
+class SqliteStore(Tasks, Nodes, Logs, Claims, Keys, Duties, Audit, Epoch, Retention):
     """All that is durable, in one SQLite file that one process owns. Use it from the event loop it was opened on."""
 
     def __init__(
@@ -42,11 +44,6 @@ class SqliteStore(Tasks, Nodes, Logs, Claims, Keys, Duties, Audit, Retention):
         """
         return cls(*await asyncio.to_thread(_open, path))
 
-    async def epoch(self) -> int:
-        """How often this truth was restored from a backup."""
-        row = await self._reads.run(lambda db: db.execute("SELECT value FROM marks WHERE name = 'epoch'").fetchone())
-        return 0 if row is None else int(row[0])
-
     async def close(self) -> None:
         """Finish what was asked, then let go of the data."""
         await self._commits.close()
@@ -62,6 +59,7 @@ def _open(path: Path) -> tuple[DataDirectory, sqlite3.Connection, list[sqlite3.C
     directory = DataDirectory(path)
     opened: list[sqlite3.Connection] = []
     try:
+        refuse_half_restored(path)
         db = _connect(path / FILE)
         opened.append(db)
         db.execute("PRAGMA journal_mode = WAL")

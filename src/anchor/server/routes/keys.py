@@ -2,6 +2,7 @@
 
 from anchor.core.access import Key, Role, is_live
 from anchor.core.errors import Fault, InvalidRequest, NotFound
+from anchor.orchestrator.audit import note
 from anchor.server.http import Answer, Call, Route
 from anchor.wire.rest import KeyRequest, KeyView, NewKey, time_of
 
@@ -19,6 +20,9 @@ async def create(call: Call) -> NewKey:
     if wish.days is not None and not 1 <= wish.days <= 3650:
         raise _wrong("days", "days has to be between 1 and 3650.", "Leave it out for a key that does not expire.")
     seconds = None if wish.days is None else wish.days * 86_400
+    by = call.principal.name
+    message = f"A key for {wish.name} as {wish.role}."
+    await note(call.desk.world, kind="key_created", subject=wish.name, message=message, by=by)
     token, key = await call.desk.gate.new_key(wish.name, Role(wish.role), seconds=seconds)
     shown = _view(key)
     return NewKey(
@@ -43,6 +47,8 @@ async def remove(call: Call) -> Answer:
     world = call.desk.world
     for key in await world.store.keys():
         if key.digest.startswith(call.path["id"]) and len(call.path["id"]) == _ID_LENGTH:
+            message = f"The key of {key.name} as {key.role}."
+            await note(world, kind="key_revoked", subject=call.path["id"], message=message, by=call.principal.name)
             await world.store.remove_key(key.digest)
             call.desk.gate.forget(key.digest)
             return Answer(_view(key))

@@ -1,0 +1,68 @@
+"""What a backup is read from and written to, whatever the engine."""
+
+from collections.abc import AsyncIterator, Iterable
+from typing import Protocol
+
+from anchor.core.access import Key
+from anchor.core.audit import Entry
+from anchor.core.node import Node
+from anchor.core.task import Task
+from anchor.ports.store import Claim, LogChunk, Store
+
+
+class Snapshot(Protocol):
+    """What a store holds, read batch by batch while others write to it.
+
+    Each document comes once, whole, as it was at some moment after the read of its kind began. `engine` and `schema`
+    say where it came from.
+    """
+
+    engine: str
+    schema: int
+
+    async def epoch(self) -> int:
+        """The store's epoch."""
+
+    def tasks(self) -> AsyncIterator[list[tuple[Task, bytes]]]:
+        """Tasks by rising id, each with its payload as JSON bytes (empty where it has none at hand)."""
+
+    def logs(self) -> AsyncIterator[list[LogChunk]]:
+        """What tasks printed."""
+
+    async def unfulfilled(self) -> list[Claim]:
+        """Claims not carried out yet."""
+
+    def claims(self) -> AsyncIterator[list[Claim]]:
+        """All claims."""
+
+    async def nodes(self) -> list[Node]:
+        """All nodes."""
+
+    async def keys(self) -> list[Key]:
+        """All keys."""
+
+    def audit(self) -> AsyncIterator[list[Entry]]:
+        """The audit chain by rising number."""
+
+
+class Archive(Protocol):
+    """A backup being written: one member after the other."""
+
+    def begin(self, name: str) -> None:
+        """Start a member."""
+
+    def write(self, lines: Iterable[bytes]) -> None:
+        """Append bytes to it."""
+
+    def end(self) -> tuple[int, str]:
+        """Finish it; its size in bytes and its SHA-256."""
+
+    def drop(self) -> None:
+        """Forget the member that was begun."""
+
+
+class Restorable(Store, Protocol):
+    """A store that a backup can be put into."""
+
+    async def set_epoch(self, epoch: int) -> None:
+        """Make this the store's epoch."""
