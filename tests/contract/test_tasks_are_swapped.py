@@ -78,9 +78,9 @@ async def test_of_many_rivals_at_once_exactly_one_wins(store, reopened, make):
 
 
 async def test_swaps_in_a_batch_larger_than_any_statement_all_happen(store, make):
-    tasks = make.tasks(1_337)
+    tasks = make.tasks(337)
     await store.insert(tasks)
-    assert await store.swap([Swap(task, make.leased(task)) for task in tasks]) == [True] * 1_337
+    assert await store.swap([Swap(task, make.leased(task)) for task in tasks]) == [True] * 337
     assert await store.get([task.id for task in tasks]) == [make.leased(task) for task in tasks]
 
 
