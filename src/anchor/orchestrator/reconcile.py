@@ -7,6 +7,8 @@ from anchor.core.attempt import Outcome, Reason
 from anchor.core.errors import FailureCode
 from anchor.core.node import Node, lease_has_ended
 from anchor.core.task import HINT_SECONDS, State, Task, extend, wake
+from anchor.failpoints import reached
+from anchor.orchestrator.attend import miss_if_unlisted
 from anchor.orchestrator.cancel import stop_held
 from anchor.orchestrator.relay import hint
 from anchor.orchestrator.settle import settle_held
@@ -47,6 +49,7 @@ async def refill(world: World, limit: int = 100_000) -> None:
         if not refs:
             break
         await world.ready.push([Hint(ref.id, ref.priority, ref.shape) for ref in refs])
+        reached("reconcile.refilled")
         after = refs[-1].id
         limit -= len(refs)
     world.bus.work_waits()
@@ -62,6 +65,7 @@ async def _wake_rested(world: World, now: int) -> None:
     while due := await world.store.due(State.BACKOFF, now, PAGE):
         swaps = [Swap(task, wake(task, now=now)) for task in due]
         done = await world.store.swap(swaps)
+        reached("reconcile.woken")
         woken = [swap.new for swap, ok in zip(swaps, done, strict=True) if ok]
         world.bus.tasks_changed([task.id for task in woken])
         await hint(world, woken)
@@ -77,6 +81,7 @@ async def _hint_waiting(world: World, now: int) -> None:
     due = await world.store.due(State.QUEUED, now, PAGE)
     swaps = [Swap(task, extend(task, until=now + HINT_SECONDS * 1000)) for task in due]
     done = await world.store.swap(swaps)
+    reached("reconcile.waiting")
     await hint(world, [swap.new for swap, ok in zip(swaps, done, strict=True) if ok])
 
 
@@ -85,11 +90,17 @@ async def _check_leases(world: World, now: int) -> None:
     while due := await world.store.due(State.LEASED, now, PAGE):
         alive, gone = await _sorted_out(world, nodes, due, now)
         swaps = [Swap(task, extend(task, until=_look_again(world, nodes, task, now))) for task in alive]
-        for task, ok in zip(alive, await world.store.swap(swaps), strict=True):
+        done = await world.store.swap(swaps)
+        reached("reconcile.leased")
+        elsewhere: defaultdict[str, list[int]] = defaultdict(list)
+        for task in [task for task, ok in zip(alive, done, strict=True) if ok]:
             seat = world.fleet.seat(task.node, task.session)
-            if ok and seat is not None and seat.held.get(task.id, (0, 0))[0] != task.attempt:
-                # A lease written so late that it was given up: the next heartbeats say whether the node has it.
-                seat.held[task.id] = (task.attempt, now)
+            if seat is not None:
+                miss_if_unlisted(seat, task, now=now)
+            else:
+                elsewhere[task.node].append(task.id)
+        for node, ids in elsewhere.items():
+            world.bus.node_changed(node, ids)
         await _end_lost(world, gone)
         if len(due) < PAGE:
             break
@@ -106,6 +117,7 @@ async def _repeat_cancels(world: World, now: int) -> None:
     alive, gone = await _sorted_out(world, nodes, due, now)
     here = [task for task in alive if world.fleet.seat(task.node) is not None]
     await world.store.swap([Swap(task, extend(task, until=now + CANCEL_AGAIN_MS)) for task in here])
+    reached("reconcile.cancelling")
     for task in alive:
         await stop_held(world, task)
     await _end_lost(world, gone)
