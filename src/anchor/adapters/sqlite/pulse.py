@@ -26,8 +26,8 @@ def forget_ended(db: sqlite3.Connection, before_ms: int) -> None:
     db.execute("DELETE FROM ended WHERE minute < ?", (before_ms // MINUTE_MS,))
 
 
-def pulse_of(db: sqlite3.Connection, owner: str | None, now: int) -> Pulse:
-    """The pulse at `now` (Unix ms)."""
+def pulse_of(db: sqlite3.Connection, owner: str | None, now: int, oldest_queued: int | None) -> Pulse:
+    """The pulse at `now` (Unix ms), given the id of the oldest queued task."""
     minute = now // MINUTE_MS
     rows = db.execute(
         "SELECT state, sum(n) FROM ended WHERE minute >= ?1 AND minute < ?2 AND (?3 IS NULL OR owner = ?3)"
@@ -35,12 +35,13 @@ def pulse_of(db: sqlite3.Connection, owner: str | None, now: int) -> Pulse:
         (minute - PULSE_MINUTES, minute, owner),
     )
     ended = {STATES[code]: n for code, n in rows}
-    return Pulse(_oldest(db, State.QUEUED, owner), _oldest(db, State.LEASED, owner), ended)
-
-
-def _oldest(db: sqlite3.Connection, state: State, owner: str | None) -> int | None:
-    (task,) = db.execute(
+    # No more tasks are leased than the nodes have slots, so looking at each is cheap.
+    (leased,) = db.execute(
         "SELECT min(id) FROM tasks INDEXED BY tasks_due WHERE state < 5 AND state = ?1 AND (?2 IS NULL OR owner = ?2)",
-        (CODES[state], owner),
+        (CODES[State.LEASED], owner),
     ).fetchone()
+    return Pulse(_born(oldest_queued), _born(leased), ended)
+
+
+def _born(task: int | None) -> int | None:
     return None if task is None else born_ms(task)

@@ -8,6 +8,7 @@ from typing import Any
 from anchor.adapters.sqlite.commits import Apart, GroupCommit
 from anchor.adapters.sqlite.directory import DataDirectory
 from anchor.adapters.sqlite.live import LiveTasks
+from anchor.adapters.sqlite.oldest import OldestQueued
 from anchor.adapters.sqlite.pages import BOUND, count_of, page_of
 from anchor.adapters.sqlite.part import Part
 from anchor.adapters.sqlite.pulse import MINUTE_MS, add_ended, pulse_of
@@ -48,8 +49,9 @@ class _Insert:
 class _Inserts:
     """Writes new tasks, with their payloads and counts."""
 
-    def __init__(self, live: LiveTasks) -> None:
+    def __init__(self, live: LiveTasks, oldest: OldestQueued) -> None:
         self._live = live
+        self._oldest = oldest
 
     def together(self, db: sqlite3.Connection, requests: Sequence[_Insert]) -> list[list[bool]]:
         """All tasks of all callers; an id that exists already raises IntegrityError."""
@@ -93,13 +95,16 @@ class _Inserts:
                 for task, payload, new in zip(request.tasks, request.payloads, answer, strict=True):
                     if new:
                         self._live.add(task, payload)
+                        if task.id < self._oldest.ceiling and task.state is State.QUEUED:
+                            self._oldest.note(task.id)
 
 
 class _Swaps:
     """Compare-and-sets tasks on their versions."""
 
-    def __init__(self, live: LiveTasks) -> None:
+    def __init__(self, live: LiveTasks, oldest: OldestQueued) -> None:
         self._live = live
+        self._oldest = oldest
 
     def together(self, db: sqlite3.Connection, requests: Sequence[Sequence[Swap]]) -> list[list[bool]]:
         """All swaps of all callers, expecting every one to succeed; Apart where one does not."""
@@ -134,6 +139,8 @@ class _Swaps:
                 for swap, done in zip(request, answer, strict=True):
                     if done:
                         self._live.renew(swap.new)
+                        if swap.new.state is State.QUEUED and swap.new.id < self._oldest.ceiling:
+                            self._oldest.note(swap.new.id)
                     else:
                         self._live.forget(swap.old.id)
 
@@ -173,8 +180,9 @@ class Tasks(Part):
     def __init__(self, commits: GroupCommit, reads: Reads, directory: DataDirectory) -> None:
         super().__init__(commits, reads)
         self._directory = directory
-        self._inserts = _Inserts(self._live)
-        self._swaps = _Swaps(self._live)
+        self._oldest = OldestQueued(reads)
+        self._inserts = _Inserts(self._live, self._oldest)
+        self._swaps = _Swaps(self._live, self._oldest)
 
     async def insert(self, tasks: Sequence[Task]) -> list[bool]:
         """Write new tasks; False for one whose id exists already (it is left as it is).
@@ -232,7 +240,10 @@ class Tasks(Part):
 
     async def queued(self, after: int, limit: int) -> list[QueuedRef]:
         """Queued tasks with an id above `after`, oldest first: what the ready queue is refilled from."""
-        return await self._reads.run(lambda db: _queued(db, after, limit))
+        if after == 0:
+            await self._oldest.find(None)
+        floor, returned = self._oldest.floor()
+        return await self._reads.run(lambda db: _queued(db, after, limit, floor, returned))
 
     async def page(
         self, *, below: int | None, limit: int, state: State | None, label: str | None, owner: str | None
@@ -253,7 +264,8 @@ class Tasks(Part):
 
     async def pulse(self, owner: str | None, now: int) -> Pulse:
         """How the queue moves; as cheap with a million tasks as with none."""
-        return await self._reads.run(lambda db: pulse_of(db, owner, now))
+        oldest = await self._oldest.find(owner)
+        return await self._reads.run(lambda db: pulse_of(db, owner, now, oldest))
 
     async def has_room(self) -> bool:
         """Whether new work should be let in: more free space than the reserve, and the ballast in its place."""
@@ -267,15 +279,20 @@ class Tasks(Part):
         return True
 
 
-def _queued(db: sqlite3.Connection, after: int, limit: int) -> list[QueuedRef]:
-    # With few queued tasks, sorting them all is cheapest; with many, walking the ids meets one soon.
-    source = (
-        "tasks INDEXED BY tasks_due WHERE state < 5 AND"
-        if count_of(db, State.QUEUED) <= BOUND
-        else "tasks NOT INDEXED WHERE"
-    )
-    rows = db.execute(
-        f"SELECT id, priority, shape FROM {source} state = ? AND id > ? ORDER BY id LIMIT ?",
-        (CODES[State.QUEUED], after, limit),
-    )
-    return [QueuedRef(*row) for row in rows]
+def _queued(db: sqlite3.Connection, after: int, limit: int, floor: int, returned: Sequence[int]) -> list[QueuedRef]:
+    code = CODES[State.QUEUED]
+    columns = "SELECT id, priority, shape FROM tasks"
+    if count_of(db, State.QUEUED) <= BOUND:
+        # With few queued tasks, sorting them all is cheapest; with many, walking the ids meets one soon.
+        rows = db.execute(
+            f"{columns} INDEXED BY tasks_due WHERE state < 5 AND state = ? AND id > ? ORDER BY id LIMIT ?",
+            (code, after, limit),
+        )
+        return [QueuedRef(*row) for row in rows]
+    below = as_ids([task for task in returned if task > after][:limit])
+    found = db.execute(f"{columns} WHERE id IN ({IDS}) AND state = ? ORDER BY id", (below, code)).fetchall()
+    found += db.execute(
+        f"{columns} NOT INDEXED WHERE id > ? AND state = ? ORDER BY id LIMIT ?",
+        (max(after, floor - 1), code, limit - len(found)),
+    ).fetchall()
+    return [QueuedRef(*row) for row in found]
