@@ -1,9 +1,11 @@
 """Lists: stable under inserts, bounded, filtered, and with a link to what comes next."""
 
+import datetime
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from puppet import Puppet, success
 from served import Served
 
 NOWHERE = {"requirements": {"labels": ["nowhere"]}}
@@ -66,6 +68,30 @@ def test_states_are_counted_exactly(own_server: Served) -> None:
     stats = own_server.client.get("/api/queue/stats").json()
     assert (stats["tasks"]["waiting"], stats["tasks"]["cancelled"]) == (3, 2)
     assert set(stats) == {"tasks", "dag", "consensus"}
+
+
+def test_a_queue_says_how_old_its_oldest_is_and_how_it_moves(own_server: Served) -> None:
+    idle = own_server.client.get("/api/queue/stats").json()
+    assert idle["tasks"] == idle["dag"] == idle["consensus"]
+    assert (idle["dag"]["oldestWaitingSeconds"], idle["dag"]["completedPerMinute"]) == (None, 0.0)
+    first = own_server.submit(**NOWHERE)
+    own_server.submit(**NOWHERE)
+    submitted = datetime.datetime.fromisoformat(own_server.task(first)["createdAt"])
+    tasks = own_server.client.get("/api/queue/stats").json()["tasks"]
+    age = (datetime.datetime.now(datetime.UTC) - submitted).total_seconds()
+    assert age - 5 < tasks["oldestWaitingSeconds"] <= age
+    assert tasks["oldestActiveSeconds"] is None
+    with Puppet(own_server).connect() as session:
+        held = own_server.submit()
+        [item] = session.assigned()
+        assert 0 <= own_server.client.get("/api/queue/stats").json()["tasks"]["oldestActiveSeconds"] < 5
+        session.report([success(item)])
+        answer = own_server.client.get(f"/api/tasks/{held}/result", params={"wait": 20})
+        assert answer.json()["state"] == "succeeded"
+    tasks = own_server.client.get("/api/queue/stats").json()["tasks"]
+    assert (tasks["oldestActiveSeconds"], tasks["completed"]) == (None, 1)
+    # The minute has to be over before it counts.
+    assert tasks["completedPerMinute"] in {0.0, 0.2}
 
 
 @pytest.mark.parametrize("limit", [1, 1000])

@@ -74,11 +74,15 @@ def age(moment: datetime.datetime | None) -> str:
     """How long ago something was: `12s`, `3m`, `5h`, `2d`."""
     if moment is None:
         return ""
-    seconds = max(0.0, (datetime.datetime.now(datetime.UTC) - moment).total_seconds())
+    return age_of((datetime.datetime.now(datetime.UTC) - moment).total_seconds())
+
+
+def age_of(seconds: float) -> str:
+    """A stretch of time as an age, in its largest whole unit."""
     for size, letter in ((86_400, "d"), (3600, "h"), (60, "m")):
         if seconds >= size:
             return f"{int(seconds // size)}{letter}"
-    return f"{int(seconds)}s"
+    return f"{max(0, int(seconds))}s"
 
 
 def duration(seconds: float) -> str:

@@ -134,7 +134,8 @@ class NodeView(_View, frozen=True):
 
 
 class QueueStats(_View, frozen=True):
-    """One queue, counted from the truth."""
+    """One queue, counted from the truth. Rates are of the last five whole minutes; ages are those of the oldest task
+    that waits and of the oldest that a node has, since they were submitted (null where there is none)."""
 
     waiting: int
     active: int
@@ -142,6 +143,10 @@ class QueueStats(_View, frozen=True):
     completed: int
     failed: int
     cancelled: int
+    completed_per_minute: float = 0.0
+    failed_per_minute: float = 0.0
+    oldest_waiting_seconds: float | None = None
+    oldest_active_seconds: float | None = None
 
 
 class Trouble(_View, frozen=True):
