@@ -77,6 +77,33 @@ async def test_an_uploader_killed_anywhere_leaves_whole_blobs_and_what_a_sweep_r
         assert set(acknowledged) <= await everything_named_is_whole(database)
 
 
+SWEEPER = """
+import asyncio, sys
+from datetime import UTC, datetime, timedelta
+from pymongo import AsyncMongoClient
+from anchor.adapters.gridfs.blobs import GridFsBlobs
+
+async def main():
+    async with AsyncMongoClient(sys.argv[1]) as client:
+        await GridFsBlobs(client.get_default_database()).sweep(now=datetime.now(UTC) + timedelta(days=2))
+
+asyncio.run(main())
+"""
+
+
+async def test_a_sweep_that_is_killed_half_way_is_finished_by_the_next(url):
+    write_until(url, "gridfs.name:7")
+    environment = {**os.environ, "ANCHOR_TEST_FAILPOINT": "gridfs.sweep"}
+    swept = subprocess.run([sys.executable, "-c", SWEEPER, url], env=environment, check=False)
+    assert swept.returncode == EXIT_CODE
+    async with database_at(url) as database:
+        blobs = GridFsBlobs(database)
+        assert await blobs.sweep(now=datetime.now(UTC) + timedelta(days=2)) > 0
+        left = set(await database["fs.chunks"].distinct("files_id"))
+        assert left <= set(await database["fs.files"].distinct("_id"))
+        await everything_named_is_whole(database)
+
+
 async def test_a_sweep_goes_through_more_than_a_page(url, monkeypatch):
     monkeypatch.setattr("anchor.adapters.gridfs.blobs.SWEEP_PAGE", 3)
     old = datetime.now(UTC) - timedelta(days=2)

@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from anchor.adapters.redis.scripts import SOURCES
@@ -81,7 +82,7 @@ class Circuit:
                 count += len(asked[-1][0])
             try:
                 async with asyncio.timeout(self._patience):
-                    answers = await self._exchange([command for commands, _ in asked for command in commands])
+                    answers = await self._exchange_anew([command for commands, _ in asked for command in commands])
             except FAILURES as error:
                 self._note(error)
                 await self._connection.disconnect(nowait=True)
@@ -95,6 +96,14 @@ class Circuit:
                 if not answer.done():
                     answer.set_result(answers[at : at + len(commands)])
                 at += len(commands)
+
+    async def _exchange_anew(self, commands: Sequence[Command]) -> list[Any]:
+        """Twice where the connection was cut: perhaps while nobody used it, by a Redis that is back already."""
+        try:
+            return await self._exchange(commands)
+        except RedisConnectionError:
+            await self._connection.disconnect(nowait=True)
+            return await self._exchange(commands)
 
     async def _exchange(self, commands: Sequence[Command]) -> list[Any]:
         answers = await self._round_trip(commands)

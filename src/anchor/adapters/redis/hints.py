@@ -53,7 +53,7 @@ class RedisHints:
         Unavailable where nobody answers or the password is refused, Conflict where that Redis evicts keys.
         """
         connect, db = _connector(url)
-        address = urlsplit(url).netloc.rpartition("@")[2] or url
+        address = urlsplit(url).netloc.rpartition("@")[2]
         circuit = Circuit(connect(), address=address, alive=f"{namespace}:alive", patience_seconds=patience_seconds)
         try:
             _, memory = await circuit.connect()
