@@ -91,11 +91,15 @@ asyncio.run(main())
 """
 
 
-async def test_a_sweep_that_is_killed_half_way_is_finished_by_the_next(url):
-    write_until(url, "gridfs.name:7")
-    environment = {**os.environ, "ANCHOR_TEST_FAILPOINT": "gridfs.sweep"}
+def sweep_until(url: str, failpoint: str) -> None:
+    environment = {**os.environ, "ANCHOR_TEST_FAILPOINT": failpoint}
     swept = subprocess.run([sys.executable, "-c", SWEEPER, url], env=environment, check=False)
     assert swept.returncode == EXIT_CODE
+
+
+async def test_a_sweep_that_is_killed_half_way_is_finished_by_the_next(url):
+    write_until(url, "gridfs.name:7")
+    sweep_until(url, "gridfs.sweep")
     async with database_at(url) as database:
         blobs = GridFsBlobs(database)
         assert await blobs.sweep(now=datetime.now(UTC) + timedelta(days=2)) > 0

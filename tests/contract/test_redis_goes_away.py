@@ -114,6 +114,14 @@ async def test_a_queue_is_shared_by_the_servers(two):
     assert [hint.id for hints in taken for hint in hints] == [2, 1, 3]
 
 
+async def test_of_servers_that_take_at_the_same_time_each_gets_other_hints(two):
+    one, other = two
+    await one.ready.push([Hint(at, at % 3, "ab"[at % 2]) for at in range(2_000)])
+    taken = await asyncio.gather(*[two[at % 2].ready.pop(70, ["a", "b"]) for at in range(40)])
+    assert sorted(hint.id for hints in taken for hint in hints) == list(range(2_000))
+    assert await other.ready.shapes(0) == []
+
+
 async def test_what_one_server_says_wakes_those_who_look_on_the_other(two):
     one, other = two
     await one.bus.next_work(0)
