@@ -17,6 +17,7 @@ from anchor.core.attempt import Ending, Outcome, Reason, Result
 from anchor.core.errors import AnchorError, FailureCode
 from anchor.core.ids import wire_id
 from anchor.core.spec import Payload
+from anchor.failpoints import reached
 from anchor.wire.link import Accepted, Assignment, Chunk, FromAgent, Held, Output
 
 log = structlog.get_logger("anchor.executor")
@@ -89,6 +90,7 @@ class Executor:
             reason = Reason(FailureCode.AGENT_RESTARTED, "The agent was restarted while this ran.")
             ending = Ending(entry.held.task, entry.held.attempt, Outcome.CRASHED, reason=reason)
             await self._journal.end([ending], [[]])
+            reached("executor.recovered")
             self._unreported[entry.held] = Unreported(entry.held, ending, [])
 
     def held(self) -> list[Held]:
@@ -132,6 +134,7 @@ class Executor:
             for held in helds:
                 self._running.pop(held, None)
             return
+        reached("executor.accepted")
         self._send(Accepted(helds))
         for item, held in zip(items, helds, strict=True):
             running = self._running.get(held)
@@ -222,6 +225,7 @@ class Executor:
 
     def recorded(self, helds: Sequence[Held]) -> None:
         """The server has these in its truth, or fenced them off: nothing more is owed for them."""
+        reached("executor.recorded")
         for held in helds:
             self._unreported.pop(held, None)
         self._journal.forget(helds)
@@ -288,6 +292,7 @@ class Executor:
                 log.error("endings not written, trying again", message=error.message)
                 await asyncio.sleep(JOURNAL_RETRY_SECONDS)
                 continue
+            reached("executor.ended")
             del self._ended[: len(batch)]
             for ending, output in batch:
                 held = Held(ending.task, ending.attempt)

@@ -10,6 +10,7 @@ import msgspec
 
 from anchor.core.attempt import Ending
 from anchor.core.errors import Conflict, Unavailable
+from anchor.failpoints import reached
 from anchor.wire.link import Chunk, Held
 
 FORGET_SECONDS = 1.0
@@ -148,11 +149,14 @@ class Journal:
 
     def _run(self, writes: Sequence[_Write], forgotten: Sequence[tuple[int, int]]) -> None:
         self._database.execute("BEGIN")
+        reached("journal.begun")
         try:
             self._database.executemany("DELETE FROM attempts WHERE task = ? AND attempt = ?", forgotten)
             for write in writes:
                 write(self._database)
+            reached("journal.written")
             self._database.execute("COMMIT")
+            reached("journal.committed")
         except BaseException:
             if self._database.in_transaction:
                 self._database.execute("ROLLBACK")

@@ -9,6 +9,7 @@ import httpx
 from anchor.core.attempt import Result
 from anchor.core.errors import AnchorError, Unavailable
 from anchor.core.spec import INLINE_BYTES_MAX, blob_of
+from anchor.failpoints import reached
 
 TRANSFER_SECONDS = 60.0
 RETRY_SECONDS = 1.0
@@ -70,6 +71,7 @@ class Parcels:
             except httpx.HTTPError:
                 await asyncio.sleep(RETRY_SECONDS)
             else:
+                reached("parcels.brought")
                 return Result(blob=digest, size=len(value))
 
     async def close(self) -> None:

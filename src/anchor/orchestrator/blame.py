@@ -42,6 +42,7 @@ async def _change(world: World, node: str, change: Callable[[Node], Node]) -> No
         if old is None or (new := change(old)) is old:
             return
         if await world.store.swap_node(old, new):
+            reached("blame.written")
             seat = world.fleet.seat(node)
             if seat is not None:
                 seat.see(new)

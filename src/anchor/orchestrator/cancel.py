@@ -4,6 +4,7 @@ from anchor.core.errors import Conflict, NotFound, Unavailable
 from anchor.core.ids import wire_id
 from anchor.core.task import TERMINAL, State, Task
 from anchor.core.task import cancel as cancelled
+from anchor.failpoints import reached
 from anchor.orchestrator.settle import TRIES_MAX
 from anchor.orchestrator.world import World
 from anchor.ports.store import Swap
@@ -26,12 +27,14 @@ async def cancel(world: World, task_id: int, *, by: str) -> Task:
         if task.state is not State.CANCELLING:
             new = cancelled(task, by=by, now=world.clock.now())
             [done] = await world.store.swap([Swap(task, new)])
+            reached("cancel.written")
             if not done:
                 continue
             task = new
             world.bus.tasks_changed([task.id])
         if task.state is State.CANCELLING:
             await stop_held(world, task)
+        reached("cancel.asked")
         return task
     raise Unavailable("The task changed too often to cancel it.", hint="Try again.", retry_after_seconds=1)
 

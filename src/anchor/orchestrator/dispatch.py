@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from anchor.core.attempt import Outcome
 from anchor.core.errors import AnchorError
 from anchor.core.task import State, Task, lease
+from anchor.failpoints import reached
 from anchor.orchestrator.settle import never_arrived, settle_held
 from anchor.orchestrator.world import World
 from anchor.ports.ready import Hint
@@ -34,6 +35,7 @@ async def dispatch(world: World) -> int:
 
 
 async def _lease(world: World, hints: Sequence[Hint]) -> int:
+    reached("dispatch.popped")
     tasks = await world.store.get([hint.id for hint in hints])
     now = world.clock.now()  # read after the tasks, so that no lease is older than what is on record
     swaps: list[Swap] = []
@@ -50,16 +52,19 @@ async def _lease(world: World, hints: Sequence[Hint]) -> int:
         swaps.append(Swap(task, new))
     if homeless:
         await world.ready.push(homeless)
+        reached("dispatch.put_back")
     try:
         done = await world.store.swap(swaps)
     except AnchorError:
         unbook(world, [swap.new for swap in swaps])
         raise
+    reached("dispatch.leased")
     # After any other end the leases may be written all the same: their slots stay booked until a heartbeat much later
     # shows that the node never heard of them.
     unbook(world, [swap.new for swap, ok in zip(swaps, done, strict=True) if not ok])
     leased = [swap.new for swap, ok in zip(swaps, done, strict=True) if ok]
     await hand_out(world, leased)
+    reached("dispatch.assigned")
     return len(leased)
 
 

@@ -4,6 +4,7 @@ from msgspec.structs import replace
 
 from anchor.core.errors import Conflict
 from anchor.core.ids import KeySequence, first_key_of
+from anchor.failpoints import reached
 from anchor.orchestrator.world import World
 from anchor.ports.store import Duty, DutyStore
 
@@ -25,7 +26,9 @@ async def take(store: DutyStore, name: str, *, holder: str, now: int, lease_ms: 
         mine = Duty(name=name, holder=holder, term=old.term + 1, until=now + lease_ms, note=note)
     else:
         return None
-    return mine if await store.swap_duty(old, mine) else None
+    taken = await store.swap_duty(old, mine)
+    reached("duties.taken")
+    return mine if taken else None
 
 
 async def take_number(store: DutyStore, *, holder: str, now: int, lease_ms: int, note: str) -> Duty:
@@ -60,6 +63,7 @@ async def lay_down(store: DutyStore, name: str, *, holder: str, now: int) -> Non
     held = await store.duty(name)
     if held is not None and held.holder == holder:
         await store.swap_duty(held, replace(held, until=now))
+        reached("duties.laid_down")
 
 
 async def others(store: DutyStore, *, holder: str, now: int) -> list[Duty]:

@@ -8,6 +8,7 @@ from anchor.core.attempt import Outcome, Reason
 from anchor.core.errors import Conflict, FailureCode, NotFound, Unavailable
 from anchor.core.node import Metrics, Node, Profile, Status, beat, greet, with_status
 from anchor.core.task import State, Task, adopt, holds
+from anchor.failpoints import reached
 from anchor.orchestrator.audit import note, note_refused
 from anchor.orchestrator.epochs import give_up_held, is_unknown, refuse_newer
 from anchor.orchestrator.fleet import Seat
@@ -100,6 +101,7 @@ async def _adopt(world: World, node: Node, held: Sequence[Held]) -> tuple[list[T
                 swaps.append(Swap(task, adopt(task, session=node.session, until=node.lease_until)))
                 asked.append((task_id, attempt))
         done = await world.store.swap(swaps)
+        reached("nodes.adopted")
         adopted.extend(swap.new for swap, ok in zip(swaps, done, strict=True) if ok)
         waiting = [one for one, ok in zip(asked, done, strict=True) if not ok]
     await note_refused(world, node.id, unknown, "the store does not know it; it lost what was written last.")
@@ -125,6 +127,7 @@ async def heartbeat(
     new = beat(old, metrics, now=now, lease_ms=world.lease_ms)
     if not await world.store.swap_node(old, new):
         return await heartbeat(world, node_id, session, metrics=metrics, held=held, leaving=leaving)
+    reached("nodes.beaten")
     seat = world.fleet.seat(node_id, session)
     if seat is None:
         return None
@@ -198,5 +201,6 @@ async def _write(world: World, node_id: str, change: Callable[[Node], Node]) -> 
             )
         new = change(old)
         if await world.store.swap_node(old, new):
+            reached("nodes.written")
             return new
     raise Unavailable(f"Node {node_id} changed too often.", hint="Try again.", retry_after_seconds=1)

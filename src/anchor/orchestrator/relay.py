@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from anchor.core.task import State, Task
+from anchor.failpoints import reached
 from anchor.orchestrator.world import World
 from anchor.ports.ready import Hint
 
@@ -11,6 +12,7 @@ async def hint(world: World, tasks: Sequence[Task]) -> None:
     """Tell the ready queue about tasks that are queued, or will be when their backoff is over."""
     if tasks:
         await world.ready.push([Hint(task.id, task.spec.priority, task.shape, _rests_until(task)) for task in tasks])
+        reached("relay.hinted")
         world.bus.work_waits()
 
 

@@ -9,6 +9,7 @@ from anchor.core.attempt import Ending, Outcome, Reason, took_its_node_down
 from anchor.core.errors import FailureCode
 from anchor.core.task import State, Task, holds
 from anchor.core.task import settle as settled
+from anchor.failpoints import reached
 from anchor.orchestrator.blame import blame, praise
 from anchor.orchestrator.relay import hint
 from anchor.orchestrator.world import World
@@ -58,7 +59,9 @@ async def settle(world: World, *, node: str, session: int, endings: Sequence[End
             elif not holds(task, node=node, session=task.session, attempt=ending.attempt):
                 stale.append(ending)
         again: list[Ending] = []
-        for ending, swap, done in zip(decided, swaps, await world.store.swap(swaps), strict=True):
+        written = await world.store.swap(swaps)
+        reached("settle.written")
+        for ending, swap, done in zip(decided, swaps, written, strict=True):
             if not done:
                 again.append(ending)
                 continue
@@ -81,6 +84,7 @@ async def settle(world: World, *, node: str, session: int, endings: Sequence[End
         await praise(world, node)
     if downed:
         await blame(world, node, session, downed)
+    reached("settle.done")
     return Verdict(recorded, stale)
 
 

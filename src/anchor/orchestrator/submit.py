@@ -9,6 +9,7 @@ from anchor.core.errors import AnchorError, Conflict, Unprocessable
 from anchor.core.ids import keys_from
 from anchor.core.spec import INLINE_BYTES_MAX, Payload, TaskSpec, need_of, shape_of
 from anchor.core.task import State, Task, lease, queued
+from anchor.failpoints import reached
 from anchor.orchestrator.dispatch import hand_out, unbook
 from anchor.orchestrator.relay import hint
 from anchor.orchestrator.world import World
@@ -47,6 +48,7 @@ async def submit_once(
         keys = world.keys.take(len(specs), now_ms=world.clock.now())
         mine = Claim(owner, key, digest, keys[0], len(specs), False, world.clock.now())
         claim = await world.store.claim(mine)
+        reached("submit.claimed")
         if claim.digest != digest:
             raise Unprocessable(
                 "This Idempotency-Key was used before with a different request.",
@@ -60,6 +62,7 @@ async def submit_once(
         fresh = claim.first == mine.first
         tasks = await _write(world, specs, keys, owner=owner, retry_of=retry_of, fresh=fresh)
         await world.store.fulfil(claim)
+        reached("submit.fulfilled")
         return Submitted(tasks, replayed=not fresh)
     finally:
         world.in_flight.discard((owner, key))
@@ -92,6 +95,7 @@ async def _write(
     except AnchorError:
         unbook(world, leased)
         raise
+    reached("submit.inserted")
     # After any other end the tasks may be written all the same: booked slots stay booked, as in dispatch.
     there_before = {task.id for task, new in zip(tasks, written, strict=True) if not new}
     if there_before:
@@ -100,7 +104,9 @@ async def _write(
         now_there = await world.store.get([task.id for task in tasks])
         tasks = [there or task for there, task in zip(now_there, tasks, strict=True)]
     await hand_out(world, leased)
+    reached("submit.assigned")
     await hint(world, [task for task in tasks if task.state is State.QUEUED])
+    reached("submit.hinted")
     return tasks
 
 
@@ -116,6 +122,7 @@ def _is_large(payload: Payload) -> bool:
 
 async def _with_payload_apart(world: World, task: Task) -> Task:
     digest, _ = await world.blobs.put(_once(msgspec.json.encode(task.spec.payload)))
+    reached("submit.payload_kept")
     return replace(task, spec=replace(task.spec, payload=None), payload_blob=digest)
 
 

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from anchor.core.access import JOIN_TOKEN_SECONDS, Key, Principal, Role, is_live, may
 from anchor.core.errors import Forbidden, Unauthenticated
 from anchor.core.node import Status, lease_has_ended
+from anchor.failpoints import reached
 from anchor.ports.buckets import Buckets
 from anchor.ports.clock import Clock
 from anchor.ports.store import KeyStore, NodeStore
@@ -104,6 +105,7 @@ class Gate:
             raise _dead_join_token()
         if not await self._keys.swap_key(key, replace(key, ver=key.ver + 1, uses_left=key.uses_left - 1)):
             raise _dead_join_token()
+        reached("gate.join_token_used")
         return key
 
     async def new_key(self, name: str, role: Role, *, seconds: int | None) -> tuple[str, Key]:
@@ -113,6 +115,7 @@ class Gate:
         expires = None if seconds is None else now + seconds * 1000
         key = Key(digest=digest_of(token), name=name, role=role, created_at=now, expires_at=expires)
         await self._keys.add_key(key)
+        reached("gate.key_added")
         return token, key
 
     async def new_join_token(self, name: str, *, seconds: int = JOIN_TOKEN_SECONDS) -> tuple[str, Key]:
@@ -128,6 +131,7 @@ class Gate:
             uses_left=1,
         )
         await self._keys.add_key(key)
+        reached("gate.join_token_added")
         return token, key
 
     def forget(self, digest: str) -> None:

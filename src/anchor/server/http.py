@@ -23,6 +23,7 @@ from anchor.core.errors import (
     Unprocessable,
     UnsupportedMedia,
 )
+from anchor.failpoints import reached
 from anchor.ports.store import Claim, UnknownOutcome
 from anchor.server.json_body import decode_body, unfit
 from anchor.wire.problems import CONTENT_TYPE, problem_of
@@ -209,6 +210,7 @@ class Endpoint:
         world.in_flight.add(mark)
         try:
             claim = await world.store.claim(Claim(*mark, call.digest(route), 0, 0, False, world.clock.now()))
+            reached("http.claimed")
             if claim.digest != call.digest(route):
                 raise Unprocessable(
                     "This Idempotency-Key was used before with a different request.",
@@ -222,10 +224,12 @@ class Endpoint:
                     code="already_done",
                 )
             value = await route.handler(call)
+            reached("http.carried_out")
             answer = value if isinstance(value, Answer) else Answer(value)
             if claim.done:
                 return replace(answer, headers={**answer.headers, "idempotent-replayed": "true"})
             await world.store.fulfil(claim)
+            reached("http.fulfilled")
             return answer
         finally:
             world.in_flight.discard(mark)

@@ -16,6 +16,7 @@ from anchor.core.attempt import Reason
 from anchor.core.errors import AnchorError, OutOfSpace, Unavailable
 from anchor.core.node import Node
 from anchor.core.task import holds
+from anchor.failpoints import reached
 from anchor.orchestrator import nodes
 from anchor.orchestrator.settle import settle
 from anchor.ports.store import LogChunk
@@ -234,6 +235,7 @@ class AgentLink:
                 raise ValidationError("signed for another session")
             endings = [await sound(ending, self._desk.world.blobs) for ending in body.endings]
             verdict = await settle(self._desk.world, node=line.node.id, session=line.node.session, endings=endings)
+            reached("link.settled")
         except (InvalidSignature, *NOT_UNDERSTOOD) as error:
             line.send(Nack(f"The report was refused: {str(error) or 'its signature is wrong'}"))
         except AnchorError as error:
@@ -295,6 +297,7 @@ class AgentLink:
                 kept.append(LogChunk(chunk.task, chunk.attempt, chunk.seq, chunk.at, chunk.stream, chunk.text))
         if kept:
             await world.store.append(kept)
+            reached("link.output_kept")
             world.bus.tasks_changed([task for task, _ in room])
 
 

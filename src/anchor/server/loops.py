@@ -8,6 +8,7 @@ import structlog
 
 from anchor.core.attempt import Reason
 from anchor.core.errors import AnchorError
+from anchor.failpoints import reached
 from anchor.orchestrator.attend import attend
 from anchor.orchestrator.dispatch import dispatch
 from anchor.orchestrator.duties import NUMBER_LEASE_MS, keep_number, take
@@ -87,6 +88,7 @@ async def _remove_old(desk: Desk, retention_ms: int) -> None:
     removed = RETENTION_BATCH
     while removed == RETENTION_BATCH:
         removed = await world.store.remove_finished(before, RETENTION_BATCH)
+        reached("retention.removed")
 
 
 async def _guarded(desk: Desk, name: str, step: Callable[[], Awaitable[object]]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, ParamSpec, TypeVar
 
 from anchor.core.errors import AnchorError, InvalidRequest, NotFound, OutOfSpace, Unavailable
+from anchor.failpoints import reached
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -46,6 +47,7 @@ class FileBlobs:
         temporary = self._unfinished / secrets.token_hex(16)
         try:
             file = await self._on_disk(temporary.open, "xb")
+            reached("files.opened")
             try:
                 digest, size = await self._write(file, chunks)
             finally:
@@ -56,6 +58,7 @@ class FileBlobs:
                     hint="Send the bytes again; they may have been cut or changed on the way.",
                     code="digest_mismatch",
                 )
+            reached("files.written")
             await self._on_disk(self._keep, temporary, self._place(digest))
         except FileNotFoundError as error:
             raise self._explained(error) from error
@@ -130,7 +133,9 @@ class FileBlobs:
             sync_folder(folder.parent)
             self._synced.add(folder)
         temporary.replace(place)
+        reached("files.renamed")
         sync_folder(folder)
+        reached("files.kept")
 
     def _explained(self, error: OSError) -> AnchorError:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -10,6 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from anchor.adapters.sqlite.directory import DataDirectory
 from anchor.adapters.sqlite.trouble import explained, is_about_the_place, is_out_of_space
 from anchor.core.errors import Unavailable
+from anchor.failpoints import reached
 
 Q = TypeVar("Q")
 R = TypeVar("R")
@@ -150,8 +151,11 @@ class GroupCommit:
         db = self._db
         try:
             db.execute("BEGIN IMMEDIATE")
+            reached("sqlite.begun")
             answers = [way(work, requests) for work, (requests, _) in batch.requests.items()]
+            reached("sqlite.written")
             db.execute("COMMIT")
+            reached("sqlite.committed")
         except BaseException:
             # A full disk may have rolled back already.
             if db.in_transaction:
@@ -174,5 +178,6 @@ class GroupCommit:
                 self._db.execute("ROLLBACK TO request")
                 answer = error
             self._db.execute("RELEASE request")
+            reached("sqlite.request_apart")
             answers.append(answer)
         return answers

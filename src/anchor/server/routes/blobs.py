@@ -4,6 +4,7 @@ import re
 
 from anchor.core.access import Role
 from anchor.core.errors import InvalidRequest, NotFound
+from anchor.failpoints import reached
 from anchor.server.http import MIB, Answer, Call, Route
 from anchor.wire.rest import BlobView
 
@@ -21,6 +22,7 @@ def _digest(call: Call) -> str:
 async def put(call: Call) -> BlobView:
     """Keep bytes; doing it again changes nothing."""
     digest, size = await call.desk.world.blobs.put(call.stream, expected=_digest(call))
+    reached("blobs.put")
     return BlobView(sha256=digest, size=size)
 
 

@@ -2,6 +2,7 @@
 
 from anchor.core.access import Key, Role, is_live
 from anchor.core.errors import Fault, InvalidRequest, NotFound
+from anchor.failpoints import reached
 from anchor.orchestrator.audit import note
 from anchor.server.http import Answer, Call, Route
 from anchor.wire.rest import KeyRequest, KeyView, NewKey, time_of
@@ -50,6 +51,7 @@ async def remove(call: Call) -> Answer:
             message = f"The key of {key.name} as {key.role}."
             await note(world, kind="key_revoked", subject=call.path["id"], message=message, by=call.principal.name)
             await world.store.remove_key(key.digest)
+            reached("keys.removed")
             call.desk.gate.forget(key.digest)
             return Answer(_view(key))
     raise NotFound(

@@ -5,6 +5,7 @@ import base64
 from anchor.core.access import Role
 from anchor.core.errors import Fault, InvalidRequest, NotFound, Unavailable
 from anchor.core.node import Node, Status, node_id_from
+from anchor.failpoints import reached
 from anchor.orchestrator.audit import note
 from anchor.orchestrator.nodes import set_status
 from anchor.server import views
@@ -74,6 +75,7 @@ async def join(call: Call) -> Answer:
         message = f"{node.id} joins with a token of {token.name}."
         await note(world, kind="node_joined", subject=node.id, message=message, by=token.name)
         if await world.store.insert_node(node):
+            reached("join.node_inserted")
             return Answer(Joined(node.id), headers={"location": f"/api/nodes/{node.id}"})
     raise Unavailable("No free node id was found.", hint="Try again with a new join token.")
 
