@@ -10,6 +10,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from anchor.core.errors import AnchorError, Unavailable
+from anchor.failpoints import reached
 from anchor.wire.problems import Problem, error_of
 from anchor.wire.rest import Join, Joined
 
@@ -37,7 +38,7 @@ def private_key_in(directory: Path) -> bytes:
     """This machine's private key, made on first use (file `node.key`, mode 0600)."""
     path = directory / "node.key"
     if not path.exists():
-        _write_privately(path, Ed25519PrivateKey.generate().private_bytes_raw())
+        write_privately(path, Ed25519PrivateKey.generate().private_bytes_raw())
     return path.read_bytes()
 
 
@@ -56,7 +57,7 @@ def known_in(directory: Path) -> Identity | None:
 
 def remember(directory: Path, node: str) -> Identity:
     """Keep the node id a server gave this machine."""
-    _write_privately(directory / "node.id", node.encode())
+    write_privately(directory / "node.id", node.encode())
     return Identity(node, private_key_in(directory))
 
 
@@ -77,6 +78,7 @@ async def join(url: str, token: str, directory: Path, name: str) -> Identity:
         raise unreachable(url, error) from None
     try:
         if answer.status_code == httpx.codes.CREATED:
+            reached("identity.joined")
             return remember(directory, msgspec.json.decode(answer.content, type=Joined).node_id)
         problem = msgspec.json.decode(answer.content, type=Problem)
     except msgspec.MsgspecError:
@@ -116,7 +118,8 @@ def not_anchor(url: str) -> AnchorError:
     )
 
 
-def _write_privately(path: Path, content: bytes) -> None:
+def write_privately(path: Path, content: bytes) -> None:
+    """Keep a secret in a file that only its owner can read: whole, or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     staged = path.with_suffix(".new")
     descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -124,4 +127,6 @@ def _write_privately(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+    reached("identity.staged")
     staged.replace(path)
+    reached("identity.written")

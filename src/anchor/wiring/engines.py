@@ -13,10 +13,12 @@ from anchor.adapters.local.clock import SystemClock
 from anchor.adapters.local.ready import LocalReady
 from anchor.adapters.sqlite.directory import DataDirectory
 from anchor.adapters.sqlite.store import SqliteStore
+from anchor.agent import identity
 from anchor.config import LOCAL_QUEUE, Settings
 from anchor.core.attempt import Reason
 from anchor.core.errors import Conflict
 from anchor.core.ids import KeySequence, born_ms
+from anchor.failpoints import reached
 from anchor.orchestrator.duties import KEYS_MARGIN_MS, NUMBER_LEASE_MS, lay_down, number_of, others, take_number
 from anchor.ports.blobs import Blobs
 from anchor.ports.buckets import Buckets
@@ -118,5 +120,6 @@ def _name_in(settings: Settings) -> str:
     """This server's name among others: the machine's, and a part kept in the data directory that makes it its own."""
     path = settings.data / "server-id"
     if not path.exists():
-        path.write_text(f"{socket.gethostname()}-{secrets.token_hex(4)}", encoding="utf-8")
+        identity.write_privately(path, f"{socket.gethostname()}-{secrets.token_hex(4)}".encode())
+        reached("engines.name_written")
     return path.read_text(encoding="utf-8")

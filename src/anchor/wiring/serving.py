@@ -2,12 +2,10 @@
 
 import asyncio
 import contextlib
-import os
 import secrets
 import socket
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import structlog
 
@@ -19,6 +17,7 @@ from anchor.core.access import Role
 from anchor.core.attempt import Reason
 from anchor.core.errors import Conflict
 from anchor.core.node import Node, node_id_from
+from anchor.failpoints import reached
 from anchor.orchestrator.world import World
 from anchor.ports.store import Store
 from anchor.server.app import run as run_server
@@ -154,7 +153,8 @@ def _secret(settings: Settings) -> bytes:
         return settings.secret.encode()
     path = settings.data / "secret"
     if not path.exists():
-        _write_privately(path, secrets.token_hex(32))
+        identity.write_privately(path, secrets.token_hex(32).encode())
+        reached("serving.secret_written")
     return path.read_bytes()
 
 
@@ -164,7 +164,8 @@ async def _ensure_admin_token(settings: Settings, gate: Gate, store: Store) -> N
     if path.exists() and await store.key(digest_of(path.read_text().strip())) is not None:
         return
     token, _ = await gate.new_key("admin", Role.ADMIN, seconds=None)
-    _write_privately(path, token)
+    identity.write_privately(path, token.encode())
+    reached("serving.admin_token_written")
 
 
 async def _enrol_local_agent(settings: Settings, store: Store, now: int) -> None:
@@ -178,14 +179,9 @@ async def _enrol_local_agent(settings: Settings, store: Store, now: int) -> None
     while True:
         node = Node(id=node_id_from(name, secrets.token_bytes(12)), owner="local", public_key=public_key, joined_at=now)
         if await store.insert_node(node):
+            reached("serving.local_node_inserted")
             identity.remember(directory, node.id)
             return
-
-
-def _write_privately(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
 
 
 async def _nothing(_: str) -> None:
