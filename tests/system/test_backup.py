@@ -1,0 +1,347 @@
+"""Backup and restore: one file of everything, taken while others write, and put back whole or not at all."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from anchor import failpoints, wiring
+from anchor.adapters.files.blobs import FileBlobs
+from anchor.adapters.local.clock import SystemClock
+from anchor.adapters.sqlite import SqliteStore
+from anchor.adapters.sqlite.exchange import MARKER
+from anchor.config import Settings
+from anchor.core.access import Key, Role
+from anchor.core.attempt import Ending, Outcome, Result
+from anchor.core.audit import first_break
+from anchor.core.errors import Conflict, Unprocessable
+from anchor.core.ids import KeySequence, keys_from
+from anchor.core.node import Node, greet
+from anchor.core.spec import Payload, TaskSpec
+from anchor.core.task import HELD, State, Task, cancel, lease, queued, settle
+from anchor.orchestrator.audit import append
+from anchor.ports.blobs import Blobs
+from anchor.ports.store import Claim, LogChunk, Store
+
+NODE = "REX-A1B2C3"
+TOKEN_DIGEST, KEY_DIGEST = "a" * 64, "b" * 64
+
+
+def quiet(kind: str, count: int) -> None:
+    """Nobody watches."""
+
+
+@asynccontextmanager
+async def opened(data: Path) -> AsyncIterator[SqliteStore]:
+    store = await SqliteStore.open(data)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+async def put(blobs: Blobs, content: bytes) -> str:
+    async def once() -> AsyncIterator[bytes]:
+        yield content
+
+    digest, _ = await blobs.put(once())
+    return digest
+
+
+async def everything(store: Store) -> dict[str, object]:
+    """All that a store says of itself, as far as a backup has to bring it back."""
+    tasks: list[Task] = []
+    below = None
+    while True:
+        page = await store.page(below=below, limit=1000, state=None, label=None, owner=None)
+        tasks += page.tasks
+        if (below := page.below) is None:
+            break
+    keys = [task.id for task in tasks]
+    return {
+        "tasks": tasks,
+        "payloads": await store.payloads(keys),
+        "logs": [await store.read(key, attempt=0, seq=0, limit=100) for key in keys],
+        "counts": await store.counts(None),
+        "nodes": await store.nodes(),
+        "keys": {key.digest: key for key in await store.keys()},
+        "audit": (await store.audit_page(None, 1000))[::-1],
+    }
+
+
+async def fill(store: Store, blobs: Blobs) -> list[Task]:
+    """A task in every state, and one of everything else."""
+    now = time.time_ns() // 1_000_000
+    module = await put(blobs, b"\0asm module")
+    apart = await put(blobs, msgspec.json.encode(Payload(runtime="wasm", module=f"sha256:{module}")))
+    answer = await put(blobs, b'"a large answer"' * 1000)
+    keys = KeySequence(1).take(8, now_ms=now)
+    spec = TaskSpec(name="t", labels=["lab"], payload=Payload(source_code="return 1", input={"a": [1, None]}))
+    fresh = [queued(key=key, owner="ann", spec=spec, shape="{}", now=now) for key in keys]
+    leased = [lease(task, node=NODE, session=3, now=now, lease_ms=60_000) for task in fresh]
+
+    def ended(task: Task, outcome: Outcome, result: Result | None = None) -> Task:
+        return settle(task, Ending(task.id, 1, outcome, result), now=now, chance=0.5)
+
+    once = msgspec.structs.replace(spec, retry=msgspec.structs.replace(spec.retry, attempts=1))
+    tasks = [
+        fresh[0],
+        leased[1],
+        ended(leased[2], Outcome.ERRORED),
+        cancel(leased[3], by="ann", now=now),
+        ended(leased[4], Outcome.SUCCEEDED, Result(json=b'{"a":1}', size=7)),
+        ended(msgspec.structs.replace(leased[5], spec=once), Outcome.ERRORED),
+        cancel(fresh[6], by="ann", now=now),
+        msgspec.structs.replace(
+            ended(leased[7], Outcome.SUCCEEDED, Result(blob=answer, size=16_000)),
+            payload_blob=apart,
+            spec=msgspec.structs.replace(spec, payload=None),
+        ),
+    ]
+    assert {task.state for task in tasks} == set(State)
+    assert all(await store.insert(tasks))
+    await store.append(
+        [LogChunk(task.id, 1, seq, now, "stdout", f"line {seq}\n") for task in leased[1:6] for seq in (1, 2)]
+    )
+    await store.claim(Claim("ann", "key", "digest", keys[0], 8, True, now))
+    node = Node(id=NODE, owner="ann", public_key=b"k" * 32, joined_at=now)
+    await store.insert_node(greet(node, profile=node.profile, slots=2, now=now, lease_ms=60_000))
+    await store.add_key(Key(digest=KEY_DIGEST, name="ann", role=Role.ADMIN, created_at=now))
+    await store.add_key(
+        Key(digest=TOKEN_DIGEST, name="ann", role=Role.NODE, created_at=now, expires_at=now + 900_000, uses_left=1)
+    )
+    for number in range(3):
+        await append(store, SystemClock(), kind="key_created", subject=str(number), message="…", by="ann")
+    return tasks
+
+
+@pytest.fixture
+async def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    async with opened(folder) as store:
+        await fill(store, FileBlobs(folder / "blobs"))
+    return folder
+
+
+@pytest.mark.anyio
+async def test_everything_comes_back_and_leases_end_uncharged(data: Path, tmp_path: Path) -> None:
+    file, target = tmp_path / "b.tar", tmp_path / "restored"
+    async with opened(data) as store:  # the server runs on
+        before = await everything(store)
+        manifest = await wiring.back_up(Settings(data=data), file, force=False, told=quiet)
+    assert (manifest.epoch, manifest.blobs, manifest.missing_count) == (0, 3, 0)
+    assert file.stat().st_mode & 0o077 == 0
+    _, epoch = await wiring.restore(Settings(data=target), file, replace=False, known_epoch=0, told=quiet)
+    assert epoch == 1
+    async with opened(target) as store:
+        after = await everything(store)
+        assert await store.epoch() == 1
+        again = Claim("ann", "key", "digest", 0, 0, False, 0)
+        assert (await store.claim(again)).done
+    for old, new in zip(before["tasks"], after["tasks"], strict=True):  # type: ignore[call-overload]
+        if old.state not in HELD:
+            assert new == old
+        else:
+            assert (new.attempt, new.charged) == (old.attempt, old.charged)
+            assert new.attempts[-1].outcome is Outcome.RELEASED
+            assert new.state is (State.QUEUED if old.state is State.LEASED else State.CANCELLED)
+    assert after["payloads"] == before["payloads"]
+    assert after["logs"] == before["logs"]
+    assert after["nodes"] == before["nodes"]
+    assert after["keys"][KEY_DIGEST] == before["keys"][KEY_DIGEST]  # type: ignore[index]
+    assert after["keys"][TOKEN_DIGEST].uses_left == 0  # type: ignore[index]
+    *trail, last = after["audit"]  # type: ignore[misc]
+    assert trail == before["audit"]
+    assert (last.kind, first_break([*trail, last])) == ("restored", None)
+    blobs = FileBlobs(target / "blobs")
+    for task in before["tasks"]:  # type: ignore[attr-defined]
+        for digest in filter(None, [task.payload_blob, task.result.blob if task.result else ""]):
+            assert b"".join([chunk async for chunk in blobs.get(digest)])
+
+
+@pytest.mark.anyio
+async def test_each_restore_is_of_a_newer_epoch_than_all_that_is_known_of(data: Path, tmp_path: Path) -> None:
+    file = tmp_path / "b.tar"
+    settings = Settings(data=data)
+    await wiring.back_up(settings, file, force=False, told=quiet)
+    for epoch in (1, 2):
+        assert (await wiring.restore(settings, file, replace=True, known_epoch=0, told=quiet))[1] == epoch
+    assert len(found(data, "before-restore-*/anchor.db")) == 2
+    assert (await wiring.restore(settings, file, replace=True, known_epoch=7, told=quiet))[1] == 8
+    assert await wiring.adopt_epoch(settings, 3) == 9
+    async with opened(data) as store:
+        assert await store.epoch() == 9
+
+
+@pytest.mark.anyio
+async def test_data_in_place_is_kept_unless_told_otherwise(data: Path, tmp_path: Path) -> None:
+    file = tmp_path / "b.tar"
+    await wiring.back_up(Settings(data=data), file, force=False, told=quiet)
+    with pytest.raises(Conflict, match="exists already"):
+        await wiring.back_up(Settings(data=data), file, force=False, told=quiet)
+    await wiring.back_up(Settings(data=data), file, force=True, told=quiet)
+    with pytest.raises(Conflict) as refused:
+        await wiring.restore(Settings(data=data), file, replace=False, known_epoch=0, told=quiet)
+    assert refused.value.code == "not_empty"
+    async with opened(data):
+        with pytest.raises(Conflict) as refused:
+            await wiring.restore(Settings(data=data), file, replace=True, known_epoch=0, told=quiet)
+    assert refused.value.code == "data_directory_in_use"
+
+
+@pytest.mark.anyio
+async def test_a_file_that_was_cut_or_altered_is_refused_and_nothing_is_touched(data: Path, tmp_path: Path) -> None:
+    file, target = tmp_path / "b.tar", tmp_path / "restored"
+    await wiring.back_up(Settings(data=data), file, force=False, told=quiet)
+    whole = file.read_bytes()
+    sealed = whole.index(b'"seal"')
+    places = [5, 300, sealed - 3, *range(20_000, len(whole), len(whole) // 40)]
+    damaged = [whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :] for at in places]
+    damaged += [whole[: len(whole) * part // 10] for part in range(10)] + [whole[:-512], whole + b"\0", b""]
+    for content in damaged:
+        file.write_bytes(content)
+        with pytest.raises(Unprocessable) as refused:
+            await wiring.restore(Settings(data=target), file, replace=False, known_epoch=0, told=quiet)
+        assert refused.value.code in {"backup_damaged", "not_a_backup"}
+        assert not target.exists()
+    file.write_bytes(whole)
+    await wiring.restore(Settings(data=target), file, replace=False, known_epoch=0, told=quiet)
+
+
+@pytest.mark.anyio
+async def test_a_blob_that_is_damaged_is_named_and_the_rest_is_kept(data: Path, tmp_path: Path) -> None:
+    digest = found(data, "blobs/*/*/*")[0]
+    digest.write_bytes(b"something else")
+    manifest = await wiring.back_up(Settings(data=data), tmp_path / "b.tar", force=False, told=quiet)
+    assert manifest.missing == (digest.name,)
+    target = Settings(data=tmp_path / "restored")
+    await wiring.restore(target, tmp_path / "b.tar", replace=False, known_epoch=0, told=quiet)
+
+
+async def submitting(store: Store, keys: KeySequence, stop: asyncio.Event, many: asyncio.Event, name: str) -> None:
+    """Submits as the orchestrator does: a claim, then tasks, then the claim is carried out."""
+    count = 0
+    while not stop.is_set():
+        now = time.time_ns() // 1_000_000
+        taken = keys.take(5, now_ms=now)
+        claim = Claim("ann", f"{name}-{count}", "digest", taken[0], 5, False, now)
+        await store.claim(claim)
+        await store.insert(
+            [queued(key=key, owner="ann", spec=TaskSpec(name="t"), shape="{}", now=now) for key in taken]
+        )
+        await store.fulfil(claim)
+        count += 1
+        if count == 12:
+            many.set()
+
+
+async def ids_of(store: Store) -> set[int]:
+    ids: set[int] = set()
+    below = None
+    while True:
+        page = await store.page(below=below, limit=1000, state=None, label=None, owner=None)
+        ids |= {task.id for task in page.tasks}
+        if (below := page.below) is None:
+            return ids
+
+
+def claims_in(file: Path) -> list[Claim]:
+    """As the file says it, whatever reads it."""
+    listed = subprocess.run(["tar", "-xOf", file, "claims.jsonl"], capture_output=True, check=True).stdout
+    return [msgspec.json.decode(line, type=Claim) for line in listed.splitlines()]
+
+
+@pytest.mark.anyio
+async def test_a_backup_taken_under_load_doubles_nothing_and_forgets_nothing(data: Path, tmp_path: Path) -> None:
+    stop, many = asyncio.Event(), asyncio.Event()
+    async with opened(data) as store, asyncio.TaskGroup() as writers:
+        keys = KeySequence(1, last_key=store.last_key)
+        for number in range(8):
+            writers.create_task(submitting(store, keys, stop, many, str(number)))
+        await many.wait()
+        acknowledged = await ids_of(store)
+        await wiring.back_up(Settings(data=data), tmp_path / "b.tar", force=False, told=quiet)
+        stop.set()
+    target = tmp_path / "restored"
+    await wiring.restore(Settings(data=target), tmp_path / "b.tar", replace=False, known_epoch=0, told=quiet)
+    async with opened(target) as store:
+        there = await ids_of(store)
+    assert acknowledged <= there
+    claims = claims_in(tmp_path / "b.tar")
+    claimed = {key for claim in claims for key in keys_from(claim.first, claim.count)}
+    assert there <= claimed, "a task without its claim would be made again by a retry"
+    assert [claim for claim in claims if claim.done and not there >= set(keys_from(claim.first, claim.count))] == []
+
+
+def anchor(*words: str, failpoint: str = "") -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ANCHOR_")}
+    return subprocess.run(
+        [sys.executable, "-m", "anchor", *words],
+        env=kept | ({"ANCHOR_TEST_FAILPOINT": failpoint} if failpoint else {}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+RESTORE_POINTS = [
+    "restore.loaded", "restore.released", "restore.declared", "restore.built", "restore.marked", "restore.moving:1",
+    "restore.moved_aside", "restore.moving:3", "restore.placed",
+]  # fmt: skip
+
+
+def found(folder: Path, pattern: str) -> list[Path]:
+    return sorted(folder.glob(pattern))
+
+
+@pytest.mark.parametrize("failpoint", RESTORE_POINTS)
+@pytest.mark.anyio
+async def test_a_restore_that_is_killed_leaves_the_old_or_asks_to_be_repeated(
+    failpoint: str, data: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "b.tar"
+    await wiring.back_up(Settings(data=data), file, force=False, told=quiet)
+    async with opened(data) as store:
+        [extra] = KeySequence(1, last_key=store.last_key).take(1, now_ms=0)
+        await store.insert([queued(key=extra, owner="ann", spec=TaskSpec(name="late"), shape="{}", now=0)])
+    killed = anchor("restore", str(file), "--replace", "--data", str(data), failpoint=failpoint)
+    assert killed.returncode == failpoints.EXIT_CODE, killed.stderr
+    if not (data / MARKER).exists():
+        async with opened(data) as store:
+            state = await store.epoch(), (await store.get([extra]))[0] is not None
+        assert state == ((1, False) if failpoint == "restore.placed" else (0, True))
+        return
+    for refused in (SqliteStore.open(data), wiring.back_up(Settings(data=data), file, force=True, told=quiet)):
+        with pytest.raises(Conflict) as why:
+            await refused
+        assert why.value.code == "restore_unfinished"
+    # Nothing is in the way any more, so nothing has to be replaced.
+    await wiring.restore(Settings(data=data), file, replace=False, known_epoch=0, told=quiet)
+    async with opened(data) as store:
+        assert await store.epoch() == 1
+        assert await store.get([extra]) == [None]
+    [aside] = found(data, "before-restore-*")
+    async with opened(aside) as store:
+        assert (await store.get([extra]))[0] is not None, "what was replaced is kept whole"
+    assert len(found(aside, "blobs/*/*/*")) == 3
+
+
+@pytest.mark.anyio
+async def test_a_backup_that_is_killed_leaves_no_file_that_looks_whole(data: Path, tmp_path: Path) -> None:
+    file = tmp_path / "b.tar"
+    killed = anchor("backup", str(file), "--data", str(data), failpoint="backup.written")
+    assert killed.returncode == failpoints.EXIT_CODE
+    assert not file.exists()
+    done = anchor("backup", str(file), "--data", str(data), "-o", "json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["engine"] == "sqlite"
+    assert found(tmp_path, "b.tar*") == [file]
