@@ -83,15 +83,13 @@ async def _shared(settings: Settings, stack: AsyncExitStack) -> Engines:
     store = await MongoStore.open(settings.store)
     stack.push_async_callback(store.close)
     name = _name_in(settings)
-    page = await store.page(below=None, limit=1, state=None, label=None, owner=None)
-    newest = page.tasks[0].id if page.tasks else 0
     number = await _number(settings, store, name, now=store.clock.now())
 
     async def give_number_back() -> None:
         await lay_down(store, number.name, holder=name, now=store.clock.now())
 
     stack.push_async_callback(give_number_back)
-    keys = KeySequence(number_of(number), last_key=newest, valid_until=number.until - KEYS_MARGIN_MS)
+    keys = KeySequence(number_of(number), last_key=store.last_key, valid_until=number.until - KEYS_MARGIN_MS)
     blobs = GridFsBlobs(store.database)
     if settings.is_alone:
         return Engines(store, LocalReady(), LocalBus(), LocalBuckets(), blobs, store.clock, keys, name, number)
