@@ -44,9 +44,17 @@ docs:
 sim *args:
     pytest tests/simulation {{ args }}
 
-# search for a failing seed until one is found or the given number has run
-soak-sim seeds="5000":
-    python tests/simulation/soak.py --seeds {{ seeds }}
+# search for failing seeds for a while (90s, 30m, 12h), from a first seed on; goes on past each one found
+soak-sim for="10m" first="1000000":
+    python tests/simulation/soak.py --for {{ for }} --first {{ first }}
+
+# real processes, killed, frozen, cut off, filled up and set wrong for a minute; `--engines shared` for two servers
+chaos *args:
+    python -m tests.chaos.run --seconds 60 --kills 20 --tasks 1000 {{ args }}
+
+# the same for half an hour
+chaos-long *args:
+    python -m tests.chaos.run --seconds 1800 --kills 500 --tasks 50000 {{ args }}
 
 # this machine's figures, ours and the peer's alternately
 bench *args:
