@@ -39,8 +39,9 @@ R = TypeVar("R")
 
 OPS_KEPT: Final = 8
 RESOLVE_SECONDS: Final = 10.0
-_FIRST_WAIT: Final = 0.05
-_LONGEST_WAIT: Final = 1.0
+"""How long to go on asking what became of a write."""
+FIRST_WAIT_SECONDS: Final = 0.05
+LONGEST_WAIT_SECONDS: Final = 1.0
 
 
 class New(msgspec.Struct, frozen=True):
@@ -79,7 +80,7 @@ class Tries:
         self.in_doubt = False
         """Whether an earlier try may have been carried out."""
         self._deadline = 0.0
-        self._wait = _FIRST_WAIT
+        self._wait = FIRST_WAIT_SECONDS
 
     async def after(self, error: PyMongoError) -> None:
         """Return when it is time to try again, or raise what the caller has to know."""
@@ -92,7 +93,7 @@ class Tries:
         if was_refused(error) or now >= self._deadline:
             raise UnknownOutcome(f"MongoDB did not say whether it was written: {explained(error).message}") from error
         await asyncio.sleep(self._wait)
-        self._wait = min(2 * self._wait, _LONGEST_WAIT)
+        self._wait = min(2 * self._wait, LONGEST_WAIT_SECONDS)
 
 
 async def insert(collection: Collection, news: Sequence[New]) -> list[bool]:
