@@ -8,9 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from anchor.core.attempt import Ending, Outcome, Reason, Result
+from msgspec.structs import replace
+
+from anchor.core.attempt import Ending, Outcome, Reason, Result, Usage
 from anchor.core.errors import FailureCode
 from anchor.core.node import Profile
+from anchor.wire.link import UNKNOWN_EPOCH
+from anchorsim.clocks import drifting
 from anchorsim.network import Connection, Frame, Weather
 from anchorsim.scheduler import Host, Simulator
 from anchorsim.server import HEARTBEAT_MS, LEASE_MS, Hello, Server
@@ -18,6 +22,8 @@ from anchorsim.truth import Truth
 
 Held = tuple[int, int]
 
+ENDLESS = "endless"
+"""The name of a task that runs until somebody stops it."""
 WELCOME_MS = 2_000
 """How long an agent waits for the answer to its hello."""
 REPEAT_MS = 1_000
@@ -76,7 +82,11 @@ class Agent:
         self.servers = servers
         self.nature = nature
         self.journal: dict[Held, Entry] = {}
+        self.epoch = UNKNOWN_EPOCH
         self.executed: set[tuple[int, int, str]] = set()
+        self.measured: set[tuple[int, int, float]] = set()
+        """Attempts with the wall seconds they took, each time they ran."""
+        self.local_ms = drifting(sim.rng)
         self.host = Host(name)
         self.host.alive = False
         self._weather = weather
@@ -91,7 +101,7 @@ class Agent:
         self.connection: Connection | None = None
         self.session = 0
         self.lease_until = 0
-        self.running: set[Held] = set()
+        self.running: dict[Held, int] = {}
         self._beat_sent = 0
         self._tries = 0
         self.sim.log("agent up", self.name)
@@ -155,7 +165,7 @@ class Agent:
             to_server=lambda on, frame: server.frame(life, on, frame),
         )
         self._beat_sent = self.sim.now
-        connection.up("hello", Hello(self.slots, self.profile, list(self.journal)))
+        connection.up("hello", Hello(self.slots, self.profile, list(self.journal), self.epoch))
         self._soon(WELCOME_MS, self._unwelcome, connection)
 
     def _connect_later(self) -> None:
@@ -179,14 +189,14 @@ class Agent:
         kind, body = frame
         self.sim.log("down", connection.server, self.name, kind)
         if kind == "welcome" and self.session == 0:
-            self.session, dropped = body
+            self.session, self.epoch, dropped = body
             self._tries = 0
             self._renew()
             self._drop(dropped)
             for entry in self.journal.values():
                 entry.reported_at = 0  # whatever the old connection carried may be lost
             self._report(connection)
-            self._soon(HEARTBEAT_MS, self._heartbeat, connection)
+            self._soon(self.local_ms(HEARTBEAT_MS), self._heartbeat, connection)
         elif kind == "closed" or kind == "refused":
             self._lost_connection(connection)
         elif self.session == 0:
@@ -212,12 +222,12 @@ class Agent:
             return
         self._beat_sent = self._beat_sent or self.sim.now
         connection.up("heartbeat", list(self.journal))
-        self._soon(HEARTBEAT_MS, self._heartbeat, connection)
+        self._soon(self.local_ms(HEARTBEAT_MS), self._heartbeat, connection)
 
     def _renew(self) -> None:
         """The lease runs from when the oldest unanswered frame was sent: never later than the server counts."""
         if self._beat_sent:
-            self.lease_until = self._beat_sent + LEASE_MS
+            self.lease_until = self._beat_sent + self.local_ms(LEASE_MS)
             self._beat_sent = 0
             self._soon(self.lease_until - self.sim.now, self._check_lease)
 
@@ -250,9 +260,14 @@ class Agent:
         news = [held for held in assigned if held not in self.journal]
         for held in news:
             self.journal[held] = Entry()
-            self.running.add(held)
-            roll = self.sim.rng.random()
-            longest = LEASE_MS * 2 if roll < self.nature.long_share else self.nature.run_ms_max
+            self.running[held] = self.sim.now
+            if self.truth.names.get(held[0]) == ENDLESS:
+                self.sim.struck.add("endless")
+                continue
+            longest = self.nature.run_ms_max
+            if self.sim.rng.random() < self.nature.long_share:
+                self.sim.struck.add("long runs")
+                longest = 2 * LEASE_MS
             self._soon(1 + int(self.sim.rng.random() * longest), self._ran, held)
         if news:
             connection.up("accepted", news)
@@ -262,6 +277,7 @@ class Agent:
             return
         nature, roll = self.nature, self.sim.rng.random()
         if roll < nature.reject_share:
+            self.sim.struck.add("rejects")
             self._end(held, _failed(held, Outcome.REJECTED, FailureCode.RUNTIME_UNAVAILABLE))
         elif roll < nature.reject_share + nature.fail_share:
             code = FailureCode.INVALID_PAYLOAD if roll * 100 % 1 < 0.1 else FailureCode.SCRIPT_ERROR
@@ -283,14 +299,17 @@ class Agent:
 
     def _end(self, held: Held, ending: Ending) -> None:
         """A copy is over: written down, then sent."""
-        self.running.discard(held)
+        began = self.running.pop(held, None)
+        if began is not None:
+            ending = replace(ending, usage=Usage(wall_seconds=(self.sim.now - began) / 1000))
+            self.measured.add((*held, (self.sim.now - began) / 1000))
         self.journal[held] = Entry(ending)
         if self.connection is not None:
             self._soon(int(self.sim.rng.random() * 5), self._report, self.connection)
 
     def _drop(self, items: list[Held]) -> None:
         for held in items:
-            self.running.discard(held)
+            self.running.pop(held, None)
             if self.journal.pop(held, None) is not None:
                 self._on_forget(self, held)
 

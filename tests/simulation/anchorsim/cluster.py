@@ -6,28 +6,25 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from anchor.core.attempt import Outcome
-from anchor.core.node import Node, Profile, Status
+from anchor.core.node import Node, Profile
 from anchor.core.task import State
 from anchorsim.agent import Agent, Bugs, Nature
+from anchorsim.clocks import SWING_MS_MAX, ServerClock
 from anchorsim.invariants import Invariants
 from anchorsim.network import Weather
-from anchorsim.ports import SimReady
+from anchorsim.ports import SharedReady, SimReady
 from anchorsim.scheduler import EPOCH_MS, Simulator, Violation
-from anchorsim.server import LEASE_MS, Server
-from anchorsim.truth import SimStore, Truth
+from anchorsim.server import LEASE_MS, Server, Site
+from anchorsim.store import SimStore
+from anchorsim.swarm import Swarm, drawn_faults
+from anchorsim.truth import BACKOFF_CAP_MS, Truth
 from anchorsim.users import Users
 
-BACKOFF_CAP_MS = 60_000
 TORMENT_MS = 40_000
 LINGER_MS = 2_500
 """How long a run goes on after everything has ended, so that late frames may still do harm."""
-
-FAULTS = (
-    "server crash", "server pause", "agent crash", "agent pause", "cut", "hang up", "flush", "operate", "cancel",
-    "drop", "double", "lossy hints", "double hints", "slow", "unknown", "refused", "cancelled handlers", "long runs",
-    "rejects", "nowhere",
-)  # fmt: skip
-_AT_TIMES = FAULTS[:9]
+LOOK_MS = 500
+"""How often a run in peace is looked at for what is not a write."""
 
 
 @dataclass
@@ -60,6 +57,8 @@ class Report:
     settled_after_ms: int
     bound_ms: int
     faults: frozenset[str]
+    struck: frozenset[str]
+    reported: int
     steps: frozenset[tuple[State, State]]
     outcomes: frozenset[Outcome]
 
@@ -71,7 +70,6 @@ class Cluster:
         self.sim = sim = Simulator(seed)
         self.rng: random.Random = sim.rng
         rng = self.rng
-        self.faults = frozenset(fault for fault in FAULTS if rng.random() < 0.45)
         self.truth = Truth(sim)
         self.truth.blind = wiring.blind
         self.weather = Weather(latency_ms=1 + int(rng.random() ** 2 * 300))
@@ -80,11 +78,22 @@ class Cluster:
         self.invariants = Invariants(sim, self.truth, by_name, lease_ms=LEASE_MS)
         self.readies: list[SimReady] = []
         count = 1 if rng.random() < 0.5 else 2 + int(rng.random() * 2)
-        shared = self._new_ready() if count > 1 else None
-        self.servers = [
-            Server(sim, self.truth, f"server-{at}", at, self._ready_maker(shared), wiring.store, self._tell_others)
-            for at in range(count)
-        ]
+        self.faults = faults = drawn_faults(rng, servers=count)
+        self.truth.remembers = "rollback" in faults
+        self.wall_ms = 0
+        self.bus_loss = 0.0
+        alone = count == 1
+        self.truth.shared = not alone
+        shared = None if alone else self._new_ready()
+        site = Site(
+            truth=self.truth,
+            alone=alone,
+            make_ready=lambda host: self._new_ready() if shared is None else SharedReady(sim, host, shared),
+            make_store=wiring.store,
+            clock=self._clock_alone if alone else self._clock_among_others,
+            others=self._others_of,
+        )
+        self.servers = [Server(sim, f"server-{at}", site) for at in range(count)]
         nature = Nature(
             run_ms_max=20 + int(rng.random() ** 2 * 2_500),
             long_share=0.15 if "long runs" in self.faults else 0.0,
@@ -101,17 +110,13 @@ class Cluster:
             by_name[agent.name] = agent
             self.truth.nodes[agent.name] = Node(id=agent.name, owner="o", public_key=b"", joined_at=sim.now)
         self.nature = nature
+        self.swarm = Swarm(self)
         self.users = Users(sim, self.truth, self.weather, self.servers, self.invariants)
 
     def torment(self) -> None:
         """Run with faults."""
         sim, rng, faults = self.sim, self.rng, self.faults
-        self.weather.drop = 0.02 + rng.random() * 0.1 if "drop" in faults else 0.0
-        self.weather.double = 0.1 if "double" in faults else 0.0
-        sim.slow_share = 0.01 + rng.random() * 0.02 if "slow" in faults else 0.0
-        sim.unknown_share = 0.02 if "unknown" in faults else 0.0
-        sim.refused_share = 0.03 if "refused" in faults else 0.0
-        self.users.nowhere_share = 0.15 if "nowhere" in faults else 0.0
+        self.swarm.gather()
         for server in self.servers:
             server.cancels_handlers = "cancelled handlers" in faults
             server.start()
@@ -119,20 +124,14 @@ class Cluster:
             agent.start()
         for _ in range(4 + int(rng.random() * 30)):
             sim.after(int(rng.random() * TORMENT_MS), self.users.submit)
-        at_times = [fault for fault in _AT_TIMES if fault in faults]
-        if at_times:
-            sim.after(int(rng.random() * 2_000), self._strike, at_times, 300 + int(rng.random() * 4_000))
+        self.swarm.strike_until(EPOCH_MS + TORMENT_MS)
         sim.run(EPOCH_MS + TORMENT_MS)
 
     def rest(self) -> tuple[int, int]:
         """Run without faults until everything has ended: how long it took and the longest it may, in ms."""
         sim = self.sim
         sim.log("faults end")
-        self.weather.clear()
-        sim.slow_share = sim.unknown_share = sim.refused_share = 0.0
-        self.nature.reject_share = self.nature.long_share = 0.0
-        for ready in self.readies:
-            ready.loss = ready.doubling = 0.0
+        self.swarm.disperse()
         for server in self.servers:
             server.cancels_handlers = False
             server.host.paused_until = 0
@@ -145,6 +144,7 @@ class Cluster:
         began = sim.now
         bound = self._bound_ms()
         self._tidy()
+        sim.after(LOOK_MS, self._look)
         if not sim.run(began + bound, stop=self.users.settled):
             raise Violation(6, f"not everything has ended {bound} ms after the faults: {self.users.unsettled()}")
         took = sim.now - began
@@ -164,50 +164,9 @@ class Cluster:
         if not self.users.settled():
             self.sim.after(1_000, self._tidy)
 
-    def _strike(self, at_times: list[str], every_ms: int) -> None:
-        sim, rng = self.sim, self.rng
-        if sim.now >= EPOCH_MS + TORMENT_MS:
-            return
-        self._fault(at_times[int(rng.random() * len(at_times))])
-        sim.after(int(rng.random() * every_ms), self._strike, at_times, every_ms)
-
-    def _fault(self, fault: str) -> None:
-        sim, rng = self.sim, self.rng
-        server = self.servers[int(rng.random() * len(self.servers))]
-        agent = self.agents[int(rng.random() * len(self.agents))]
-        long = int(rng.random() ** 3 * 2.5 * LEASE_MS)
-        match fault:
-            case "server crash" if server.up:
-                server.crash()
-                sim.after(10 + long, self._start_again, server)
-            case "server pause" if server.up:
-                server.pause(long)
-            case "agent crash" if agent.host.alive:
-                agent.crash()
-                sim.after(10 + long, self._start_again, agent)
-            case "agent pause" if agent.host.alive:
-                agent.pause(long)
-            case "cut":
-                ways = int(rng.random() * 3)
-                sim.log("cut", agent.name, server.name, ways, long)
-                if ways != 1:
-                    self.weather.cuts[agent.name, server.name] = sim.now + long
-                if ways != 0:
-                    self.weather.cuts[server.name, agent.name] = sim.now + long
-            case "hang up":
-                agent.hang_up()
-            case "flush":
-                for ready in self.readies:
-                    ready.flush()
-            case "operate":
-                wish = (Status.DRAINING, Status.DRAINING, Status.BLOCKED, Status.READY)[int(rng.random() * 4)]
-                self.users.operate(agent.name, wish)
-            case "cancel":
-                self.users.cancel_any()
-
-    def _start_again(self, machine: Server | Agent) -> None:
-        if not machine.host.alive:
-            machine.start()
+    def _look(self) -> None:
+        self.invariants.still_running()
+        self.sim.after(LOOK_MS, self._look)
 
     def _new_ready(self) -> SimReady:
         ready = SimReady(
@@ -218,13 +177,25 @@ class Cluster:
         self.readies.append(ready)
         return ready
 
-    def _ready_maker(self, shared: SimReady | None) -> Callable[[], SimReady]:
-        return self._new_ready if shared is None else lambda: shared
+    def _clock_alone(self, newest_ms: int) -> ServerClock:
+        if self.wall_ms:
+            self.sim.struck.add("wall clock")
+        return ServerClock(self.sim, offset_ms=self.wall_ms, not_before_ms=newest_ms)
 
-    def _tell_others(self, speaker: Server) -> None:
+    def _clock_among_others(self, newest_ms: int) -> ServerClock:
+        swing_ms = int(self.rng.random() * SWING_MS_MAX) if "skew" in self.faults else 0
+        if swing_ms:
+            self.sim.struck.add("skew")
+        return ServerClock(self.sim, swing_ms=swing_ms)
+
+    def _others_of(self, speaker: Server) -> Iterable[Server]:
         for server in self.servers:
-            if server is not speaker and self.rng.random() < 0.7:
-                self.sim.after(1 + int(self.rng.random() * 5), server.hear_of_work)
+            if server is speaker:
+                continue
+            if self.bus_loss and self.rng.random() < self.bus_loss:
+                self.sim.struck.add("lossy bus")
+            else:
+                yield server
 
 
 def run_seed(seed: int, wiring: Wiring | None = None) -> Report:
@@ -245,6 +216,8 @@ def run_seed(seed: int, wiring: Wiring | None = None) -> Report:
         settled_after_ms=took,
         bound_ms=bound,
         faults=cluster.faults,
+        struck=frozenset(cluster.sim.struck),
+        reported=cluster.invariants.reported,
         steps=frozenset(cluster.invariants.steps_seen),
         outcomes=frozenset(cluster.invariants.outcomes_seen),
     )

@@ -82,10 +82,12 @@ class Connection:
                 return free
             when = max(when, cut)
         if weather.drop and sim.rng.random() < weather.drop:
+            sim.struck.add("drop")
             sim.log("lost", source, target, frame[0])
             return free
         sim.at(when, arrive, frame)
         if weather.double and sim.rng.random() < weather.double:
+            sim.struck.add("double")
             sim.at(when + int(sim.rng.random() * 400), arrive, frame)
         return when
 

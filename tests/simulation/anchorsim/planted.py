@@ -3,21 +3,26 @@
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
+from math import inf
 from typing import Any
 
 from msgspec.structs import replace
 
+from anchor.core import audit as core_audit
 from anchor.core import task as core_task
-from anchor.core.attempt import Ending, Outcome, Reason
+from anchor.core.attempt import Ending, Outcome, Reason, Usage
+from anchor.core.audit import Entry
+from anchor.core.errors import Unavailable
+from anchor.core.ids import KeySequence
 from anchor.core.node import beat
 from anchor.core.task import HELD, TERMINAL, State, Task
-from anchor.orchestrator import cancel, dispatch, fleet, nodes, reconcile, settle, submit
+from anchor.orchestrator import attend, audit, cancel, dispatch, duties, fleet, nodes, reconcile, settle, submit
 from anchor.orchestrator.world import World
-from anchor.ports.store import Claim, Swap
+from anchor.ports.store import Claim, Duty, Swap, UnknownOutcome
 from anchorsim.agent import Bugs
 from anchorsim.cluster import Wiring
 from anchorsim.scheduler import Call
-from anchorsim.truth import SimStore
+from anchorsim.store import SimStore
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +68,36 @@ class _AcksBeforeWriting(SimStore):
         return await Call(lambda _: [True] * len(tasks), writes=True)
 
 
+class _TakesUnknownForFailure(SimStore):
+    """Says that nothing was written where nobody knows."""
+
+    async def swap(self, swaps: Sequence[Swap]) -> list[bool]:
+        try:
+            return await super().swap(swaps)
+        except UnknownOutcome:
+            raise Unavailable("The store did not answer.") from None
+
+
+class _TakesUnknownForSuccess(SimStore):
+    """Says that all was written where nobody knows."""
+
+    async def insert(self, tasks: Sequence[Task]) -> list[bool]:
+        try:
+            return await super().insert(tasks)
+        except UnknownOutcome:
+            return [True] * len(tasks)
+
+
+class _TakesSilenceForAbsence(SimStore):
+    """Knows of nothing while it cannot be reached."""
+
+    async def get(self, ids: Sequence[int]) -> list[Task | None]:
+        try:
+            return await super().get(ids)
+        except Unavailable:
+            return [None] * len(ids)
+
+
 class _IgnoresClaims(SimStore):
     """Lets every request with an Idempotency-Key have its way."""
 
@@ -105,7 +140,8 @@ def _lease_without_counting(task: Task, *, node: str, session: int, now: int, le
 
 
 def _lease_in_the_past(task: Task, *, node: str, session: int, now: int, lease_ms: int) -> Task:
-    return core_task.lease(task, node=node, session=session, now=now - 3_000, lease_ms=lease_ms)
+    new = core_task.lease(task, node=node, session=session, now=now, lease_ms=lease_ms)
+    return replace(new, leased_at=now - 3_000)
 
 
 def _pick_whoever(candidates: Any) -> Any:
@@ -130,7 +166,52 @@ def _settled_with_a_slip(task: Task, ending: Ending, *, now: int, chance: float)
     return core_task.settle(task, ending, now=now, chance=1 / (ending.outcome is not Outcome.CRASHED))
 
 
+def _undated(task: Task, now: int) -> int:
+    return now
+
+
+def _usage_added_up(task: Task, ending: Ending, *, now: int, chance: float) -> Task:
+    if task.attempts and task.attempts[-1].usage is not None and ending.usage is not None:
+        both = task.attempts[-1].usage.wall_seconds + ending.usage.wall_seconds
+        ending = replace(ending, usage=Usage(wall_seconds=both))
+    return core_task.settle(task, ending, now=now, chance=chance)
+
+
+def _rested_already(task: Task, now: int) -> bool:
+    return task.state in (State.QUEUED, State.BACKOFF)
+
+
+def _sealed_alone(before: Entry | None, *, at: int, kind: str, subject: str, message: str, by: str) -> Entry:
+    entry = core_audit.sealed(None, at=at, kind=kind, subject=subject, message=message, by=by)
+    return replace(entry, number=1 if before is None else before.number + 1)
+
+
+async def _note_nothing(world: World, *, kind: str, subject: str, message: str, by: str) -> None:
+    await world.store.audit_tail()
+
+
+def _key_without_end(self: KeySequence, count: int, *, now_ms: int) -> range:
+    self.valid_until = inf
+    return _take(self, count, now_ms=now_ms)
+
+
+_take = KeySequence.take
+
+
 # Steps that are wrong
+
+
+async def _cancel_said_once(world: World, now: int) -> None:
+    await world.store.due(State.CANCELLING, now, 1)
+
+
+async def _number_of_ones_own(store: Any, name: str, *, holder: str, now: int, lease_ms: int, note: str = "") -> Duty:
+    await store.duty(name)
+    return Duty(name=name, holder=holder, term=1, until=now + lease_ms, note=note)
+
+
+def _unmissed(seat: fleet.Seat, task: Task, *, now: int) -> None:
+    """Whoever is not missed is not looked for."""
 
 
 async def _no_reconcile(world: World) -> None:
@@ -206,7 +287,7 @@ def _ready_for_ever(seat: fleet.Seat, node: Any) -> None:
 
 
 BUGS = (
-    _bug("no fence in settle", 3, 9, patches=[(settle, "holds", _holds_whatever_attempt)]),
+    _bug("no fence in settle", 3, 9, 21, patches=[(settle, "holds", _holds_whatever_attempt)]),
     _bug("blind put instead of compare-and-set", 2, 3, 4, 10, 11, 15, 23, "transition", wiring=Wiring(blind=True)),
     _bug("ack before write", 1, wiring=Wiring(store=_AcksBeforeWriting)),
     _bug("no reconciler", 6, patches=[(reconcile, "reconcile", _no_reconcile)]),
@@ -241,6 +322,21 @@ BUGS = (
     _bug("tried for ever", 5, patches=[(settle, "settled", _settled_for_ever)]),
     _bug("an exception nobody expects", "exception", patches=[(settle, "settled", _settled_with_a_slip)]),
     _bug("lease dated into the past", 23, patches=[(dispatch, "lease", _lease_in_the_past)]),
+    _bug("unknown outcome taken for failure", 12, wiring=Wiring(store=_TakesUnknownForFailure)),
+    _bug("unknown outcome taken for success", 1, wiring=Wiring(store=_TakesUnknownForSuccess)),
+    _bug("unreachable store taken for an empty one", "journal", wiring=Wiring(store=_TakesSilenceForAbsence)),
+    _bug("skewed clocks date things before their past", 23, patches=[(core_task, "_not_before_its_past", _undated)]),
+    _bug("usage counted again with the next attempt", 21, patches=[(settle, "settled", _usage_added_up)]),
+    _bug("resting task taken for due", 15, patches=[(dispatch, "_can_be_leased", _rested_already)]),
+    _bug("keys made past the end of the number's lease", "keys", patches=[(KeySequence, "take", _key_without_end)]),
+    _bug("number taken without asking", "keys", patches=[(duties, "take", _number_of_ones_own)]),
+    _bug("lost cancel never repeated", 6, 14, patches=[(reconcile, "_repeat_cancels", _cancel_said_once)]),
+    _bug(
+        "late lease missed on no other server", 6,
+        patches=[(attend, "miss_if_unlisted", _unmissed), (reconcile, "miss_if_unlisted", _unmissed)],
+    ),
+    _bug("audit entry sealed without the one before", 22, patches=[(audit, "sealed", _sealed_alone)]),
+    _bug("node blocked unseen", 22, patches=[(nodes, "note", _note_nothing)]),
     _bug("cancelled while a node still runs it", "transition", patches=[(cancel, "cancelled", _cancelled_in_mid_run)]),
 )  # fmt: skip
 """Every planted bug and the invariants that may be the first to find it."""

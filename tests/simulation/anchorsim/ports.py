@@ -41,7 +41,9 @@ class SimReady:
 
     def _push(self, hints: Sequence[Hint]) -> None:
         for hint in hints:
-            if not self.loss or self._sim.rng.random() >= self.loss:
+            if self.loss and self._sim.rng.random() < self.loss:
+                self._sim.struck.add("lossy hints")
+            else:
                 (self.apart if hint.not_before else self.hints).setdefault(hint.id, hint)
 
     def _shapes(self, now: int) -> list[str]:
@@ -55,23 +57,58 @@ class SimReady:
         wanted = [hint for hint in self.hints.values() if hint.shape in shapes]
         taken = sorted(wanted, key=lambda hint: (-hint.priority, hint.id))[:limit]
         for hint in taken:
-            if not self.doubling or self._sim.rng.random() >= self.doubling:
+            if self.doubling and self._sim.rng.random() < self.doubling:
+                self._sim.struck.add("double hints")
+            else:
                 del self.hints[hint.id]
         return taken
 
 
-class SimBus:
-    """Says `work_waits` to this server at once; what the others hear of it is the cluster's business."""
+class SharedReady:
+    """One server's way to the queue all share. While that is out of reach the server has one of its own, and hands
+    over what is in it afterwards."""
 
-    def __init__(self, host: Host, on_work: Callable[[], None]) -> None:
+    def __init__(self, sim: Simulator, host: Host, shared: SimReady) -> None:
+        self._sim = sim
+        self._host = host
+        self._shared = shared
+        self._alone = SimReady(sim, loss=0.0, doubling=0.0)
+
+    async def push(self, hints: Sequence[Hint]) -> None:
+        await self._now().push(hints)
+
+    async def pop(self, limit: int, shapes: Sequence[str]) -> list[Hint]:
+        return await self._now().pop(limit, shapes)
+
+    async def shapes(self, now: int) -> list[str]:
+        if self._now() is self._shared and (names := await self._alone.shapes(now)):
+            await self._shared.push(await self._alone.pop(1_000, names))
+        return await self._now().shapes(now)
+
+    async def size(self) -> int:
+        return await self._now().size()
+
+    def _now(self) -> SimReady:
+        if not self._sim.is_out("queue", self._host.name):
+            return self._shared
+        self._sim.struck.add("queue outage")
+        return self._alone
+
+
+class SimBus:
+    """Tells this server at once; what the others hear of it is the cluster's business."""
+
+    def __init__(self, host: Host, on_work: Callable[[], None], on_node: Callable[[str, Sequence[int]], None]) -> None:
         self._host = host
         self._on_work = on_work
+        self._on_node = on_node
 
     def tasks_changed(self, ids: Sequence[int]) -> None:
         """Nobody looks on here."""
 
     def node_changed(self, node: str, tasks: Sequence[int] = ()) -> None:
-        """Nobody looks on here."""
+        if self._host.alive:
+            self._on_node(node, tasks)
 
     def work_waits(self) -> None:
         if self._host.alive:
@@ -87,25 +124,16 @@ class SimBlobs:
     async def put(self, chunks: AsyncIterator[bytes], *, expected: str | None = None) -> tuple[str, int]:
         content = b"".join([chunk async for chunk in chunks])
         digest = hashlib.sha256(content).hexdigest()
-        await Call(lambda _: self._truth.blobs.setdefault(digest, content), writes=True)
+        await Call(lambda _: self._truth.blobs.setdefault(digest, content), place="store", writes=True)
         return digest, len(content)
-
-
-class SimClock:
-    """Virtual time."""
-
-    def __init__(self, sim: Simulator) -> None:
-        self._sim = sim
-
-    def now(self) -> int:
-        return self._sim.now
 
 
 class SimLinks:
     """The open connections of one server, newest per node."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, on_end: Callable[[Connection], None]) -> None:
         self._host = host
+        self._on_end = on_end
         self.by_node: dict[str, Connection] = {}
 
     async def assign(self, node: str, session: int, tasks: Sequence[Task]) -> None:
@@ -125,3 +153,4 @@ class SimLinks:
         connection = self.by_node.get(node)
         if self._host.alive and connection is not None and connection.session == session:
             connection.close_server_end()
+            self._on_end(connection)

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
-from anchor.core.errors import AnchorError, OutOfSpace
+from anchor.core.errors import AnchorError, OutOfSpace, Unavailable
 from anchor.ports.store import UnknownOutcome
 
 EPOCH_MS = 1_800_000_000_000
@@ -32,12 +32,14 @@ class Cancelled(BaseException):
 
 
 class Call:
-    """A port call on its way. `effect(share)` makes it happen, wholly (1.0) or for a leading share of its items."""
+    """A port call on its way to `place`. `effect(share)` makes it happen, wholly (1.0) or for a leading share of its
+    items; `writes` says that a caller may be left without knowing whether it did."""
 
-    __slots__ = ("effect", "writes")
+    __slots__ = ("effect", "place", "writes")
 
-    def __init__(self, effect: Callable[[float], Any], *, writes: bool = False) -> None:
+    def __init__(self, effect: Callable[[float], Any], *, place: str = "", writes: bool = False) -> None:
         self.effect = effect
+        self.place = place
         self.writes = writes
 
     def __await__(self) -> Generator["Call", Any, Any]:
@@ -52,12 +54,14 @@ class Host:
         self.name = name
         self.alive = True
         self.paused_until = 0
+        self.now: Callable[[], int] | None = None
+        """What it takes for the time (Unix ms)."""
 
 
 class Origin:
     """Why a coroutine runs: what the invariants need to know of the one who writes."""
 
-    __slots__ = ("held", "key", "kind", "node", "session")
+    __slots__ = ("epoch", "held", "key", "kind", "node", "session")
 
     def __init__(
         self,
@@ -67,12 +71,14 @@ class Origin:
         session: int = 0,
         held: frozenset[tuple[int, int]] = frozenset(),
         key: tuple[str, str] | None = None,
+        epoch: int = 0,
     ) -> None:
         self.kind = kind
         self.node = node
         self.session = session
         self.held = held
         self.key = key
+        self.epoch = epoch
 
 
 Done = Callable[[Any, BaseException | None], None]
@@ -105,6 +111,10 @@ class Simulator:
         self.slow_share = 0.0
         self.unknown_share = 0.0
         self.refused_share = 0.0
+        self.struck: set[str] = set()
+        """The faults that really came about."""
+        self.outages: dict[tuple[str, str], int] = {}
+        """Until when (Unix ms) a place cannot be reached from a host; the host "" is all of them."""
         self._queue: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
         self._sequence = 0
         self._processes: list[Process] = []
@@ -142,6 +152,7 @@ class Simulator:
         """How long one leg of a port call takes: mostly next to nothing, now and then very long."""
         roll = self.rng.random()
         if roll < self.slow_share:
+            self.struck.add("slow")
             return 50 + int(self.rng.random() ** 2 * 9_000)
         return int(roll * 4)
 
@@ -210,6 +221,10 @@ class Simulator:
             share = self._some_share()
         elif call.writes and self.rng.random() < self.unknown_share:
             share, unknown = self._some_share(), True
+        elif self.is_out(call.place, process.host.name):
+            # The connection broke before the call left, or after: then nobody knows how far it got.
+            unknown = call.writes and self.rng.random() < 0.2
+            share = self._some_share() if unknown else 0.0
         elif call.writes and self.rng.random() < self.refused_share:
             share = 0.0
         before, self.current = self.current, process
@@ -223,11 +238,25 @@ class Simulator:
         finally:
             self.current = before
         if share == 0.0 and not unknown:
-            error = OutOfSpace("The disk is full.", hint="Free some space.")
+            error = self._why_not(call, process.host.name)
         if unknown:
+            self.struck.add("unknown")
             self.log("unknown", process.origin.kind, share)
             error = UnknownOutcome()
         self.after(self.latency_ms(), self._resume, process, turn, value, error)
+
+    def is_out(self, place: str, host: str) -> bool:
+        """Whether a place cannot be reached from a host now."""
+        outages = self.outages
+        return bool(outages) and max(outages.get((place, ""), 0), outages.get((place, host), 0)) > self.now
+
+    def _why_not(self, call: Call, host: str) -> AnchorError:
+        if self.is_out(call.place, host):
+            self.struck.add(f"{call.place} outage")
+            self.log("out of reach", call.place, host)
+            return Unavailable(f"The {call.place} cannot be reached.", hint="Try again.")
+        self.struck.add("refused")
+        return OutOfSpace("The disk is full.", hint="Free some space.")
 
     def _some_share(self) -> float:
         roll = self.rng.random()

@@ -1,23 +1,28 @@
 """A simulated server: the loops and handlers of the real one around the real orchestrator, over simulated ports."""
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from anchor.core.attempt import Ending
-from anchor.core.ids import KeySequence
+from anchor.core.ids import KeySequence, born_ms
 from anchor.core.node import Metrics, Profile, Status
 from anchor.core.spec import TaskSpec
 from anchor.orchestrator import nodes, reconcile
+from anchor.orchestrator.attend import attend
 from anchor.orchestrator.cancel import cancel
 from anchor.orchestrator.dispatch import dispatch
 from anchor.orchestrator.settle import settle
 from anchor.orchestrator.submit import submit, submit_once
 from anchor.orchestrator.world import World
+from anchor.ports.ready import Ready
+from anchorsim.clocks import ServerClock
 from anchorsim.network import Connection, Frame
-from anchorsim.ports import SimBlobs, SimBus, SimClock, SimLinks, SimReady
+from anchorsim.numbers import Numbered
+from anchorsim.ports import SimBlobs, SimBus, SimLinks
 from anchorsim.scheduler import Cancelled, Host, Origin, Process, Simulator
-from anchorsim.truth import SimStore, Truth
+from anchorsim.store import SimStore
+from anchorsim.truth import Truth
 
 LEASE_MS = 6_000
 HEARTBEAT_MS = 1_500
@@ -33,30 +38,34 @@ class Hello:
     slots: int
     profile: Profile
     held: list[tuple[int, int]]
+    epoch: int
+
+
+@dataclass(frozen=True)
+class Site:
+    """What a server is put into: the truth, its queue, its way to the other servers and its clock.
+
+    `alone` is a server on the embedded store, which nobody shares; `others` hears what it says on the bus;
+    `clock` makes the clock of a life that finds `newest` (Unix ms) as the newest time in the store.
+    """
+
+    truth: Truth
+    alone: bool
+    make_ready: Callable[[Host], Ready]
+    make_store: Callable[[Truth], SimStore]
+    clock: Callable[[int], ServerClock]
+    others: Callable[["Server"], Iterable["Server"]]
 
 
 class Server:
-    """One server process through its lives. `ready` is its own queue, or the one it shares with the others."""
+    """One server process through its lives."""
 
-    def __init__(
-        self,
-        sim: Simulator,
-        truth: Truth,
-        name: str,
-        number: int,
-        make_ready: Callable[[], SimReady],
-        store: Callable[[Truth], SimStore],
-        tell_others: Callable[["Server"], None],
-    ) -> None:
+    def __init__(self, sim: Simulator, name: str, site: Site) -> None:
         self.sim = sim
-        self.truth = truth
         self.name = name
-        self.number = number
         self.host = Host(name)
         self.host.alive = False
-        self._make_ready = make_ready
-        self._make_store = store
-        self._tell_others = tell_others
+        self._site = site
         self.cancels_handlers = False
 
     @property
@@ -68,26 +77,35 @@ class Server:
         """Begin a new life with nothing but the store."""
         sim = self.sim
         self.host = host = Host(self.name)
-        self.links = SimLinks(host)
+        self.links = SimLinks(host, lambda connection: self._hung_up(host, connection))
         self.connections: list[Connection] = []
         self._busy: dict[Connection, list[Frame]] = {}
         self._running: dict[Connection, Process] = {}
         self._dispatching = False
         self._work = False
-        mine = [key for key in self.truth.tasks if key & 255 == self.number]
+        self._attending = False
+        self._changed: dict[str, set[int]] = {}
+        truth = self._site.truth
+        last_key = truth.last_key() if self._site.alone else 0
+        clock = self._site.clock(max(born_ms(last_key), truth.newest_ms(LEASE_MS)))
+        host.now = clock.now
         self.world = World(
-            store=self._make_store(self.truth),
-            ready=self._make_ready(),
-            bus=SimBus(host, self._work_waits),
-            blobs=SimBlobs(self.truth),
+            store=self._site.make_store(truth),
+            ready=self._site.make_ready(host),
+            bus=SimBus(host, self._work_waits, self._node_changed),
+            blobs=SimBlobs(truth),
             links=self.links,
-            clock=SimClock(sim),
+            clock=clock,
             chance=sim.rng,
-            keys=KeySequence(self.number, last_key=max(mine, default=0)),
+            keys=KeySequence(0, last_key=last_key),
             lease_ms=LEASE_MS,
             heartbeat_ms=HEARTBEAT_MS,
-            reap_after=sim.now + LEASE_MS,
+            swept_at=clock.now(),
+            reap_after=clock.now() + LEASE_MS,
+            server=self.name,
         )
+        if not self._site.alone:
+            Numbered(sim, host, self.world, lambda: max(truth.tasks, default=0))
         sim.log("server up", self.name)
         sim.after(int(sim.rng.random() * 100), self._sweep, host)
         sim.after(SWEEP_MS, self._tick, host)
@@ -108,9 +126,15 @@ class Server:
         self.host.paused_until = self.sim.now + ms
 
     def hear_of_work(self) -> None:
-        """Another server says that something waits."""
+        """Somebody says that something waits."""
         if self.up:
             self._kick(self.host)
+
+    def hear_of_node(self, node: str, tasks: Sequence[int]) -> None:
+        """Somebody says that a node changed."""
+        if self.up:
+            self._changed.setdefault(node, set()).update(tasks)
+            self._attend(self.host)
 
     # What agents send
 
@@ -161,7 +185,7 @@ class Server:
                 if older is not None:
                     older.close_server_end()
                 self.links.by_node[connection.agent] = connection
-                connection.down("welcome", (greeted.node.session, greeted.dropped))
+                connection.down("welcome", (greeted.node.session, greeted.epoch, greeted.dropped))
                 stop = [(task.id, task.attempt) for task in greeted.cancelled if task.session == connection.session]
                 if stop:
                     connection.down("cancel", stop)
@@ -170,8 +194,10 @@ class Server:
             self._next_frame(host, connection)
 
         self.connections.append(connection)
-        origin = Origin("hello", node=connection.agent, held=frozenset(hello.held))
-        step = nodes.welcome(self.world, connection.agent, profile=hello.profile, slots=hello.slots, held=hello.held)
+        origin = Origin("hello", node=connection.agent, held=frozenset(hello.held), epoch=hello.epoch)
+        step = nodes.welcome(
+            self.world, connection.agent, profile=hello.profile, slots=hello.slots, held=hello.held, epoch=hello.epoch
+        )
         self._handle(host, connection, step, origin, done)
 
     def _heartbeat(self, host: Host, connection: Connection, held: Sequence[tuple[int, int]]) -> None:
@@ -248,6 +274,7 @@ class Server:
 
         process = self.sim.spawn(self.host, step, origin, done)
         if self.cancels_handlers and self.sim.rng.random() < 0.3:
+            self.sim.struck.add("cancelled handlers")
             self.sim.after(int(self.sim.rng.random() * 12), self.sim.cancel, process)
 
     def cancel(self, task: int, answer: Answer) -> None:
@@ -263,7 +290,28 @@ class Server:
 
     def _work_waits(self) -> None:
         self.sim.after(0, self._kick, self.host)
-        self._tell_others(self)
+        for other in self._site.others(self):
+            self.sim.after(1 + int(self.sim.rng.random() * 5), other.hear_of_work)
+
+    def _node_changed(self, node: str, tasks: Sequence[int]) -> None:
+        self.sim.after(0, self.hear_of_node, node, tasks)
+        for other in self._site.others(self):
+            self.sim.after(1 + int(self.sim.rng.random() * 5), other.hear_of_node, node, tasks)
+
+    def _attend(self, host: Host) -> None:
+        if not host.alive or self._attending or not self._changed:
+            return
+        if host.paused_until > self.sim.now:
+            self.sim.at(host.paused_until, self._attend, host)
+            return
+
+        def done(_: Any, error: BaseException | None) -> None:
+            self._attending = False
+            self.sim.after(0 if error is None else 1_000, self._attend, host)
+
+        self._attending = True
+        node = next(iter(self._changed))
+        self.sim.spawn(host, attend(self.world, node, sorted(self._changed.pop(node))), Origin("attend"), done)
 
     def _tick(self, host: Host) -> None:
         if host.alive:

@@ -1,15 +1,23 @@
-"""The store all simulated servers share: plain dicts, compare-and-set on `ver`, every acknowledged write kept."""
+"""The truth all simulated servers share: plain dicts, compare-and-set on `ver`, and a past that can be undone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any
 
-from anchor.core.node import Node
-from anchor.core.task import TERMINAL, State, Task
-from anchor.ports.store import Claim, QueuedRef, Swap
-from anchorsim.scheduler import Call, Origin, Simulator
+from msgspec.structs import replace
 
+from anchor.core.audit import Entry, first_break
+from anchor.core.ids import born_ms, keys_from
+from anchor.core.node import Node
+from anchor.core.retry import BACKOFF_CAP_SECONDS
+from anchor.core.task import TERMINAL, State, Task
+from anchor.ports.store import Claim, Duty, QueuedRef, Swap
+from anchorsim.scheduler import Origin, Simulator, Violation
+
+BACKOFF_CAP_MS = int(BACKOFF_CAP_SECONDS * 1000)
 TaskSeen = Callable[[Task | None, Task, Origin], None]
 NodeSeen = Callable[[Node | None, Node, Origin], None]
+Undone = tuple[MutableMapping[Any, Any], Any, Any, Any]
+"""A table, a key in it, what stood there and what stands there again (None: nothing)."""
 
 
 class Truth:
@@ -21,34 +29,44 @@ class Truth:
         self.open: dict[int, Task] = {}
         self.nodes: dict[str, Node] = {}
         self.claims: dict[tuple[str, str], Claim] = {}
+        self.duties: dict[str, Duty] = {}
+        self.audit: list[Entry] = []
+        self.epoch = 0
         self.blobs: dict[str, bytes] = {}
+        self.names: dict[int, str] = {}
         self.blind = False
+        self.shared = False
+        self.remembers = False
         self.on_task: list[TaskSeen] = []
         self.on_node: list[NodeSeen] = []
+        self.on_rollback: list[Callable[[Sequence[Undone]], None]] = []
+        self._taken_at: dict[str, int] = {}
+        self._past: list[tuple[int, MutableMapping[Any, Any], Any, Any]] = []
+
+    # Writes
 
     def put_task(self, new: Task) -> None:
         """Write a task down and show the write to everybody who watches."""
         old = self.tasks.get(new.id)
-        origin = self._origin()
+        if old is None:
+            self.names[new.id] = new.spec.name
+        origin = self.origin()
         self.sim.log(
             "task", new.id, new.ver, str(new.state), new.attempt, new.charged, new.node, new.session, origin.kind
         )
         for watch in self.on_task:
             watch(old, new, origin)
-        self.tasks[new.id] = new
-        if new.state in TERMINAL:
-            self.open.pop(new.id, None)
-        else:
-            self.open[new.id] = new
+        self._put(self.tasks, new.id, new)
+        self._file(new)
 
     def put_node(self, new: Node) -> None:
         """Write a node down and show the write to everybody who watches."""
         old = self.nodes.get(new.id)
-        origin = self._origin()
+        origin = self.origin()
         self.sim.log("node", new.id, new.ver, str(new.status), new.session, origin.kind)
         for watch in self.on_node:
             watch(old, new, origin)
-        self.nodes[new.id] = new
+        self._put(self.nodes, new.id, new)
 
     def insert(self, tasks: Sequence[Task], share: float) -> list[bool]:
         """Write the leading share of new tasks."""
@@ -57,6 +75,8 @@ class Truth:
             done.append(task.id not in self.tasks)
             if done[-1]:
                 self.put_task(task)
+            if self.origin().key is None:
+                self._made_here(task.id, fresh=done[-1])
         return done
 
     def swap(self, swaps: Sequence[Swap], share: float) -> list[bool]:
@@ -77,16 +97,92 @@ class Truth:
         self.put_node(new)
         return True
 
+    def swap_duty(self, old: Duty | None, new: Duty) -> bool:
+        """Compare-and-set a duty."""
+        if self.duties.get(new.name) != old:
+            return False
+        self.duties[new.name] = new
+        if old is None or old.holder != new.holder:
+            self._taken_at[new.name] = self.host_ms()
+        self.sim.log("duty", new.name, new.holder, new.term, new.until)
+        return True
+
     def claim(self, claim: Claim) -> Claim:
         """Keep a claim, or say which one was there first."""
-        return self.claims.setdefault((claim.owner, claim.key), claim)
+        there = self.claims.get((claim.owner, claim.key))
+        if there is not None:
+            return there
+        taken = claim.first in self.tasks or any(other.first == claim.first for other in self.claims.values())
+        self._made_here(claim.first, fresh=not taken)
+        self._put(self.claims, (claim.owner, claim.key), claim)
+        return claim
 
     def fulfil(self, claim: Claim) -> None:
         """Mark a claim as carried out."""
-        kept = self.claims[claim.owner, claim.key]
-        self.claims[claim.owner, claim.key] = Claim(
-            kept.owner, kept.key, kept.digest, kept.first, kept.count, True, kept.at
-        )
+        kept = self.claims.get((claim.owner, claim.key))
+        if kept is not None:
+            self._put(self.claims, (claim.owner, claim.key), replace(kept, done=True))
+
+    def append(self, entry: Entry) -> bool:
+        """Write an entry of the audit trail; False where its number is taken."""
+        if entry.number != len(self.audit) + 1:
+            return False
+        if first_break([*self.audit[-1:], entry]) is not None:
+            raise Violation(22, f"entry {entry.number} ({entry.kind}) does not follow from the one before")
+        self.audit.append(entry)
+        self.sim.log("audit", entry.number, entry.kind, entry.subject)
+        return True
+
+    # What a failover may do
+
+    def roll_back(self, ms: int) -> int:
+        """Undo every write to tasks, nodes and claims of the last `ms`, as a failover does to writes that had reached
+        one machine only; says how many."""
+        undone: list[Undone] = []
+        while self._past and self._past[-1][0] >= self.sim.now - ms:
+            _, table, key, old = self._past.pop()
+            undone.append((table, key, table[key], old))
+            if old is None:
+                del table[key]
+            else:
+                table[key] = old
+            if table is self.tasks:
+                self.open.pop(key, None)
+                if old is not None:
+                    self._file(old)
+        self.sim.log("rolled back", ms, len(undone))
+        for watch in self.on_rollback:
+            watch(undone)
+        return len(undone)
+
+    def _put(self, table: MutableMapping[Any, Any], key: Any, new: Any) -> None:
+        if self.remembers:
+            self._past.append((self.sim.now, table, key, table.get(key)))
+            if len(self._past) > 400:
+                del self._past[:200]
+        table[key] = new
+
+    def _made_here(self, key: int, *, fresh: bool) -> None:
+        """A key is new, and made in a millisecond in which its number was its server's own."""
+        if not fresh:
+            raise Violation("keys", f"key {key} was handed out twice")
+        process = self.sim.current
+        number = self.duties.get(f"server/{key & 255}")
+        if process is None or not self.shared:
+            return
+        if number is None or number.holder != process.host.name:
+            if number is None or born_ms(key) >= self._taken_at[number.name]:
+                raise Violation("keys", f"{process.host.name} made key {key} with a number it does not have")
+        elif born_ms(key) >= number.until:
+            raise Violation("keys", f"{process.host.name} made key {key} when its number could be another's")
+
+    def _file(self, task: Task) -> None:
+        if task.state in TERMINAL:
+            self.open.pop(task.id, None)
+        else:
+            self.open[task.id] = task
+
+    # Reads
 
     def due(self, state: State, now: int, limit: int) -> list[Task]:
         """Tasks of a state whose time has come."""
@@ -109,51 +205,27 @@ class Truth:
         found = sorted(key for key, task in self.open.items() if key > after and task.state is State.QUEUED)
         return [QueuedRef(key, self.tasks[key].spec.priority, self.tasks[key].shape) for key in found[:limit]]
 
-    def _origin(self) -> Origin:
+    def last_key(self) -> int:
+        """The highest key of a task or a claim."""
+        claimed = (keys_from(claim.first, claim.count)[-1] for claim in self.claims.values())
+        return max(*self.tasks, *claimed, 0, 0)
+
+    def newest_ms(self, lease_ms: int) -> int:
+        """A time (Unix ms) that has been for certain, by all that is written down: when a node was seen, or what is
+        left of a wake-up after the longest sleep there is."""
+        seen = max((node.seen_at for node in self.nodes.values()), default=0)
+        wake = max((task.wake_at or 0 for task in self.open.values()), default=0)
+        return max(seen, wake - max(lease_ms, BACKOFF_CAP_MS))
+
+    def host_ms(self) -> int:
+        """What whoever writes takes for the time (Unix ms)."""
+        process = self.sim.current
+        return process.host.now() if process is not None and process.host.now is not None else self.sim.now
+
+    def origin(self) -> Origin:
+        """On whose behalf the write under way is made."""
         return self.sim.current.origin if self.sim.current is not None else Origin("setup")
 
 
 def _count(items: Sequence[Any], share: float) -> int:
     return len(items) if share >= 1 else int(len(items) * share)
-
-
-class SimStore:
-    """As much of the store port as the orchestrator awaits; a call is under way, then happens, then is heard of."""
-
-    def __init__(self, truth: Truth) -> None:
-        self._truth = truth
-
-    async def insert(self, tasks: Sequence[Task]) -> list[bool]:
-        return await Call(lambda share: self._truth.insert(tasks, share), writes=True)
-
-    async def swap(self, swaps: Sequence[Swap]) -> list[bool]:
-        if not swaps:
-            return []
-        return await Call(lambda share: self._truth.swap(swaps, share), writes=True)
-
-    async def get(self, ids: Sequence[int]) -> list[Task | None]:
-        return await Call(lambda _: [self._truth.tasks.get(key) for key in ids])
-
-    async def due(self, state: State, now: int, limit: int) -> list[Task]:
-        return await Call(lambda _: self._truth.due(state, now, limit))
-
-    async def queued(self, after: int, limit: int) -> list[QueuedRef]:
-        return await Call(lambda _: self._truth.queued(after, limit))
-
-    async def counts(self, owner: str | None) -> dict[State, int]:
-        return await Call(lambda _: self._truth.counts())
-
-    async def swap_node(self, old: Node, new: Node) -> bool:
-        return await Call(lambda _: self._truth.swap_node(old, new), writes=True)
-
-    async def node(self, node_id: str) -> Node | None:
-        return await Call(lambda _: self._truth.nodes.get(node_id))
-
-    async def nodes(self) -> list[Node]:
-        return await Call(lambda _: [self._truth.nodes[key] for key in sorted(self._truth.nodes)])
-
-    async def claim(self, claim: Claim) -> Claim:
-        return await Call(lambda _: self._truth.claim(claim), writes=True)
-
-    async def fulfil(self, claim: Claim) -> None:
-        await Call(lambda _: self._truth.fulfil(claim), writes=True)

@@ -5,16 +5,17 @@ from typing import Any
 
 from anchor.core.node import Status
 from anchor.core.spec import INLINE_BYTES_MAX, Payload, Requirements, RetryPolicy, TaskSpec
-from anchor.core.task import TERMINAL
+from anchor.core.task import TERMINAL, State
+from anchorsim.agent import ENDLESS
 from anchorsim.invariants import Invariants
 from anchorsim.network import Weather
 from anchorsim.scheduler import Simulator, Violation
 from anchorsim.server import Server
-from anchorsim.truth import Truth
+from anchorsim.truth import Truth, Undone
 
 TIMEOUT_MS = 3_000
 NOWHERE = "nowhere"
-"""A label no machine has: tasks that ask for it wait until somebody cancels them."""
+"""A label no machine has: tasks that ask for it, which are named for it, wait until somebody cancels them."""
 
 _LARGE = Payload(source_code="x" * (INLINE_BYTES_MAX + 1))
 
@@ -55,11 +56,27 @@ class Request:
                 self.users.sim.after(400, self._timed_out, tries)
             return
         self.users.sim.log("acked", self.owner, self.key, ids)
-        if self.ids is not None and self.key is not None and ids != self.ids:
+        if not self.users.invariants.gone.isdisjoint(ids):  # undone while the answer was on its way
+            if self.key is not None and self.ids is None:
+                self.send()
+            return
+        moved = self.ids is not None and self.key is not None and ids != self.ids
+        if moved and not self.users.invariants.may_change((self.owner, self.key)):
             raise Violation(7, f"{self.owner} {self.key} got {ids} after {self.ids}")
         self.ids = ids
         if self.key is not None and self.users.sim.rng.random() < 0.15:
             self.users.sim.after(int(self.users.sim.rng.random() * 5_000), self.send)
+
+    def lost(self, ids: set[int], claims: set[tuple[str, str]]) -> None:
+        """What this request made was undone: somebody who has a key asks again, somebody who has none knows."""
+        if self.ids is None:
+            return
+        left = [key for key in self.ids if key not in ids]
+        if self.key is None:
+            self.ids = left
+        elif len(left) < len(self.ids) or (self.owner, self.key) in claims:
+            self.ids = None
+            self.users.sim.after(0, self.send)
 
     def _timed_out(self, tries: int) -> None:
         if self.ids is None and self.key is not None and tries == self._tries:
@@ -78,7 +95,9 @@ class Users:
         self.servers = servers
         self.invariants = invariants
         self.requests: list[Request] = []
+        truth.on_rollback.append(self._rolled_back)
         self.nowhere_share = 0.0
+        self.endless_share = 0.0
 
     def submit(self) -> None:
         """Somebody submits one to four tasks."""
@@ -88,6 +107,12 @@ class Users:
         request = Request(self, specs, f"user-{int(rng.random() * 3)}", key)
         self.requests.append(request)
         request.send()
+
+    def _rolled_back(self, undone: Sequence[Undone]) -> None:
+        ids = {key for table, key, _, again in undone if table is self.truth.tasks and again is None}
+        claims = {key for table, key, _, again in undone if table is self.truth.claims and again is None}
+        for request in self.requests:
+            request.lost(ids, claims)
 
     def cancel_any(self) -> None:
         """Somebody cancels a task, finished or not."""
@@ -112,7 +137,7 @@ class Users:
     def tidy_up(self) -> None:
         """Cancel what can never run, and take every node back into service."""
         for key, task in list(self.truth.open.items()):
-            if task.spec.requirements.labels:
+            if task.spec.name in (NOWHERE, ENDLESS) and task.state is not State.CANCELLING:
                 self.cancel(key)
         for name, node in self.truth.nodes.items():
             if node.status is not Status.READY:
@@ -161,7 +186,10 @@ class Users:
         retry = RetryPolicy(attempts=1 + int(rng.random() * 3), backoff_seconds=rng.random() * 1.5)
         roll = rng.random()
         if roll < self.nowhere_share:
-            return TaskSpec("nowhere", "noop", requirements=Requirements(labels=[NOWHERE]), retry=retry)
+            self.sim.struck.add("nowhere")
+            return TaskSpec(NOWHERE, "noop", requirements=Requirements(labels=[NOWHERE]), retry=retry)
+        if roll < self.nowhere_share + self.endless_share:
+            return TaskSpec(ENDLESS, "noop", retry=retry)
         if roll > 0.97:
             return TaskSpec("large", "script", payload=_LARGE, retry=retry)
         if roll > 0.8:

@@ -1,0 +1,84 @@
+"""As much of the store port as the orchestrator awaits; a call is under way, then happens, then is heard of."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from anchor.core.audit import Entry
+from anchor.core.node import Node
+from anchor.core.task import State, Task
+from anchor.ports.store import Claim, Duty, QueuedRef, Swap
+from anchorsim.scheduler import Call
+from anchorsim.truth import Truth
+
+PLACE = "store"
+
+
+class SimStore:
+    """One server's way to the truth."""
+
+    def __init__(self, truth: Truth) -> None:
+        self._truth = truth
+
+    async def insert(self, tasks: Sequence[Task]) -> list[bool]:
+        return await _write(lambda share: self._truth.insert(tasks, share))
+
+    async def swap(self, swaps: Sequence[Swap]) -> list[bool]:
+        if not swaps:
+            return []
+        return await _write(lambda share: self._truth.swap(swaps, share))
+
+    async def get(self, ids: Sequence[int]) -> list[Task | None]:
+        return await _read(lambda _: [self._truth.tasks.get(key) for key in ids])
+
+    async def due(self, state: State, now: int, limit: int) -> list[Task]:
+        return await _read(lambda _: self._truth.due(state, now, limit))
+
+    async def queued(self, after: int, limit: int) -> list[QueuedRef]:
+        return await _read(lambda _: self._truth.queued(after, limit))
+
+    async def counts(self, owner: str | None) -> dict[State, int]:
+        return await _read(lambda _: self._truth.counts())
+
+    async def swap_node(self, old: Node, new: Node) -> bool:
+        return await _write(lambda _: self._truth.swap_node(old, new))
+
+    async def node(self, node_id: str) -> Node | None:
+        return await _read(lambda _: self._truth.nodes.get(node_id))
+
+    async def nodes(self) -> list[Node]:
+        return await _read(lambda _: [self._truth.nodes[key] for key in sorted(self._truth.nodes)])
+
+    async def claim(self, claim: Claim) -> Claim:
+        return await _write(lambda _: self._truth.claim(claim))
+
+    async def fulfil(self, claim: Claim) -> None:
+        await _write(lambda _: self._truth.fulfil(claim))
+
+    async def duty(self, name: str) -> Duty | None:
+        return await _read(lambda _: self._truth.duties.get(name))
+
+    async def duties(self) -> list[Duty]:
+        return await _read(lambda _: [self._truth.duties[name] for name in sorted(self._truth.duties)])
+
+    async def swap_duty(self, old: Duty | None, new: Duty) -> bool:
+        return await _write(lambda _: self._truth.swap_duty(old, new))
+
+    async def audit_tail(self) -> Entry | None:
+        return await _read(lambda _: self._truth.audit[-1] if self._truth.audit else None)
+
+    async def audit_page(self, below: int | None, limit: int) -> list[Entry]:
+        return await _read(lambda _: self._truth.audit[: below - 1 if below is not None else None][-limit:][::-1])
+
+    async def audit_append(self, entry: Entry) -> bool:
+        return await _write(lambda _: self._truth.append(entry))
+
+    async def epoch(self) -> int:
+        return await _read(lambda _: self._truth.epoch)
+
+
+async def _read(effect: Callable[[float], Any]) -> Any:
+    return await Call(effect, place=PLACE)
+
+
+async def _write(effect: Callable[[float], Any]) -> Any:
+    return await Call(effect, place=PLACE, writes=True)
