@@ -18,6 +18,7 @@ from anchor.config import LOCAL_QUEUE, Settings
 from anchor.core.attempt import Reason
 from anchor.core.errors import Conflict
 from anchor.core.ids import KeySequence, born_ms
+from anchor.core.retry import BACKOFF_CAP_SECONDS
 from anchor.failpoints import reached
 from anchor.orchestrator.duties import KEYS_MARGIN_MS, NUMBER_LEASE_MS, lay_down, number_of, others, take_number
 from anchor.ports.blobs import Blobs
@@ -31,7 +32,7 @@ from anchor.ports.store import Duty, Store
 @dataclass
 class Engines:
     """A server's ports, opened. `number` is its duty among the servers of a shared store; `trouble` says what is wrong
-    with the queue, if anything; `newest_ms` is the Unix ms of the newest key in an embedded store."""
+    with the queue, if anything; `newest_ms` is the newest Unix ms in an embedded store."""
 
     store: Store
     ready: Ready
@@ -59,7 +60,7 @@ async def engines(settings: Settings) -> AsyncIterator[Engines]:
 async def _embedded(settings: Settings, stack: AsyncExitStack) -> Engines:
     store = await SqliteStore.open(settings.data)
     stack.push_async_callback(store.close)
-    newest_ms = born_ms(store.last_key)
+    newest_ms = await _newest_ms(settings, store)
     return Engines(
         store=store,
         ready=LocalReady(),
@@ -71,6 +72,15 @@ async def _embedded(settings: Settings, stack: AsyncExitStack) -> Engines:
         server="alone",
         newest_ms=newest_ms,
     )
+
+
+async def _newest_ms(settings: Settings, store: SqliteStore) -> int:
+    """A Unix millisecond that has been, by all that is written down: a key was made in it, a node was seen in it, or a
+    task that sleeps until later cannot have gone to sleep before it. A clock that was set back goes on from here, or
+    leases and pauses would last for as long as it was set back."""
+    seen = [node.seen_at for node in await store.nodes()]
+    longest_sleep_ms = int(max(settings.lease_seconds, BACKOFF_CAP_SECONDS) * 1000)
+    return max(born_ms(store.last_key), await store.last_wake_ms() - longest_sleep_ms, *seen, 0)
 
 
 async def _shared(settings: Settings, stack: AsyncExitStack) -> Engines:

@@ -117,8 +117,8 @@ def _mind_the_clock(desk: Desk, newest_ms: int) -> None:
     """Say so where the machine's clock lags behind what was written down before; time then goes on from there."""
     behind_seconds = (newest_ms - time.time_ns() // 1_000_000) // 1000
     if behind_seconds > CLOCK_SECONDS:
-        message = f"This machine's clock is {behind_seconds:,} s behind the newest task kept here."
-        hint = "Set the clock and start again; until then times go on from that task's."
+        message = f"This machine's clock is {behind_seconds:,} s behind the newest time kept here."
+        hint = "Set the clock and start again; until then times go on from that one."
         desk.trouble(Reason("clock_behind", message, hint))
         structlog.get_logger("anchor.server").warning(message, hint=hint)
 

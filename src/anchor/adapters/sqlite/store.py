@@ -16,6 +16,7 @@ from anchor.adapters.sqlite.logs import Logs
 from anchor.adapters.sqlite.nodes import Nodes
 from anchor.adapters.sqlite.reads import READERS, Reads
 from anchor.adapters.sqlite.retention import Retention
+from anchor.adapters.sqlite.rows import STATES
 from anchor.adapters.sqlite.schema import migrate
 from anchor.adapters.sqlite.tasks import Tasks
 from anchor.adapters.sqlite.trouble import explained
@@ -43,6 +44,10 @@ class SqliteStore(Tasks, Nodes, Logs, Claims, Keys, Duties, Audit, Epoch, Retent
         be used.
         """
         return cls(*await asyncio.to_thread(_open, path))
+
+    async def last_wake_ms(self) -> int:
+        """The latest `wake_at` (Unix ms) of any task; 0 where none has one."""
+        return await self._reads.run(_last_wake)
 
     async def close(self) -> None:
         """Finish what was asked, then let go of the data."""
@@ -81,6 +86,12 @@ def _open(path: Path) -> tuple[DataDirectory, sqlite3.Connection, list[sqlite3.C
         directory.close()
         raise explained(error, path) from error
     return directory, db, opened[1:], last_key
+
+
+def _last_wake(db: sqlite3.Connection) -> int:
+    # Asked state by state, each is one step down the index.
+    last = "SELECT max(wake_at) FROM tasks WHERE state < 5 AND state = ?"
+    return max((db.execute(last, (code,)).fetchone()[0] or 0 for code in STATES if code < 5), default=0)
 
 
 def _connect(file: Path) -> sqlite3.Connection:
