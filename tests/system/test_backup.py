@@ -6,16 +6,19 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import pytest
+from tests.engines.mongo import Engine, running_mongo
 
 from anchor import failpoints, wiring
 from anchor.adapters.files.blobs import FileBlobs
 from anchor.adapters.local.clock import SystemClock
+from anchor.adapters.mongo.store import MongoStore
 from anchor.adapters.sqlite import SqliteStore
 from anchor.adapters.sqlite.exchange import MARKER
 from anchor.config import Settings
@@ -29,8 +32,10 @@ from anchor.core.spec import Payload, TaskSpec
 from anchor.core.task import HELD, State, Task, cancel, lease, queued, settle
 from anchor.orchestrator.audit import append
 from anchor.ports.blobs import Blobs
-from anchor.ports.store import Claim, LogChunk, Store
+from anchor.ports.store import Claim, Duty, LogChunk, Store
+from anchor.wire.archive import TaskDocument
 
+T = TypeVar("T")
 NODE = "REX-A1B2C3"
 TOKEN_DIGEST, KEY_DIGEST = "a" * 64, "b" * 64
 
@@ -253,10 +258,19 @@ async def ids_of(store: Store) -> set[int]:
             return ids
 
 
-def claims_in(file: Path) -> list[Claim]:
+def documents_in(file: Path, kind: str, of: type[T]) -> list[T]:
     """As the file says it, whatever reads it."""
-    listed = subprocess.run(["tar", "-xOf", file, "claims.jsonl"], capture_output=True, check=True).stdout
-    return [msgspec.json.decode(line, type=Claim) for line in listed.splitlines()]
+    lines = subprocess.run(["tar", "-xOf", file, f"{kind}.jsonl"], capture_output=True, check=True).stdout.splitlines()
+    return [msgspec.json.decode(line, type=of) for line in lines]
+
+
+def assert_nothing_doubled_or_forgotten(file: Path, acknowledged: set[int]) -> None:
+    there = {document.task.id for document in documents_in(file, "tasks", TaskDocument)}
+    assert acknowledged <= there
+    claims = documents_in(file, "claims", Claim)
+    claimed = {key for claim in claims for key in keys_from(claim.first, claim.count)}
+    assert there <= claimed, "a task without its claim would be made again by a retry"
+    assert [claim for claim in claims if claim.done and not there >= set(keys_from(claim.first, claim.count))] == []
 
 
 @pytest.mark.anyio
@@ -270,22 +284,14 @@ async def test_a_backup_taken_under_load_doubles_nothing_and_forgets_nothing(dat
         acknowledged = await ids_of(store)
         await wiring.back_up(Settings(data=data), tmp_path / "b.tar", force=False, told=quiet)
         stop.set()
-    target = tmp_path / "restored"
-    await wiring.restore(Settings(data=target), tmp_path / "b.tar", replace=False, known_epoch=0, told=quiet)
-    async with opened(target) as store:
-        there = await ids_of(store)
-    assert acknowledged <= there
-    claims = claims_in(tmp_path / "b.tar")
-    claimed = {key for claim in claims for key in keys_from(claim.first, claim.count)}
-    assert there <= claimed, "a task without its claim would be made again by a retry"
-    assert [claim for claim in claims if claim.done and not there >= set(keys_from(claim.first, claim.count))] == []
+    assert_nothing_doubled_or_forgotten(tmp_path / "b.tar", acknowledged)
 
 
-def anchor(*words: str, failpoint: str = "") -> subprocess.CompletedProcess[str]:
+def anchor(*words: str, failpoint: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ANCHOR_")}
     return subprocess.run(
         [sys.executable, "-m", "anchor", *words],
-        env=kept | ({"ANCHOR_TEST_FAILPOINT": failpoint} if failpoint else {}),
+        env=kept | settings | ({"ANCHOR_TEST_FAILPOINT": failpoint} if failpoint else {}),
         capture_output=True,
         text=True,
         timeout=60,
@@ -345,3 +351,114 @@ async def test_a_backup_that_is_killed_leaves_no_file_that_looks_whole(data: Pat
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["engine"] == "sqlite"
     assert found(tmp_path, "b.tar*") == [file]
+
+
+@asynccontextmanager
+async def opened_shared(url: str) -> AsyncIterator[MongoStore]:
+    store = await MongoStore.open(url)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@pytest.fixture(scope="module")
+def mongo_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    with running_mongo(tmp_path_factory.mktemp("mongo")) as engine:
+        yield engine
+
+
+@pytest.mark.anyio
+async def test_a_backup_moves_to_mongodb_and_back(mongo_engine: Engine, data: Path, tmp_path: Path) -> None:
+    here, back = Settings(data=data), Settings(data=tmp_path / "back")
+    there = Settings(data=tmp_path / "unused", store=mongo_engine.url_of("moves"))
+    first, second = tmp_path / "1.tar", tmp_path / "2.tar"
+    await wiring.back_up(here, first, force=False, told=quiet)
+    await wiring.restore(there, first, replace=False, known_epoch=0, told=quiet)
+    with pytest.raises(Conflict, match="data in the database"):
+        await wiring.restore(there, first, replace=False, known_epoch=0, told=quiet)
+    manifest = await wiring.back_up(there, second, force=False, told=quiet)
+    assert (manifest.engine, manifest.epoch, manifest.blobs) == ("mongodb", 1, 3)
+    await wiring.restore(back, second, replace=False, known_epoch=0, told=quiet)
+    async with opened_shared(there.store) as store:
+        moved = await everything(store)
+        assert (await store.claim(Claim("ann", "key", "digest", 0, 0, False, 0))).done
+    async with opened(back.data) as store:
+        came_back = await everything(store)
+    *trail, last = came_back.pop("audit")  # type: ignore[misc]
+    assert trail == moved.pop("audit")
+    assert (last.kind, last.subject) == ("restored", "epoch 2")
+    assert came_back == moved
+
+
+@pytest.mark.anyio
+async def test_a_database_in_use_is_left_alone_and_a_replaced_one_is_kept(
+    mongo_engine: Engine, data: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "b.tar"
+    settings = Settings(data=tmp_path / "unused", store=mongo_engine.url_of("replaced"))
+    await wiring.back_up(Settings(data=data), file, force=False, told=quiet)
+    async with opened_shared(settings.store) as store:
+        now = store.clock.now()
+        [late] = KeySequence(1).take(1, now_ms=now)
+        await store.insert([queued(key=late, owner="ann", spec=TaskSpec(name="late"), shape="{}", now=now)])
+        mine = Duty("server/0", "me", 1, now + 60_000)
+        assert await store.swap_duty(None, mine)
+        for refused in (
+            wiring.restore(settings, file, replace=True, known_epoch=0, told=quiet),
+            wiring.adopt_epoch(settings, 3),
+        ):
+            with pytest.raises(Conflict) as why:
+                await refused
+            assert why.value.code == "database_in_use"
+        assert await store.swap_duty(mine, Duty("server/0", "me", 1, 0))
+    assert await wiring.adopt_epoch(settings, 3) == 4
+    assert (await wiring.restore(settings, file, replace=True, known_epoch=0, told=quiet))[1] == 5
+    async with opened_shared(settings.store) as store:
+        assert await store.get([late]) == [None]
+        names = await store.database.list_collection_names()
+        [aside] = [name for name in names if name.startswith("before-restore-") and name.endswith("/tasks")]
+        assert await store.database[aside].count_documents({}) == 1
+
+
+@pytest.mark.parametrize(
+    "failpoint", ["restore.mongo_marked", "restore.mongo_moving", "restore.mongo_moved_aside", "restore.loaded"]
+)
+@pytest.mark.anyio
+async def test_a_restore_into_mongodb_that_is_killed_asks_to_be_repeated(
+    failpoint: str, mongo_engine: Engine, data: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "b.tar"
+    settings = Settings(data=tmp_path / "unused", store=mongo_engine.url_of(failpoint.replace(".", "_")))
+    await wiring.back_up(Settings(data=data), file, force=False, told=quiet)
+    async with opened_shared(settings.store) as store:
+        await store.insert([queued(key=7, owner="ann", spec=TaskSpec(name="old"), shape="{}", now=0)])
+    killed = anchor("restore", str(file), "--replace", failpoint=failpoint, ANCHOR_STORE=settings.store)
+    assert killed.returncode == failpoints.EXIT_CODE, killed.stderr
+    with pytest.raises(Conflict) as refused:
+        await MongoStore.open(settings.store)
+    assert refused.value.code == "restore_unfinished"
+    await wiring.restore(settings, file, replace=False, known_epoch=0, told=quiet)
+    async with opened_shared(settings.store) as store:
+        assert await store.epoch() == 1
+        assert sum((await store.counts(None)).values()) == 8
+        names = await store.database.list_collection_names()
+        [aside] = [name for name in names if name.startswith("before-restore-") and name.endswith("/tasks")]
+        assert await store.database[aside].count_documents({}) == 1
+
+
+@pytest.mark.anyio
+async def test_a_backup_of_mongodb_under_load_doubles_nothing_and_forgets_nothing(
+    mongo_engine: Engine, tmp_path: Path
+) -> None:
+    settings = Settings(data=tmp_path / "unused", store=mongo_engine.url_of("load"))
+    stop, many = asyncio.Event(), asyncio.Event()
+    async with opened_shared(settings.store) as store, asyncio.TaskGroup() as writers:
+        keys = KeySequence(1)
+        for number in range(8):
+            writers.create_task(submitting(store, keys, stop, many, str(number)))
+        await many.wait()
+        acknowledged = await ids_of(store)
+        await wiring.back_up(settings, tmp_path / "b.tar", force=False, told=quiet)
+        stop.set()
+    assert_nothing_doubled_or_forgotten(tmp_path / "b.tar", acknowledged)

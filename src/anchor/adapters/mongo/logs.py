@@ -33,7 +33,7 @@ class Logs(Part):
         with in_our_words():
             query = {"_id": {"$gt": _id(task, attempt, seq), "$lt": before_task(task + 1)}}
             cursor = self.database["logs"].find(query).sort("_id", 1).limit(limit)
-            return [_chunk(doc) async for doc in cursor]
+            return [chunk_from(doc) async for doc in cursor]
 
     async def _append(self, documents: list[Document]) -> None:
         try:
@@ -57,7 +57,8 @@ def _document(chunk: LogChunk) -> Document:
     return {"_id": key, "at": chunk.at, "stream": chunk.stream, "text": chunk.text}
 
 
-def _chunk(doc: Document) -> LogChunk:
+def chunk_from(doc: Document) -> LogChunk:
+    """The piece of output in a document."""
     key: bytes = doc["_id"]
     task, attempt, seq = key[:_TASK], key[_TASK : _TASK + _ATTEMPT], key[_TASK + _ATTEMPT :]
     return LogChunk(

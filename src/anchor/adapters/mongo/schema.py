@@ -11,7 +11,8 @@ from anchor.core.errors import Conflict
 from anchor.failpoints import reached
 
 MARKS: Final = "marks"
-"""Small facts about the whole: `schema`, `epoch`, `last_key`, `removals`, `room`."""
+"""Small facts about the whole: `schema`, `epoch`, `last_key`, `removals`, `room`, and `restore` while one goes on."""
+RESTORE: Final = "restore"
 _CONFLICTING: Final = frozenset({67, 85, 86})
 """CannotCreateIndex, IndexOptionsConflict, IndexKeySpecsConflict."""
 
@@ -68,6 +69,16 @@ async def migrate(database: Database) -> None:
             reached("mongo.index_created")
         await _mark(database, number)
     await _check(database)
+
+
+async def refuse_half_restored(database: Database) -> None:
+    """Conflict where a restore goes on or was cut short, so that the store holds neither the old data nor the new."""
+    if await database[MARKS].find_one({"_id": RESTORE}) is not None:
+        raise Conflict(
+            f"A restore into the database {database.name!r} was cut short, or still goes on.",
+            hint="Run the same `anchor restore` again. The old data is in the collections before-restore-…",
+            code="restore_unfinished",
+        )
 
 
 async def _mark(database: Database, number: int) -> None:

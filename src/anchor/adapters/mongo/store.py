@@ -13,9 +13,10 @@ from anchor.adapters.mongo.keys import Keys
 from anchor.adapters.mongo.logs import Logs
 from anchor.adapters.mongo.nodes import Nodes
 from anchor.adapters.mongo.retention import Retention
-from anchor.adapters.mongo.schema import MARKS, migrate
+from anchor.adapters.mongo.schema import MARKS, migrate, refuse_half_restored
 from anchor.adapters.mongo.tasks import Tasks
 from anchor.adapters.mongo.trouble import explained, in_our_words
+from anchor.adapters.mongo.writes import persist
 
 
 class MongoStore(Tasks, Nodes, Logs, Claims, Keys, Duties, Audit, Retention):
@@ -33,8 +34,10 @@ class MongoStore(Tasks, Nodes, Logs, Claims, Keys, Duties, Audit, Retention):
         self._following = asyncio.create_task(clock.follow(database))
 
     @classmethod
-    async def open(cls, uri: str) -> "MongoStore":
+    async def open(cls, uri: str, *, half_restored: bool = False) -> "MongoStore":
         """Connect, and bring the database that the URI names (`anchor` where it names none) up to date.
+
+        One that is being restored is opened with `half_restored` only.
 
         InvalidRequest where the URI cannot be read; Unavailable where MongoDB is not there or does not let us in;
         Conflict where the database is a stranger's, a newer Anchor's, or has an index that is not ours.
@@ -44,6 +47,8 @@ class MongoStore(Tasks, Nodes, Logs, Claims, Keys, Duties, Audit, Retention):
         try:
             hello = await client.admin.command("hello")
             await clock.ask(database)
+            if not half_restored:
+                await refuse_half_restored(database)
             await migrate(database)
             last_key = await _last_key(database)
         except BaseException as error:
@@ -60,6 +65,12 @@ class MongoStore(Tasks, Nodes, Logs, Claims, Keys, Duties, Audit, Retention):
         with in_our_words():
             mark = await self.database[MARKS].find_one({"_id": "epoch"})
         return 0 if mark is None else int(mark["value"])
+
+    async def set_epoch(self, epoch: int) -> None:
+        """Make this the store's epoch."""
+        with self.writing():
+            marks = self.database[MARKS]
+            await persist(lambda: marks.update_one({"_id": "epoch"}, {"$set": {"value": epoch}}, upsert=True))
 
     async def close(self) -> None:
         """Finish what was asked, then let go of the connections."""
