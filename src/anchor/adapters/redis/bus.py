@@ -12,7 +12,7 @@ import msgspec
 import structlog
 from redis.asyncio.connection import AbstractConnection
 
-from anchor.adapters.redis.circuit import FAILURES, RETRY_SECONDS, RETRY_SECONDS_MAX, Away, Circuit
+from anchor.adapters.redis.circuit import FAILURES, RETRY_SECONDS, RETRY_SECONDS_MAX, Away, Circuit, words_of
 from anchor.core.attempt import Reason
 from anchor.ports.bus import ANY_NODE, Bus, Watch
 
@@ -163,7 +163,7 @@ class RedisBus:
                 self._missed = True
                 self.problem = Reason(
                     "bus_away",
-                    f"The other servers cannot be heard through Redis: {str(error) or 'it does not answer in time'}.",
+                    f"The other servers cannot be heard through Redis: {words_of(error)}.",
                     "Nothing is lost: what they change is noticed a second later. The bus comes back by itself.",
                 )
                 self.since = self.since or time.time_ns() // 1_000_000

@@ -149,10 +149,10 @@ class Circuit:
     def _note(self, error: BaseException) -> None:
         if self.since is None:
             self.since = _now()
-            log.warning("Redis is away", address=self._address, error=str(error) or type(error).__name__)
+            log.warning("Redis is away", address=self._address, error=words_of(error))
         self.problem = Reason(
             "redis_away",
-            f"Redis at {self._address} cannot be used: {str(error) or 'it does not answer in time'}.",
+            f"Redis at {self._address} cannot be used: {words_of(error)}.",
             "Nothing is lost: the servers share work through the store, a second later, until Redis is back.",
         )
 
@@ -161,6 +161,11 @@ class Circuit:
         for answer in answers:
             if not answer.done():
                 answer.set_exception(Away("Redis went away"))
+
+
+def words_of(error: BaseException) -> str:
+    """An error's own words, to be put into a sentence."""
+    return str(error).rstrip(".") or "it does not answer in time"
 
 
 def _now() -> int:

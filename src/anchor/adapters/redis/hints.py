@@ -12,7 +12,7 @@ from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissi
 
 from anchor.adapters.redis.buckets import RedisBuckets
 from anchor.adapters.redis.bus import RedisBus
-from anchor.adapters.redis.circuit import FAILURES, Circuit
+from anchor.adapters.redis.circuit import FAILURES, Circuit, words_of
 from anchor.adapters.redis.ready import RedisReady
 from anchor.core.attempt import Reason
 from anchor.core.errors import AnchorError, Conflict, InvalidRequest, Unavailable
@@ -118,12 +118,12 @@ def _refuse_eviction(memory: bytes | str, address: str) -> None:
 def _not_opened(error: BaseException, address: str) -> AnchorError:
     if isinstance(error, AuthenticationError | AuthorizationError | NoPermissionError) or "NOAUTH" in str(error):
         return Unavailable(
-            f"Redis at {address} refuses the login: {error}.",
+            f"Redis at {address} refuses the login: {words_of(error)}.",
             hint="Check REDIS_PASSWORD, or the user and password in ANCHOR_QUEUE.",
             code="queue_refused",
         )
     return Unavailable(
-        f"Redis at {address} cannot be used: {str(error) or 'it does not answer in time'}.",
+        f"Redis at {address} cannot be used: {words_of(error)}.",
         hint="Start Redis, or check ANCHOR_QUEUE (or REDIS_HOST and REDIS_PORT) and the network between the two.",
         code="queue_unreachable",
     )
