@@ -161,7 +161,7 @@ class Cluster:
         for at, port in enumerate(self.ports):
             self.servers.append(await self._server(f"server{at}", port))
             await asyncio.to_thread(self.servers[at].start)
-            await self._wait_for(functools.partial(self._is_ready, port), f"server{at} was not ready")
+        await self.wait_until_ready()
         for at in range(agents):
             name = f"agent{at}"
             line = await self._line(name, self.ports)
@@ -175,6 +175,11 @@ class Cluster:
             self.agents.append(agent)
             agent.join_with(await self._join_token())
         await self._wait_for(lambda: self._are_online(agents), "not all agents came online")
+
+    async def wait_until_ready(self) -> None:
+        """Until every server serves requests."""
+        for port in self.ports:
+            await self._wait_for(functools.partial(self._is_ready, port), f"the server on port {port} was not ready")
 
     async def close(self) -> None:
         """End everything."""
