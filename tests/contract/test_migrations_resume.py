@@ -1,0 +1,128 @@
+"""Older files are brought up to date step by step, whatever kills the process between or inside the steps."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.contract.conftest import NOW, Maker
+
+from anchor import failpoints
+from anchor.adapters.sqlite import SqliteStore
+from anchor.adapters.sqlite.rows import CHANGING, COLUMNS, FIXED, insert_statement, insert_values
+from anchor.adapters.sqlite.schema import APPLICATION_ID, MIGRATIONS
+from anchor.adapters.sqlite.tasks import add_counts
+from anchor.core.access import Key, Role
+from anchor.core.errors import Conflict
+from anchor.core.task import State, Task
+from anchor.ports.store import Claim
+
+OPEN = (
+    "import asyncio, sys, pathlib; from anchor.adapters.sqlite import SqliteStore\n"
+    "async def main():\n store = await SqliteStore.open(pathlib.Path(sys.argv[1]))\n await store.close()\n"
+    "asyncio.run(main())"
+)
+
+
+def file_of_schema_1(folder: Path, tasks: list[Task]) -> None:
+    """What the first version wrote: its tables, and in them tasks, a key and a claim."""
+    folder.mkdir()
+    db = sqlite3.connect(folder / "anchor.db", isolation_level=None)
+    db.execute("PRAGMA journal_mode = WAL")
+    for statement in MIGRATIONS[0]:
+        db.execute(statement)
+    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    db.execute("PRAGMA user_version = 1")
+    for task in tasks:
+        values: list[object] = []
+        payload = insert_values(task, values)
+        db.execute(insert_statement("tasks", COLUMNS, len(FIXED + CHANGING), 1), values)
+        if payload:
+            db.execute("INSERT INTO payloads VALUES (?, ?)", (task.id, payload))
+        add_counts(db, {(task.owner, task.state): 1})
+    key = b'{"digest":"d","name":"ann","role":"admin","created_at":1}'
+    db.execute("INSERT INTO keys VALUES ('d', 1, 1, ?)", (key,))
+    db.execute("INSERT INTO claims VALUES ('ann', 'k', 'digest', ?, ?, 1, 1, 1)", (tasks[0].id, tasks[0].id))
+    db.close()
+
+
+def killed_at(failpoint: str, folder: Path) -> int:
+    return subprocess.run(
+        [sys.executable, "-c", OPEN, str(folder)],
+        env=os.environ | {"ANCHOR_TEST_FAILPOINT": failpoint},
+        timeout=60,
+        check=False,
+    ).returncode
+
+
+async def assert_all_is_there(folder: Path, tasks: list[Task]) -> None:
+    store = await SqliteStore.open(folder)
+    try:
+        found = await store.get([task.id for task in tasks])
+        assert [None if task is None else (task.id, task.state, task.ver) for task in found] == [
+            (task.id, task.state, task.ver) for task in tasks
+        ]
+        assert await store.counts(None) == dict.fromkeys(State, 1)
+        assert await store.keys() == [Key(digest="d", name="ann", role=Role.ADMIN, created_at=1)]
+        assert (await store.claim(Claim("ann", "k", "x", 0, 1, False, 2))).first == tasks[0].id
+        # What came later begins with nothing: endings are counted for minutes, and those of before are long past.
+        pulse = await store.pulse(None, NOW + 3_600_000)
+        assert (pulse.oldest_queued, set(pulse.ended.values()) <= {0}) == (NOW, True)
+        assert (await store.epoch(), await store.duties(), await store.audit_tail()) == (0, [], None)
+    finally:
+        await store.close()
+
+
+@pytest.mark.anyio
+async def test_a_file_of_the_first_version_opens_and_everything_is_found(make: Maker, tmp_path: Path) -> None:
+    tasks = [make.in_state(state) for state in State]
+    file_of_schema_1(tmp_path / "data", tasks)
+    for _ in range(2):
+        await assert_all_is_there(tmp_path / "data", tasks)
+
+
+@pytest.mark.parametrize(
+    ("failpoint", "version"),
+    [("sqlite.migrate_statement:2", 1), ("sqlite.migrate_commit", 1), ("sqlite.migrate_next", 2)],
+)
+@pytest.mark.anyio
+async def test_a_migration_that_is_killed_goes_on_where_it_was(
+    failpoint: str, version: int, make: Maker, tmp_path: Path
+) -> None:
+    tasks = [make.in_state(state) for state in State]
+    file_of_schema_1(tmp_path / "data", tasks)
+    assert killed_at(failpoint, tmp_path / "data") == failpoints.EXIT_CODE
+    db = sqlite3.connect(tmp_path / "data" / "anchor.db")
+    assert db.execute("PRAGMA user_version").fetchone() == (version,)
+    db.close()
+    await assert_all_is_there(tmp_path / "data", tasks)
+
+
+@pytest.mark.parametrize(
+    "failpoint", ["sqlite.migrate_statement", "sqlite.migrate_statement:9", "sqlite.migrate_next:1"]
+)
+@pytest.mark.anyio
+async def test_a_first_start_that_is_killed_leaves_a_directory_that_opens(failpoint: str, tmp_path: Path) -> None:
+    assert killed_at(failpoint, tmp_path) == failpoints.EXIT_CODE
+    store = await SqliteStore.open(tmp_path)
+    await store.close()
+    db = sqlite3.connect(tmp_path / "anchor.db")
+    assert db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
+    db.close()
+
+
+@pytest.mark.anyio
+async def test_a_file_of_a_newer_version_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    store = await SqliteStore.open(tmp_path)
+    await store.close()
+    db = sqlite3.connect(tmp_path / "anchor.db")
+    db.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    db.close()
+    with pytest.raises(Conflict) as refused:
+        await SqliteStore.open(tmp_path)
+    assert refused.value.code == "schema_too_new"
+    db = sqlite3.connect(tmp_path / "anchor.db")
+    assert db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS) + 1,)
+    db.close()
