@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -16,8 +16,10 @@ import pytest
 from tests.engines.mongo import Engine, running_mongo
 
 from anchor import failpoints, wiring
+from anchor.adapters.files.archive import ArchiveWriter
 from anchor.adapters.files.blobs import FileBlobs
 from anchor.adapters.local.clock import SystemClock
+from anchor.adapters.mongo.backup import MongoSnapshot
 from anchor.adapters.mongo.store import MongoStore
 from anchor.adapters.sqlite import SqliteStore
 from anchor.adapters.sqlite.exchange import MARKER
@@ -31,8 +33,9 @@ from anchor.core.node import Node, greet
 from anchor.core.spec import Payload, TaskSpec
 from anchor.core.task import HELD, State, Task, cancel, lease, queued, settle
 from anchor.orchestrator.audit import append
+from anchor.orchestrator.backup import take
 from anchor.ports.blobs import Blobs
-from anchor.ports.store import Claim, Duty, LogChunk, Store
+from anchor.ports.store import Claim, Duty, LogChunk, Store, Swap
 from anchor.wire.archive import TaskDocument
 
 T = TypeVar("T")
@@ -462,3 +465,52 @@ async def test_a_backup_of_mongodb_under_load_doubles_nothing_and_forgets_nothin
         await wiring.back_up(settings, tmp_path / "b.tar", force=False, told=quiet)
         stop.set()
     assert_nothing_doubled_or_forgotten(tmp_path / "b.tar", acknowledged)
+
+
+class Interrupted(MongoSnapshot):
+    """A snapshot during which somebody else writes: `meanwhile` is called once all tasks have been read."""
+
+    def __init__(self, store: MongoStore, meanwhile: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(store)
+        self._meanwhile = meanwhile
+
+    async def tasks(self) -> AsyncIterator[list[tuple[Task, bytes]]]:
+        async for batch in super().tasks():
+            yield batch
+        await self._meanwhile()
+
+
+@pytest.mark.anyio
+async def test_what_is_written_behind_the_reader_s_back_is_mended_by_a_repeat_and_never_mixed_up(
+    mongo_engine: Engine, tmp_path: Path
+) -> None:
+    async with opened_shared(mongo_engine.url_of("behind")) as store:
+        now = store.clock.now()
+        old, early, late = KeySequence(1).take(3, now_ms=now)
+        tasks = {
+            key: queued(key=key, owner="ann", spec=TaskSpec(name="t"), shape="{}", now=now)
+            for key in (old, early, late)
+        }
+        claims = {name: Claim("ann", name, "digest", key, 1, False, 0) for name, key in (("old", old), ("late", late))}
+        young = Claim("ann", "early", "digest", early, 1, False, now)
+        await store.claim(claims["old"])
+        await store.insert([tasks[old]])
+        await store.fulfil(claims["old"])
+        await store.claim(claims["late"])  # its request was cut short long ago, and is repeated during the backup
+
+        async def meanwhile() -> None:
+            await store.claim(young)
+            await store.insert([tasks[early], tasks[late]])
+            for claim in (young, claims["late"]):
+                await store.fulfil(claim)
+            await store.swap([Swap(tasks[old], lease(tasks[old], node=NODE, session=1, now=now, lease_ms=1000))])
+            await store.append([LogChunk(old, 1, 1, now, "stdout", "of an attempt the backup does not know")])
+
+        with ArchiveWriter(tmp_path / "b.tar", force=False) as archive:
+            blobs = FileBlobs(tmp_path / "blobs")
+            snapshot = Interrupted(store, meanwhile)
+            archive.finish(await take(snapshot, blobs, archive, now=now, version="test", told=quiet))
+    assert [document.task.id for document in documents_in(tmp_path / "b.tar", "tasks", TaskDocument)] == [old]
+    done = {claim.key: claim.done for claim in documents_in(tmp_path / "b.tar", "claims", Claim)}
+    assert done == {"old": True, "early": False, "late": False}
+    assert documents_in(tmp_path / "b.tar", "logs", LogChunk) == []
