@@ -19,6 +19,8 @@ from anchor.server.desk import Desk
 
 log = structlog.get_logger("anchor.loops")
 RECONCILE_SECONDS = 1.0
+"""Between two sweeps, or a quarter of a lease where that is less: a pause of half a lease counts as a standstill, after
+which no lease is taken for lost."""
 DISPATCH_SECONDS = 0.25
 """How late, at most, a task whose backoff is over is looked at."""
 NUMBER_SECONDS = NUMBER_LEASE_MS / 6000
@@ -46,7 +48,7 @@ async def reconciling(desk: Desk, queue_trouble: Callable[[], Reason | None]) ->
         if trouble is not None:
             desk.trouble(trouble)
         known = trouble
-        await asyncio.sleep(RECONCILE_SECONDS)
+        await asyncio.sleep(min(RECONCILE_SECONDS, desk.world.lease_ms / 4000))
 
 
 async def attending(desk: Desk) -> None:
