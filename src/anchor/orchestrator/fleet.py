@@ -20,15 +20,15 @@ class Seat:
         self.suspect = is_suspect(node)
         self.slots = node.slots
         self.lease_until = node.lease_until
-        self._ver = node.ver
+        self.record = node
         self.held: dict[int, tuple[int, int]] = {}
         self.running: set[int] = set()
         self.leaving = False
 
     def see(self, node: Node) -> None:
         """Take over what a newer version of the node's record says; an older one changes nothing."""
-        if node.session == self.session and node.ver > self._ver:
-            self._ver = node.ver
+        if node.session == self.session and node.ver > self.record.ver:
+            self.record = node
             self.status = node.status
             self.suspect = is_suspect(node)
             self.lease_until = node.lease_until

@@ -120,18 +120,13 @@ async def heartbeat(
     before = world.fleet.seat(node_id, session)
     if before is not None:
         before.leaving = leaving
-    old = await world.store.node(node_id)
-    if old is None or old.session != session:
-        return None
-    now = world.clock.now()
-    new = beat(old, metrics, now=now, lease_ms=world.lease_ms)
-    if not await world.store.swap_node(old, new):
-        return await heartbeat(world, node_id, session, metrics=metrics, held=held, leaving=leaving)
+    new = await _renew(world, node_id, session, metrics, known=_remembered(world, before))
     reached("nodes.beaten")
     seat = world.fleet.seat(node_id, session)
-    if seat is None:
+    if new is None or seat is None:
         return None
     seat.see(new)
+    now = world.clock.now()
     if new.status is Status.BLOCKED:
         held_here = [(task, attempt) for task, (attempt, _) in seat.held.items()]
         await take_back(world, seat, held_here, Reason(FailureCode.RELEASED, f"{node_id} was blocked."))
@@ -152,6 +147,22 @@ async def heartbeat(
         for one, task in zip(unknown, tasks, strict=True)
         if task is None or not holds(task, node=node_id, session=task.session, attempt=one[1]) or task.session < session
     ]
+
+
+async def _renew(world: World, node_id: str, session: int, metrics: Metrics, known: Node | None) -> Node | None:
+    """The node with its lease renewed, None where the session is over; what is known of the node saves a look."""
+    while True:
+        old = known or await world.store.node(node_id)
+        known = None
+        if old is None or old.session != session:
+            return None
+        new = beat(old, metrics, now=world.clock.now(), lease_ms=world.lease_ms)
+        if await world.store.swap_node(old, new):
+            return new
+
+
+def _remembered(world: World, seat: Seat | None) -> Node | None:
+    return seat.record if seat is not None and world.sole_writer else None
 
 
 async def farewell(world: World, node_id: str, session: int) -> None:

@@ -19,7 +19,8 @@ class World:
     `swept_at` is when the last whole sweep began; `reap_after` is the end of the grace after a start or a standstill,
     before which no lease is taken for lost (Unix ms); `server` is this server's name among those that share the store;
     `in_flight` are the (owner, Idempotency-Key) pairs being carried out right now; `newer_epochs` are the nodes that
-    know a newer epoch than the store's, each with that epoch.
+    know a newer epoch than the store's, each with that epoch; of a `sole_writer` nobody else writes the store, and what
+    it has written stays: what it remembers is true.
     """
 
     store: Store
@@ -35,6 +36,7 @@ class World:
     swept_at: int = 0
     reap_after: int = 0
     server: str = "alone"
+    sole_writer: bool = False
     fleet: Fleet = field(default_factory=Fleet)
     in_flight: set[tuple[str, str]] = field(default_factory=set)
     newer_epochs: dict[str, int] = field(default_factory=dict)

@@ -134,6 +134,7 @@ async def run(
         desk.ready = True
         gc.collect()
         gc.freeze()
+        gc.set_threshold(20_000, 20, 50)
         await started()
 
     server = _Server(config, on_start)

@@ -1,6 +1,7 @@
 """The connected agents of this server: what is sent to each, with a bound on what waits to be read."""
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 
 import structlog
@@ -15,29 +16,35 @@ from anchor.wire.link import Assign, Assignment, Cancel, Held, Stop
 
 log = structlog.get_logger("anchor.link")
 OUTBOX_BYTES_MAX = 32 * 1024 * 1024
+OUTBOXES_BYTES_MAX = 256 * 1024 * 1024
+"""What may wait on all lines of this server together, before the one with the most is cut."""
+CLOSE_SECONDS = 5.0
+"""How long a line that is being closed may take to hand over what is queued."""
 
 
 class Line:
     """One agent's socket after its hello. Sending never waits: frames queue up to a bound, then the line is cut.
 
-    `printed` counts the bytes of output taken from each attempt on this line.
+    From `closing` on nothing more is taken; `over` is done once nothing may be sent or read any more; `printed` counts
+    the bytes of output taken from each attempt on this line.
     """
 
-    def __init__(self, socket: WebSocket, node: Node) -> None:
+    def __init__(self, socket: WebSocket, node: Node, lines: "Lines") -> None:
         self.node = node
         self._socket = socket
-        self._outbox: list[bytes] = []
-        self._bytes = 0
+        self._lines = lines
+        self._outbox: deque[bytes] = deque()
+        self.waiting_bytes = 0
         self._assignments: list[Assignment] = []
         self._assignment_bytes = 0
         self._wake = asyncio.Event()
-        self.closing = asyncio.Event()
-        self.overflown = False
+        self.closing = False
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.printed: dict[tuple[int, int], int] = {}
 
     def assign(self, item: Assignment) -> None:
         """Queue an attempt. Those of many submits that one commit wrote share a frame: it is made when it is sent."""
-        if self.closing.is_set():
+        if self.closing:
             return
         size = len(item.payload) + 200
         if len(self._assignments) == wire.BATCH_MAX or self._assignment_bytes + size > wire.FRAME_BYTES_MAX // 2:
@@ -57,22 +64,40 @@ class Line:
             self._queue(wire.encode(Assign(items)))
 
     def _queue(self, content: bytes) -> None:
-        if self.closing.is_set():
+        if self.closing:
             return
-        self._bytes += len(content)
         self._outbox.append(content)
-        if self._bytes > OUTBOX_BYTES_MAX:
-            log.warning("agent reads too slowly; cutting its line", node=self.node.id)
-            self._outbox.clear()
-            self.overflown = True
-            self.closing.set()
+        self._count(len(content))
         self._wake.set()
+        if self.waiting_bytes > OUTBOX_BYTES_MAX:
+            self.cut("agent reads too slowly; cutting its line")
+        elif self._lines.waiting_bytes > OUTBOXES_BYTES_MAX:
+            self._lines.cut_slowest()
+
+    def _count(self, size: int) -> None:
+        self.waiting_bytes += size
+        self._lines.waiting_bytes += size
 
     def close(self) -> None:
         """Send what is queued, then hang up."""
         self._frame_assignments()
-        self.closing.set()
-        self._wake.set()
+        if not self.closing:
+            self.closing = True
+            self._wake.set()
+            asyncio.get_running_loop().call_later(CLOSE_SECONDS, self.hang_up)
+
+    def cut(self, why: str) -> None:
+        """Hang up at once."""
+        log.warning(why, node=self.node.id)
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """End the line, whatever is queued on it."""
+        self.closing = True
+        self._outbox.clear()
+        self._count(-self.waiting_bytes)
+        if not self.over.done():
+            self.over.set_result(None)
 
     async def pump(self) -> None:
         """Write queued frames until the line is closed."""
@@ -80,21 +105,23 @@ class Line:
             await self._wake.wait()
             self._wake.clear()
             self._frame_assignments()
-            frames, self._outbox = self._outbox, []
-            for frame in frames:
+            while self._outbox:
+                frame = self._outbox.popleft()
                 await self._socket.send_bytes(frame)
-                self._bytes -= len(frame)
-            if self.closing.is_set() and not self._outbox:
+                self._count(-min(len(frame), self.waiting_bytes))
+            if self.closing:
                 await self._socket.close(1000)
                 return
 
 
 class Lines:
-    """Every connected agent of this server; fulfils the port `Links`."""
+    """Every connected agent of this server; fulfils the port `Links`. `waiting_bytes` is queued on all of them."""
 
     def __init__(self, store: Store, *, lease_seconds: float, heartbeat_seconds: float) -> None:
         self._store = store
         self._lines: dict[str, Line] = {}
+        self._replaced: dict[str, Line] = {}
+        self.waiting_bytes = 0
         self.lease_seconds = lease_seconds
         self.heartbeat_seconds = heartbeat_seconds
 
@@ -128,19 +155,35 @@ class Lines:
             line.close()
 
     def connect(self, line: Line) -> None:
-        """A new session; the line of the node's older one is cut."""
-        older = self._lines.get(line.node.id)
+        """A new session; the line of the node's older one is closed, and one that was closing already is cut: a node
+        has two sockets here at most."""
+        node = line.node.id
+        older = self._lines.get(node)
         if older is not None:
+            oldest = self._replaced.get(node)
+            if oldest is not None:
+                oldest.cut("a third connection of this node; cutting the first")
+            self._replaced[node] = older
             older.send(Stop("another connection of this node took over", True))
             older.close()
-        self._lines[line.node.id] = line
+        self._lines[node] = line
 
     def disconnect(self, line: Line) -> bool:
         """Forget a line; False where a newer one has its place."""
-        if self._lines.get(line.node.id) is line:
-            del self._lines[line.node.id]
+        line.hang_up()
+        node = line.node.id
+        if self._replaced.get(node) is line:
+            del self._replaced[node]
+        if self._lines.get(node) is line:
+            del self._lines[node]
             return True
         return False
+
+    def cut_slowest(self) -> None:
+        """Cut the line on which the most waits."""
+        slowest = max(self._lines.values(), key=lambda line: line.waiting_bytes, default=None)
+        if slowest is not None:
+            slowest.cut("too much waits for agents to read it; cutting the slowest line")
 
     def close(self) -> None:
         """Tell every agent to come back later."""

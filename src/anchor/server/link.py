@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import secrets
-from typing import Any
 
 import structlog
 from cryptography.exceptions import InvalidSignature
@@ -20,9 +19,11 @@ from anchor.failpoints import reached
 from anchor.orchestrator import nodes
 from anchor.orchestrator.settle import settle
 from anchor.ports.store import LogChunk
+from anchor.server.admission import Admission, some_seconds
+from anchor.server.beats import Beats
 from anchor.server.desk import Desk
 from anchor.server.endings import sound
-from anchor.server.lines import Line, Lines
+from anchor.server.lines import CLOSE_SECONDS, Line, Lines
 from anchor.wire import link as wire
 from anchor.wire.link import (
     Accepted,
@@ -34,7 +35,6 @@ from anchor.wire.link import (
     Output,
     Recorded,
     Refused,
-    Renewed,
     Report,
     Stop,
     Welcome,
@@ -48,8 +48,6 @@ RECOVERY_SECONDS = 2.0
 FRAMES_PER_SECOND = 2_000
 FRAMES_BURST = 4_000
 REPORTS_AT_ONCE = 8
-CLOSE_SECONDS = 5.0
-"""How long a line that is being closed may take to hand over what is queued."""
 OUTPUT_SLACK_BYTES = 64 * 1024
 """What an attempt may print beyond its limit (the agent's own words, progress) before the server stops keeping it."""
 NODE_ID_SHOWN = 40
@@ -62,6 +60,8 @@ class AgentLink:
     def __init__(self, desk: Desk, lines: Lines) -> None:
         self._desk = desk
         self._lines = lines
+        self._admission = Admission()
+        self._beats = Beats(desk.world)
         self._settling: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,34 +72,58 @@ class AgentLink:
             return
         await socket.accept()
         try:
-            line = await self._greet(socket)
-            if line is not None:
-                await self._serve(socket, line)
+            line = await self._let_in(socket)
+            await self._serve(socket, line)
+        except _NotLetIn as error:
+            with contextlib.suppress(WebSocketDisconnect):
+                await socket.send_bytes(wire.encode(error.refused))
+                await socket.close(1000)
         except WebSocketDisconnect:
             pass
         finally:
             await _hang_up(socket)
 
-    async def _greet(self, socket: WebSocket) -> Line | None:
+    async def _let_in(self, socket: WebSocket) -> Line:
+        if not self._desk.ready:
+            raise _NotLetIn("not_ready", "The server is not serving.", "Come back later.", some_seconds())
+        address = socket.client.host if socket.client is not None else ""
+        if not self._admission.enter(address):
+            raise _NotLetIn(
+                "too_many_connections",
+                "Too many connections have not said hello yet.",
+                "Come back later; agents behind one address connect one by one.",
+                some_seconds(),
+            )
+        try:
+            hello, challenge = await self._hear(socket)
+        finally:
+            self._admission.leave(address)
+        return await self._greet(socket, hello, challenge)
+
+    async def _hear(self, socket: WebSocket) -> tuple[Hello, Challenge]:
+        """A hello that makes sense, with the challenge it answers."""
         desk = self._desk
-        if not desk.ready:
-            return await _refuse(socket, "not_ready", "The server is not serving.", "Come back later.", 1.0)
-        nonce = secrets.token_bytes(32)
-        now = desk.world.clock.now()
-        challenge = Challenge(nonce, "anchor", desk.version, wire.PROTOCOL_MIN, wire.PROTOCOL, now)
+        challenge = Challenge(
+            secrets.token_bytes(32),
+            "anchor",
+            desk.version,
+            wire.PROTOCOL_MIN,
+            wire.PROTOCOL,
+            desk.world.clock.now(),
+        )
         await socket.send_bytes(wire.encode(challenge))
         try:
             async with asyncio.timeout(HELLO_SECONDS):
                 first = await _receive(socket)
         except TimeoutError:
             waited = f"No hello came within {HELLO_SECONDS:g} seconds."
-            return await _refuse(socket, "no_hello", waited, "Come back later.", HELLO_SECONDS)
+            raise _NotLetIn("no_hello", waited, "Come back later.", HELLO_SECONDS) from None
         try:
             hello: wire.FromAgent = wire.decode_from_agent(first)
         except NOT_UNDERSTOOD:
-            return await _refuse(socket, "not_a_hello", "The first frame was not understood.", "Upgrade the agent.")
+            raise _NotLetIn("not_a_hello", "The first frame was not understood.", "Upgrade the agent.") from None
         if not isinstance(hello, Hello):
-            return await _refuse(socket, "not_a_hello", "The first frame has to be a hello.", "Upgrade the agent.")
+            raise _NotLetIn("not_a_hello", "The first frame has to be a hello.", "Upgrade the agent.")
         if hello.protocol_max < wire.PROTOCOL_MIN or hello.protocol_min > wire.PROTOCOL:
             await desk.remarks.remark(
                 kind="upgrade_required",
@@ -108,22 +132,29 @@ class AgentLink:
                 f"{hello.protocol_min} to {hello.protocol_max}; this server {wire.PROTOCOL_MIN} to {wire.PROTOCOL}.",
                 by="anybody",
             )
-            return await _refuse(
-                socket,
+            raise _NotLetIn(
                 "upgrade_required",
                 f"The server speaks link protocols {wire.PROTOCOL_MIN} to {wire.PROTOCOL}, "
                 f"the agent {hello.protocol_min} to {hello.protocol_max}.",
                 "Install the same version of anchor on both.",
             )
+        return hello, challenge
+
+    async def _greet(self, socket: WebSocket, hello: Hello, challenge: Challenge) -> Line:
+        """Open a session for the node that says hello, if it is who it says."""
+        desk = self._desk
         try:
             node = await desk.world.store.node(hello.node)
-            if node is None or not _signed_by(node, nonce, hello):
-                return await _refuse(
-                    socket,
+            if node is None or not _signed_by(node, challenge.nonce, hello):
+                raise _NotLetIn(
                     "unknown_node",
                     f"This server knows no node {hello.node} with this key.",
                     "Join this machine again: `anchor node token` on the server prints the command.",
                 )
+            wait = self._admission.turn(urgent=bool(hello.held))
+            if wait:
+                message = "Many agents are connecting at this moment."
+                raise _NotLetIn("busy", message, "Come back when it is your turn.", wait)
             greeted = await nodes.welcome(
                 desk.world,
                 node.id,
@@ -137,13 +168,13 @@ class AgentLink:
                 desk.trouble(Reason(error.code, error.message, error.hint))
             # The node is as welcome as ever: without a time to come back its agent would end.
             wait = error.retry_after_seconds or RECOVERY_SECONDS
-            return await _refuse(socket, error.code, error.message, error.hint, wait)
+            raise _NotLetIn(error.code, error.message, error.hint, wait) from None
         except AnchorError as error:
-            return await _refuse(socket, error.code, error.message, error.hint, error.retry_after_seconds)
-        skew = hello.now - now
+            raise _NotLetIn(error.code, error.message, error.hint, error.retry_after_seconds) from None
+        skew = hello.now - challenge.now
         if abs(skew) > SKEW_WARN_MS:
             log.warning("the agent's clock is off", node=node.id, seconds=round(skew / 1000))
-        line = Line(socket, greeted.node)
+        line = Line(socket, greeted.node, self._lines)
         self._lines.connect(line)
         line.send(
             Welcome(
@@ -161,15 +192,13 @@ class AgentLink:
         return line
 
     async def _serve(self, socket: WebSocket, line: Line) -> None:
-        pump = asyncio.create_task(line.pump())
-        reader = asyncio.create_task(self._read(socket, line))
-        closing = asyncio.create_task(line.closing.wait())
-        tasks: set[asyncio.Task[Any]] = {pump, reader, closing}
+        tasks = [asyncio.create_task(line.pump()), asyncio.create_task(self._read(socket, line))]
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if line.closing.is_set() and not line.overflown:
-                await asyncio.wait({pump}, timeout=CLOSE_SECONDS)
-            for task in (pump, reader):
+            pump, reader = tasks
+            await asyncio.wait({pump, reader, line.over}, return_when=asyncio.FIRST_COMPLETED)
+            if line.closing:  # what is queued is still sent
+                await asyncio.wait({pump, line.over}, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
                 error = task.exception() if task.done() else None
                 if error is not None and not isinstance(error, WebSocketDisconnect | RuntimeError):
                     log.error("agent link failed", node=line.node.id, exc_info=error)
@@ -217,7 +246,7 @@ class AgentLink:
                 self._settling.add(task)
                 task.add_done_callback(self._settling.discard)
             case Heartbeat():
-                await self._beat(line, frame)
+                self._beats.take(line, frame)
             case Accepted():
                 self._accepted(line, frame)
             case Output():
@@ -254,22 +283,6 @@ class AgentLink:
             )
         finally:
             settling.release()
-
-    async def _beat(self, line: Line, beat: Heartbeat) -> None:
-        held = [(one.task, one.attempt) for one in beat.held]
-        dropped = await nodes.heartbeat(
-            self._desk.world,
-            line.node.id,
-            line.node.session,
-            metrics=beat.metrics,
-            held=held,
-            leaving=beat.draining,
-        )
-        if dropped is None:
-            line.send(Stop("this session is over", True))
-            line.close()
-            return
-        line.send(Renewed(line.node.session, [Held(*one) for one in dropped]))
 
     def _accepted(self, line: Line, frame: Accepted) -> None:
         seat = self._desk.world.fleet.seat(line.node.id, line.node.session)
@@ -327,9 +340,7 @@ async def _receive(socket: WebSocket) -> bytes:
     return b"" if content is None else content
 
 
-async def _refuse(
-    socket: WebSocket, code: str, message: str, hint: str, retry_after: float | None = None
-) -> Line | None:
-    await socket.send_bytes(wire.encode(Refused(code, message, hint, retry_after)))
-    await socket.close(1000)
-    return None
+class _NotLetIn(Exception):
+    def __init__(self, code: str, message: str, hint: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.refused = Refused(code, message, hint, retry_after)

@@ -80,6 +80,7 @@ async def _serve(settings: Settings, started: Started, *, enrol: bool = False) -
                 lease_ms=int(settings.lease_seconds * 1000),
                 heartbeat_ms=int(settings.heartbeat_seconds * 1000),
                 server=opened.server,
+                sole_writer=settings.is_embedded,
             )
             open_locally = settings.host in LOOPBACK
             gate = Gate(
