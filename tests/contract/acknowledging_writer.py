@@ -1,6 +1,6 @@
-"""Inserts and swaps as fast as it can, and says on stdout what has been acknowledged, until it is killed.
+"""Inserts and swaps as fast as it can, and says on stdout what has been acknowledged, until it or its store is killed.
 
-Lines: `+ id` for an insert, `~ id version` for a swap.
+Its argument is a data directory or a mongodb:// URL. Lines: `+ id` for an insert, `~ id version` for a swap.
 """
 
 import asyncio
@@ -9,12 +9,13 @@ import sys
 import time
 from pathlib import Path
 
+from anchor.adapters.mongo import MongoStore
 from anchor.adapters.sqlite import SqliteStore
 from anchor.core.attempt import Ending, Outcome, Result
 from anchor.core.ids import KeySequence
 from anchor.core.spec import Payload, TaskSpec
 from anchor.core.task import lease, queued, settle
-from anchor.ports.store import Swap
+from anchor.ports.store import Store, Swap
 
 SPEC = TaskSpec(name="t", payload=Payload(source_code="return 1"))
 
@@ -23,7 +24,7 @@ def say(*words: object) -> None:
     os.write(1, (" ".join(map(str, words)) + "\n").encode())
 
 
-async def work(store: SqliteStore, keys: KeySequence) -> None:
+async def work(store: Store, keys: KeySequence) -> None:
     while True:
         now = time.time_ns() // 1_000_000
         tasks = [queued(key=key, owner="ann", spec=SPEC, shape="{}", now=now) for key in keys.take(3, now_ms=now)]
@@ -38,10 +39,11 @@ async def work(store: SqliteStore, keys: KeySequence) -> None:
         say("~", done.id, done.ver)
 
 
-async def main(folder: Path) -> None:
-    store = await SqliteStore.open(folder)
+async def main(place: str) -> None:
+    is_url = place.startswith("mongodb://")
+    store = await MongoStore.open(place) if is_url else await SqliteStore.open(Path(place))
     keys = KeySequence(1, last_key=store.last_key)
     await asyncio.gather(*[work(store, keys) for _ in range(16)])
 
 
-asyncio.run(main(Path(sys.argv[1])))
+asyncio.run(main(sys.argv[1]))

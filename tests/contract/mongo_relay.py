@@ -24,9 +24,11 @@ class Fault(StrEnum):
     HELD = "the connection is cut; the request gets there when `release` lets it"
     UNCONFIRMED = "carried out, but no majority confirmed it in time"
     STEPPED_DOWN = "not carried out: the primary is none any more"
+    DISK_FULL = "not carried out: there is no space left"
 
 
-ALL = tuple(Fault)
+ALL = tuple(fault for fault in Fault if fault is not Fault.DISK_FULL)
+"""The faults after which a write has to be found out."""
 
 
 @dataclass
@@ -140,6 +142,9 @@ class Relay:
                     # A version the driver knows already: otherwise it would wait for news of a real election.
                     refusal = {"ok": 0.0, "code": 10107, "errmsg": "not primary", "topologyVersion": self._topology}
                     writer.write(_reply_to(message, refusal))
+                case Fault.DISK_FULL:
+                    full = {"index": 0, "code": 14031, "errmsg": "no space left"}
+                    writer.write(_reply_to(message, {"ok": 1.0, "n": 0, "nModified": 0, "writeErrors": [full]}))
                 case Fault.NEVER_SENT | Fault.HELD:
                     if planned.fault is Fault.HELD:
                         self._held.append((message, up_reader, up_writer))

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 from pymongo.errors import PyMongoError
 
+from anchor.adapters.mongo.clock import store_time
 from anchor.adapters.mongo.connection import Database, Document, connected
 from anchor.adapters.mongo.schema import MARKS, RESTORE
 from anchor.adapters.mongo.store import MongoStore
@@ -89,8 +90,7 @@ async def _clear(database: Database, *, replace: bool) -> None:
 
 async def refuse_served(database: Database) -> None:
     """Conflict while a server holds a number in this database."""
-    hello = await database.client.admin.command("hello")
-    now = int(hello["localTime"].timestamp() * 1000)
+    now = int((await store_time(database)).timestamp() * 1000)
     async for doc in database["duties"].find({"_id": {"$regex": "^server/"}}, {"json": 1}):
         duty = msgspec.json.decode(doc["json"], type=Duty)
         if duty.until > now:

@@ -73,7 +73,7 @@ class Tasks(Part):
         if state in TERMINAL:
             return []
         with in_our_words():
-            # Not `$lte`: with it the MongoDB wire emulator misses the equal ones where an index goes on after the field.
+            # Not `$lte`: the MongoDB wire emulator then misses equal ones where an index goes on after the field.
             query = {"state": CODES[state], "wake_at": {"$lt": now + 1}}
             cursor = self._tasks.find(query, READ).sort("wake_at", 1).limit(limit)
             return [task_from(doc) async for doc in cursor]
