@@ -40,12 +40,12 @@ def test_two_seeds_are_two_runs() -> None:
 
 
 def test_a_failure_names_its_seed_its_invariant_and_the_last_fifty_events() -> None:
-    [bug] = [bug for bug in BUGS if bug.name == "slots overbooked"]
+    [bug] = [bug for bug in BUGS if bug.name == "lease to a drained node"]
     with bug.planted():
         failure = first_failure(range(20), bug.wiring)
         assert failure is not None
         again = first_failure([failure.seed], bug.wiring)
     lines = str(failure).splitlines()
-    assert lines[0].startswith(f"seed {failure.seed}: invariant 12: ")
+    assert lines[0].startswith(f"seed {failure.seed}: invariant 13: ")
     assert len(lines) == 52
     assert str(again) == str(failure)

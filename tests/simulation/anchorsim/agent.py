@@ -83,9 +83,10 @@ class Agent:
         self.nature = nature
         self.journal: dict[Held, Entry] = {}
         self.epoch = UNKNOWN_EPOCH
-        self.executed: set[tuple[int, int, str]] = set()
-        self.measured: set[tuple[int, int, float]] = set()
-        """Attempts with the wall seconds they took, each time they ran."""
+        self._ran_since: dict[tuple[int, int, str], int] = {}
+        self._took_since: dict[tuple[int, int, float], int] = {}
+        self.era_ms = 1
+        """What began before (Unix ms) counts no more: the store was restored."""
         self.local_ms = drifting(sim.rng)
         self.host = Host(name)
         self.host.alive = False
@@ -123,6 +124,18 @@ class Agent:
         """SIGSTOP, and SIGCONT later."""
         self.sim.log("agent paused", self.name, ms)
         self.host.paused_until = self.sim.now + ms
+
+    def has_run(self, task: int, attempt: int, value: str) -> bool:
+        """Whether it ran this attempt to this value since the last restore (see `era_ms`)."""
+        return self._ran_since.get((task, attempt, value), 0) >= self.era_ms
+
+    def has_measured(self, task: int, attempt: int, seconds: float) -> bool:
+        """Whether this attempt took so long here, on the wall, since the last restore."""
+        return self._took_since.get((task, attempt, seconds), 0) >= self.era_ms
+
+    def once_made(self, task: int, value: str) -> bool:
+        """Whether any attempt at a task here, ever, came to this value."""
+        return any(ran == task and came_to == value for ran, _, came_to in self._ran_since)
 
     def hang_up(self) -> None:
         """The connection breaks."""
@@ -294,7 +307,7 @@ class Agent:
                 result = Result(blob=digest, size=len(content))
             else:
                 result = Result(json=value.encode())
-            self.executed.add((*held, result.blob or value))
+            self._ran_since[*held, result.blob or value] = self.running[held]
             self._end(held, Ending(*held, Outcome.SUCCEEDED, result=result))
 
     def _end(self, held: Held, ending: Ending) -> None:
@@ -302,7 +315,7 @@ class Agent:
         began = self.running.pop(held, None)
         if began is not None:
             ending = replace(ending, usage=Usage(wall_seconds=(self.sim.now - began) / 1000))
-            self.measured.add((*held, (self.sim.now - began) / 1000))
+            self._took_since[*held, (self.sim.now - began) / 1000] = began
         self.journal[held] = Entry(ending)
         if self.connection is not None:
             self._soon(int(self.sim.rng.random() * 5), self._report, self.connection)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from anchor.core.attempt import Outcome
+from anchor.core.ids import born_ms
 from anchor.core.node import Node, Profile
 from anchor.core.task import State
 from anchorsim.agent import Agent, Bugs, Nature
@@ -13,6 +14,7 @@ from anchorsim.clocks import SWING_MS_MAX, ServerClock
 from anchorsim.invariants import Invariants
 from anchorsim.network import Weather
 from anchorsim.ports import SharedReady, SimReady
+from anchorsim.restores import Restores
 from anchorsim.scheduler import EPOCH_MS, Simulator, Violation
 from anchorsim.server import LEASE_MS, Server, Site
 from anchorsim.store import SimStore
@@ -111,6 +113,7 @@ class Cluster:
             self.truth.nodes[agent.name] = Node(id=agent.name, owner="o", public_key=b"", joined_at=sim.now)
         self.nature = nature
         self.swarm = Swarm(self)
+        self.restores = Restores(self)
         self.users = Users(sim, self.truth, self.weather, self.servers, self.invariants)
 
     def torment(self) -> None:
@@ -135,7 +138,7 @@ class Cluster:
         for server in self.servers:
             server.cancels_handlers = False
             server.host.paused_until = 0
-            if not server.up:
+            if not server.up and not self.restores.busy:
                 server.start()
         for agent in self.agents:
             agent.host.paused_until = 0
@@ -176,6 +179,13 @@ class Cluster:
         )
         self.readies.append(ready)
         return ready
+
+    def operators_clock(self) -> ServerClock:
+        """The clock of whoever declares a truth restored, who looks at it as a server does."""
+        if len(self.servers) > 1:
+            return self._clock_among_others(0)
+        truth = self.truth
+        return self._clock_alone(max(born_ms(truth.last_key()), truth.newest_ms(LEASE_MS)))
 
     def _clock_alone(self, newest_ms: int) -> ServerClock:
         if self.wall_ms:

@@ -6,6 +6,9 @@ whose end is gone is on no server's books any more, nor are those of a session w
 given again, so their slots (12) may be taken by others, and their agent may have forgotten them. All else holds against
 the truth as it is after the rollback: no state is invented, whoever holds an attempt the truth does not know is
 refused, no two live leases are accepted, and what is there comes to its end.
+A restore relaxes the same for all that came after its backup; besides, nothing an agent holds from before it counts
+(24), which is checked with what each agent ran since.
+
 Blobs, duties and the audit trail are not rolled back here: they are no part of what an operator may weaken.
 """
 
@@ -86,6 +89,8 @@ class Invariants:
             speaks = (origin.kind, origin.node, origin.session) == ("heartbeat", old.id, old.session)
             if not speaks:
                 raise Violation(10, f"{origin.kind} of session {origin.session} moved the lease of {old.id}")
+        if new.session != old.session and origin.epoch > self._truth.epoch:
+            raise Violation(24, f"{new.id} knows epoch {origin.epoch} and is taken in at epoch {self._truth.epoch}")
         if new.session != old.session and (new.session != old.session + 1 or origin.kind != "hello"):
             raise Violation(10, f"{origin.kind} moved {old.id} from session {old.session} to {new.session}")
         if new.status is not old.status and origin.kind == "operator":
@@ -156,9 +161,10 @@ class Invariants:
                 self._task_undone(key, was, again)
             elif table is truth.nodes:
                 self._given_again.update((key, session) for session in range(again.session + 1, was.session + 1))
-            elif again is None:
+            elif was is None or again is None or was.first != again.first:
                 self._rekeyed.add(key)
                 self._born_of.pop(key, None)
+        self._changes.clear()
         for node in truth.nodes.values():
             if node.status is Status.READY:
                 self._unready_since.pop(node.id, None)
@@ -169,14 +175,22 @@ class Invariants:
             if task.state in HELD:
                 self._held_by.setdefault(task.node, set()).add(task.id)
 
-    def _task_undone(self, key: int, was: Task, again: Task | None) -> None:
-        self._excused.add((key, was.attempt))
+    def _task_undone(self, key: int, was: Task | None, again: Task | None) -> None:
+        attempts = [task.attempt for task in (was, again) if task is not None]
+        self._excused.update((key, number) for number in range(min(attempts), max(attempts) + 1))
         if again is None:
             self.gone.add(key)
-        if (again is None and self.acked.pop(key, None) is not None) or was.state in TERMINAL:
+        else:
+            self.gone.discard(key)
+        ended = was is not None and was.state in TERMINAL
+        if ended or (again is None and key in self.acked):
             self.reported += 1
-        for past in was.attempts[len(again.attempts) if again is not None else 0 :]:
+        if again is None:
+            self.acked.pop(key, None)
+        for past in was.attempts if was is not None else ():
             self._usage.pop((key, past.number), None)
+        for past in again.attempts if again is not None else ():
+            self._usage[key, past.number] = past.usage.wall_seconds if past.usage is not None else 0.0
 
     def may_change(self, key: tuple[str, str]) -> bool:
         """Whether an Idempotency-Key may stand for other tasks than it did: its claim was undone."""
@@ -260,7 +274,7 @@ class Invariants:
         if [past.number for past in old.attempts if past.number >= last.number] or (old.id, last.number) in self._usage:
             raise Violation(21, f"task {old.id}: attempt {last.number} is counted a second time")
         seconds = last.usage.wall_seconds if last.usage is not None else 0.0
-        if seconds and (old.id, last.number, seconds) not in self._agents[last.node].measured:
+        if seconds and not self._agents[last.node].has_measured(old.id, last.number, seconds):
             raise Violation(21, f"task {old.id}: {last.node} never measured {seconds} s for attempt {last.number}")
         self._usage[old.id, last.number] = seconds
 
@@ -270,10 +284,10 @@ class Invariants:
         if new.state is State.CANCELLED:
             return
         value = (new.result.blob or new.result.json.decode()) if new.result is not None else ""
-        if (old.id, old.attempt, value) in self._agents[old.node].executed:
+        if self._agents[old.node].has_run(old.id, old.attempt, value):
             return
         for agent in self._agents.values():
-            if any(task == old.id and value == seen for task, _, seen in agent.executed):
+            if agent.once_made(old.id, value):
                 raise Violation(
                     3, f"task {old.id} takes {agent.name}'s {value} for attempt {old.attempt} of {old.node}"
                 )
@@ -282,6 +296,8 @@ class Invariants:
     def _moved(self, old: Task, new: Task, origin: Origin) -> None:
         if new.session < old.session:
             raise Violation(10, f"task {old.id} goes back from session {old.session} to {new.session} of {old.node}")
+        if max(origin.epoch, 0) != self._truth.epoch:
+            raise Violation(24, f"attempt {old.attempt} at task {old.id} is carried over from epoch {origin.epoch}")
         own = origin.kind == "hello" and origin.node == old.node == new.node
         if not own or (old.id, old.attempt) not in origin.held:
             raise Violation(3, f"attempt {old.attempt} at task {old.id} moves to a session that does not hold it")

@@ -186,6 +186,17 @@ def _sealed_alone(before: Entry | None, *, at: int, kind: str, subject: str, mes
     return replace(entry, number=1 if before is None else before.number + 1)
 
 
+async def _welcome_whatever_epoch(world: World, node_id: str, *, epoch: int, **hello: Any) -> nodes.Greeted:
+    return await _welcome(world, node_id, epoch=await world.store.epoch(), **hello)
+
+
+_welcome = nodes.welcome
+
+
+async def _refuse_nobody(world: World, node: str, *, epoch: int, ours: int) -> None:
+    await world.store.epoch()
+
+
 async def _note_nothing(world: World, *, kind: str, subject: str, message: str, by: str) -> None:
     await world.store.audit_tail()
 
@@ -234,11 +245,11 @@ _heartbeat = nodes.heartbeat
 
 
 async def _any_heartbeat(
-    world: World, node_id: str, session: int, *, metrics: Any, held: Sequence[nodes.Held]
+    world: World, node_id: str, session: int, *, metrics: Any, held: Sequence[nodes.Held], **rest: Any
 ) -> list[nodes.Held] | None:
     old = await world.store.node(node_id)
     if old is None or old.session == session:
-        return await _heartbeat(world, node_id, session, metrics=metrics, held=held)
+        return await _heartbeat(world, node_id, session, metrics=metrics, held=held, **rest)
     await world.store.swap_node(old, beat(old, metrics, now=world.clock.now(), lease_ms=world.lease_ms))
     return []
 
@@ -335,6 +346,8 @@ BUGS = (
         "late lease missed on no other server", 6,
         patches=[(attend, "miss_if_unlisted", _unmissed), (reconcile, "miss_if_unlisted", _unmissed)],
     ),
+    _bug("epoch ignored", 3, 9, 21, 24, patches=[(nodes, "welcome", _welcome_whatever_epoch)]),
+    _bug("agent of a newer epoch taken in", 24, patches=[(nodes, "refuse_newer", _refuse_nobody)]),
     _bug("audit entry sealed without the one before", 22, patches=[(audit, "sealed", _sealed_alone)]),
     _bug("node blocked unseen", 22, patches=[(nodes, "note", _note_nothing)]),
     _bug("cancelled while a node still runs it", "transition", patches=[(cancel, "cancelled", _cancelled_in_mid_run)]),

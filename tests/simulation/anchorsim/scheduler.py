@@ -54,6 +54,8 @@ class Host:
         self.name = name
         self.alive = True
         self.paused_until = 0
+        self.unheard = False
+        """Whether even calls under way come to nothing: it died long before what is now."""
         self.now: Callable[[], int] | None = None
         """What it takes for the time (Unix ms)."""
 
@@ -217,6 +219,8 @@ class Simulator:
 
     def _happen(self, process: Process, turn: int, call: Call) -> None:
         share, unknown = 1.0, False
+        if process.host.unheard:
+            return
         if not process.host.alive:
             share = self._some_share()
         elif call.writes and self.rng.random() < self.unknown_share:

@@ -100,8 +100,6 @@ class Server:
             keys=KeySequence(0, last_key=last_key),
             lease_ms=LEASE_MS,
             heartbeat_ms=HEARTBEAT_MS,
-            swept_at=clock.now(),
-            reap_after=clock.now() + LEASE_MS,
             server=self.name,
         )
         if not self._site.alone:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from anchor.core.access import Key
 from anchor.core.audit import Entry
 from anchor.core.node import Node
 from anchor.core.task import State, Task
@@ -74,6 +75,12 @@ class SimStore:
 
     async def epoch(self) -> int:
         return await _read(lambda _: self._truth.epoch)
+
+    async def set_epoch(self, epoch: int) -> None:
+        await _write(lambda _: setattr(self._truth, "epoch", epoch))
+
+    async def keys(self) -> list[Key]:
+        return await _read(lambda _: [])
 
 
 async def _read(effect: Callable[[float], Any]) -> Any:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 AT_TIMES = (
     "server crash", "server pause", "agent crash", "agent pause", "cut", "hang up", "flush", "operate", "cancel",
-    "store outage", "queue outage", "rollback", "wall clock",
+    "store outage", "queue outage", "rollback", "wall clock", "restore",
 )  # fmt: skip
 """Faults that strike now and then."""
 FAULTS = (
@@ -24,9 +24,9 @@ _OF_MANY = frozenset({"queue outage", "rollback", "lossy bus", "skew"})
 """Faults of what servers share; they need several."""
 _OF_ONE = frozenset({"wall clock"})
 """Faults of a server that has no store's time to go by."""
-_SHARES = {"rollback": 0.15}
-"""How often a fault is chosen; the others are at 45 %. A rollback excuses some checks, so it is rare."""
-ROLLBACK_MS_MAX = 300
+_SHARES = {"rollback": 0.25, "restore": 0.15}
+"""How often a fault is chosen; the others are at 45 %. These two excuse some checks, so they are rare."""
+ROLLBACK_MS_MAX = 600
 
 
 def drawn_faults(rng: random.Random, *, servers: int) -> frozenset[str]:
@@ -51,7 +51,7 @@ class Swarm:
         cluster.weather.drop = 0.02 + rng.random() * 0.1 if "drop" in faults else 0.0
         cluster.weather.double = 0.1 if "double" in faults else 0.0
         sim.slow_share = 0.01 + rng.random() * 0.02 if "slow" in faults else 0.0
-        sim.unknown_share = 0.02 if "unknown" in faults else 0.0
+        sim.unknown_share = 0.01 + rng.random() * 0.08 if "unknown" in faults else 0.0
         sim.refused_share = 0.03 if "refused" in faults else 0.0
         cluster.bus_loss = 0.5 if "lossy bus" in faults else 0.0
         cluster.users.nowhere_share = 0.15 if "nowhere" in faults else 0.0
@@ -64,6 +64,7 @@ class Swarm:
         sim.slow_share = sim.unknown_share = sim.refused_share = 0.0
         sim.outages.clear()
         cluster.bus_loss = 0.0
+        cluster.restores.end()
         for ready in cluster.readies:
             ready.loss = ready.doubling = 0.0
 
@@ -120,6 +121,8 @@ class Swarm:
                 return False  # whoever calls meanwhile brings it about
             case "rollback":
                 return cluster.truth.roll_back(1 + int(rng.random() * ROLLBACK_MS_MAX)) > 0
+            case "restore":
+                return cluster.restores.strike()
             case "wall clock":
                 cluster.wall_ms = (-WALL_STEP_MS, 0, WALL_STEP_MS)[int(rng.random() * 3)]
                 sim.log("wall clock", cluster.wall_ms)
@@ -137,5 +140,7 @@ class Swarm:
             cuts[server.name, agent.name] = self._sim.now + ms
 
     def _start_again(self, machine: "Server | Agent") -> None:
+        if isinstance(machine, Server) and self._cluster.restores.busy:
+            return  # whoever restores starts it
         if not machine.host.alive:
             machine.start()

@@ -1,6 +1,7 @@
 """The truth all simulated servers share: plain dicts, compare-and-set on `ver`, and a past that can be undone."""
 
 from collections.abc import Callable, MutableMapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from msgspec.structs import replace
@@ -18,6 +19,17 @@ TaskSeen = Callable[[Task | None, Task, Origin], None]
 NodeSeen = Callable[[Node | None, Node, Origin], None]
 Undone = tuple[MutableMapping[Any, Any], Any, Any, Any]
 """A table, a key in it, what stood there and what stands there again (None: nothing)."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A truth as it was."""
+
+    tasks: dict[int, Task]
+    nodes: dict[str, Node]
+    claims: dict[tuple[str, str], Claim]
+    audit: list[Entry]
+    epoch: int
 
 
 class Truth:
@@ -154,6 +166,33 @@ class Truth:
         for watch in self.on_rollback:
             watch(undone)
         return len(undone)
+
+    def snapshot(self) -> "Snapshot":
+        """All there is, as a backup of one moment has it."""
+        return Snapshot(dict(self.tasks), dict(self.nodes), dict(self.claims), list(self.audit), self.epoch)
+
+    def put_back(self, snapshot: "Snapshot") -> None:
+        """Have a snapshot in the place of all there is."""
+        undone: list[Undone] = []
+        tables: list[tuple[MutableMapping[Any, Any], MutableMapping[Any, Any]]] = [
+            (self.tasks, snapshot.tasks),
+            (self.nodes, snapshot.nodes),
+            (self.claims, snapshot.claims),
+        ]
+        for table, kept in tables:
+            changed = [key for key in dict.fromkeys((*table, *kept)) if table.get(key) != kept.get(key)]
+            undone.extend((table, key, table.get(key), kept.get(key)) for key in changed)
+            table.clear()
+            table.update(kept)
+        self.open = {key: task for key, task in self.tasks.items() if task.state not in TERMINAL}
+        self.audit[:] = snapshot.audit
+        self.epoch = snapshot.epoch
+        self.duties.clear()
+        self._taken_at.clear()
+        self._past.clear()
+        self.sim.log("put back", len(undone), self.epoch)
+        for watch in self.on_rollback:
+            watch(undone)
 
     def _put(self, table: MutableMapping[Any, Any], key: Any, new: Any) -> None:
         if self.remembers:

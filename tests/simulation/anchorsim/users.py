@@ -110,7 +110,7 @@ class Users:
 
     def _rolled_back(self, undone: Sequence[Undone]) -> None:
         ids = {key for table, key, _, again in undone if table is self.truth.tasks and again is None}
-        claims = {key for table, key, _, again in undone if table is self.truth.claims and again is None}
+        claims = {key for table, key, _, _ in undone if table is self.truth.claims}
         for request in self.requests:
             request.lost(ids, claims)
 
