@@ -1,5 +1,6 @@
 """Blobs in MongoDB: an uploader may be killed anywhere, and what it left is swept away, and nothing else is."""
 
+import asyncio
 import hashlib
 import os
 import secrets
@@ -61,19 +62,33 @@ async def everything_named_is_whole(database) -> set[str]:
     return named
 
 
+async def keys_at_rest(database) -> tuple[set[ObjectId], set[ObjectId]]:
+    """The ids of files and of chunks, once what a killed client had sent is carried out or dropped."""
+    seen = None
+    while seen != (now := await keys_in(database)):
+        seen = now
+        await asyncio.sleep(0.5)
+    return seen
+
+
+async def keys_in(database) -> tuple[set[ObjectId], set[ObjectId]]:
+    return set(await database["fs.files"].distinct("_id")), set(await database["fs.chunks"].distinct("files_id"))
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 @pytest.mark.parametrize("failpoint", ["", "gridfs.chunk:9", "gridfs.name:7"])
 async def test_an_uploader_killed_anywhere_leaves_whole_blobs_and_what_a_sweep_removes(url, failpoint):
     acknowledged = write_until(url, failpoint, lines=0 if failpoint else 12)
     async with database_at(url) as database:
+        files, chunks = await keys_at_rest(database)
         assert set(acknowledged) <= await everything_named_is_whole(database)
-        files, chunks = database["fs.files"], database["fs.chunks"]
-        unfinished = set(await chunks.distinct("files_id")) - set(await files.distinct("_id"))
+        unfinished = chunks - files
         assert unfinished or not failpoint
         blobs = GridFsBlobs(database)
         assert await blobs.sweep() == 0, "an upload may take a day"
         assert await blobs.sweep(now=datetime.now(UTC) + timedelta(days=2)) == len(unfinished)
-        assert set(await chunks.distinct("files_id")) <= set(await files.distinct("_id"))
+        files, chunks = await keys_in(database)
+        assert chunks <= files
         assert set(acknowledged) <= await everything_named_is_whole(database)
 
 
@@ -99,12 +114,14 @@ def sweep_until(url: str, failpoint: str) -> None:
 
 async def test_a_sweep_that_is_killed_half_way_is_finished_by_the_next(url):
     write_until(url, "gridfs.name:7")
+    async with database_at(url) as database:
+        await keys_at_rest(database)
     sweep_until(url, "gridfs.sweep")
     async with database_at(url) as database:
         blobs = GridFsBlobs(database)
         assert await blobs.sweep(now=datetime.now(UTC) + timedelta(days=2)) > 0
-        left = set(await database["fs.chunks"].distinct("files_id"))
-        assert left <= set(await database["fs.files"].distinct("_id"))
+        files, chunks = await keys_at_rest(database)
+        assert chunks <= files
         await everything_named_is_whole(database)
 
 
