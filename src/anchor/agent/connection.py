@@ -17,6 +17,7 @@ from anchor.agent.identity import Identity, not_anchor
 from anchor.agent.journal import Journal
 from anchor.agent.parcels import Parcels
 from anchor.agent.pauses import Pauses
+from anchor.agent.trust import trusted
 from anchor.core.attempt import Ending
 from anchor.core.errors import AnchorError, Conflict, Unauthenticated
 from anchor.core.node import Metrics, Profile
@@ -166,6 +167,7 @@ class Connection:
             ping_interval=20,
             ping_timeout=20,
             proxy=None,
+            ssl=trusted() if address.startswith("wss:") else None,
         ) as socket:
             await self._greet(socket)
             tasks = [asyncio.create_task(step(socket)) for step in (self._read, self._write, self._beat)]
@@ -216,6 +218,7 @@ class Connection:
         self._lease_seconds = answer.lease_seconds
         self._heartbeat_seconds = answer.heartbeat_seconds
         self._pauses.lease_seconds = answer.lease_seconds
+        self._pauses.place = answer.place
         self._lease_until = asked + answer.lease_seconds
         self._parcels.url = self._url
         self._parcels.token = answer.token

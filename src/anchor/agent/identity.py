@@ -9,6 +9,7 @@ import httpx
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from anchor.agent.trust import trusted
 from anchor.core.errors import AnchorError, Unavailable
 from anchor.failpoints import reached
 from anchor.wire.problems import Problem, error_of
@@ -68,7 +69,7 @@ async def join(url: str, token: str, directory: Path, name: str) -> Identity:
     """
     public_key = base64.b64encode(public_key_of(private_key_in(directory))).decode()
     try:
-        async with httpx.AsyncClient(timeout=JOIN_SECONDS, trust_env=False) as client:
+        async with httpx.AsyncClient(timeout=JOIN_SECONDS, trust_env=False, verify=trusted()) as client:
             answer = await client.post(
                 f"{url}/api/nodes/join",
                 content=msgspec.json.encode(Join(public_key=public_key, name=name)),
@@ -89,7 +90,7 @@ async def join(url: str, token: str, directory: Path, name: str) -> Identity:
 async def check_server(url: str) -> None:
     """Raise Unavailable where nothing answers at `url`, and AnchorError where it is not Anchor."""
     try:
-        async with httpx.AsyncClient(timeout=JOIN_SECONDS, trust_env=False) as client:
+        async with httpx.AsyncClient(timeout=JOIN_SECONDS, trust_env=False, verify=trusted()) as client:
             answer = await client.get(f"{url}/health")
         health = msgspec.json.decode(answer.content)
     except httpx.HTTPError as error:

@@ -6,6 +6,7 @@ import hashlib
 
 import httpx
 
+from anchor.agent.trust import trusted
 from anchor.core.attempt import Result
 from anchor.core.errors import AnchorError, Unavailable
 from anchor.core.spec import INLINE_BYTES_MAX, blob_of
@@ -23,7 +24,7 @@ class Parcels:
     def __init__(self) -> None:
         self.url = ""
         self.token = ""
-        self._client = httpx.AsyncClient(timeout=TRANSFER_SECONDS, trust_env=False)
+        self._client = httpx.AsyncClient(timeout=TRANSFER_SECONDS, trust_env=False, verify=trusted())
 
     async def fetch(self, digest: str) -> bytes:
         """The bytes with this digest (64 hex digits), checked; Unavailable where they cannot be had."""

@@ -13,17 +13,20 @@ UPGRADE_SECONDS = (300.0, 600.0)
 
 
 class Pauses:
-    """The waits of one agent, all drawn with full jitter; `lease_seconds` is the server's, once it is known."""
+    """The waits of one agent, drawn with full jitter; `lease_seconds` and `place` are what the server said last."""
 
     def __init__(self) -> None:
         self.lease_seconds = UNHURRIED_LEASE_SECONDS
+        self.place = -1.0
         self._failures = 0
 
     def after_session(self, lasted: float) -> float:
         """A session is over after `lasted` seconds: the server stopped, or the way to it broke."""
         self._failures = 0 if lasted >= SETTLED_SECONDS else self._failures + 1
-        longest = SPREAD_SECONDS if self._failures == 0 else max(SPREAD_SECONDS, self._backoff)
-        return self._pace * longest * random.random()
+        if self._failures > 0:
+            return self._pace * max(SPREAD_SECONDS, self._backoff) * random.random()
+        # A server spreads its agents more evenly than their dice could.
+        return self._pace * SPREAD_SECONDS * (self.place if self.place >= 0 else random.random())
 
     def after_failure(self) -> float:
         """No session came about: up to min(60, 2^n) seconds after the n-th time in a row."""
@@ -31,8 +34,8 @@ class Pauses:
         return self._pace * self._backoff * random.random()
 
     def after_refusal(self, seconds: float) -> float:
-        """The server asked for this long: no sooner, and up to half as long again, for it may have told many."""
-        return seconds * (1.0 + 0.5 * random.random())
+        """The server asked for this long: no sooner, and up to a fifth later, for it may have told many."""
+        return seconds * (1.0 + 0.2 * random.random())
 
     def for_upgrade(self) -> float:
         """Nothing changes until somebody installs another version here or there."""

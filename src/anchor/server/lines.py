@@ -18,6 +18,7 @@ log = structlog.get_logger("anchor.link")
 OUTBOX_BYTES_MAX = 32 * 1024 * 1024
 OUTBOXES_BYTES_MAX = 256 * 1024 * 1024
 """What may wait on all lines of this server together, before the one with the most is cut."""
+GOLDEN_RATIO = 0.6180339887498949
 CLOSE_SECONDS = 5.0
 """How long a line that is being closed may take to hand over what is queued."""
 
@@ -121,6 +122,7 @@ class Lines:
         self._store = store
         self._lines: dict[str, Line] = {}
         self._replaced: dict[str, Line] = {}
+        self._places = 0.0
         self.waiting_bytes = 0
         self.lease_seconds = lease_seconds
         self.heartbeat_seconds = heartbeat_seconds
@@ -178,6 +180,11 @@ class Lines:
             del self._lines[node]
             return True
         return False
+
+    def next_place(self) -> float:
+        """A place from 0 to below 1, far from the last ones given: multiples of the golden ratio spread most evenly."""
+        self._places = (self._places + GOLDEN_RATIO) % 1.0
+        return self._places
 
     def cut_slowest(self) -> None:
         """Cut the line on which the most waits."""

@@ -185,6 +185,7 @@ class AgentLink:
                 token=desk.gate.node_token(node.id, greeted.node.session),
                 dropped=[Held(*held) for held in greeted.dropped],
                 epoch=greeted.epoch,
+                place=self._lines.next_place(),
             )
         )
         await self._lines.cancel(node.id, greeted.cancelled)

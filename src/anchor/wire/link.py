@@ -4,7 +4,7 @@ A conversation: the server sends Challenge, the agent answers Hello (signed), th
 Assign, Cancel, Recorded and Stop come down while Accepted, Output, Report and Heartbeat go up. Frames are arrays, new
 fields are only ever appended with a default, and an unknown kind is answered with Nack.
 
-Protocol 2 appended `epoch` to Hello and Welcome: the store's epoch, which a restore from a backup raises.
+Protocol 2 appended `epoch` (the store's, raised by a restore) to Hello and Welcome, and `place` to Welcome.
 """
 
 from typing import Annotated
@@ -74,7 +74,9 @@ class Hello(_Frame, frozen=True, tag="hello"):
 
 class Welcome(_Frame, frozen=True, tag="welcome"):
     """The session is open. `token` is the bearer for blobs over HTTP; `dropped` are held attempts that are no longer
-    this node's: stop them and forget them. `epoch` is the store's: keep it for the next hello."""
+    this node's: stop them and forget them. `epoch` is the store's: keep it for the next hello.
+    `place` is this agent's among all of the server's, from 0 to below 1: when to come back, should all be dropped at
+    once; below 0 the server says nothing."""
 
     session: int
     protocol: int
@@ -83,6 +85,7 @@ class Welcome(_Frame, frozen=True, tag="welcome"):
     token: str
     dropped: list[Held]
     epoch: Epoch = UNKNOWN_EPOCH
+    place: Annotated[float, Meta(ge=-1, lt=1)] = -1.0
 
 
 class Refused(_Frame, frozen=True, tag="refused"):
