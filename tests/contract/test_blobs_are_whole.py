@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import os
 import sys
+import time
 
 import pytest
 
@@ -127,3 +128,21 @@ async def test_a_disk_that_refuses_the_bytes_is_reported_and_nothing_is_kept(tmp
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+async def test_a_sweep_leaves_what_is_whole_and_what_is_under_way(blobs):
+    digest, size = await blobs.put(pieces(b"whole"))
+    assert await blobs.sweep() == 0
+    assert await blobs.size(digest) == size
+
+
+async def test_an_upload_that_never_ended_is_swept_after_a_day(tmp_path):
+    blobs = FileBlobs(tmp_path)
+    fresh, stale = (tmp_path / "unfinished" / name for name in ("fresh", "stale"))
+    for upload in (fresh, stale):
+        upload.write_bytes(b"half")
+    day_ago = time.time() - 25 * 3600
+    os.utime(stale, (day_ago, day_ago))
+    assert await blobs.sweep() == 1
+    assert fresh.exists()
+    assert not stale.exists()

@@ -15,3 +15,6 @@ class Blobs(Protocol):
 
     async def size(self, digest: str) -> int | None:
         """How many bytes there are under a digest, None where there are none."""
+
+    async def sweep(self) -> int:
+        """Remove what uploads left behind that began a day ago and were never finished; how many they were."""

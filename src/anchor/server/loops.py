@@ -91,6 +91,7 @@ async def _remove_old(desk: Desk, retention_ms: int) -> None:
     while removed == RETENTION_BATCH:
         removed = await world.store.remove_finished(before, RETENTION_BATCH)
         reached("retention.removed")
+    await world.blobs.sweep()
 
 
 async def _guarded(desk: Desk, name: str, step: Callable[[], Awaitable[object]]) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import IO, ParamSpec, TypeVar
@@ -17,6 +18,7 @@ from anchor.failpoints import reached
 P = ParamSpec("P")
 R = TypeVar("R")
 CHUNK_BYTES = 256 * 1024
+UNFINISHED_SECONDS = 24 * 3600.0
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -98,6 +100,17 @@ class FileBlobs:
             return (await self._on_disk(self._place(digest).stat)).st_size
         except FileNotFoundError:
             return None
+
+    async def sweep(self) -> int:
+        """Remove what uploads left behind that began a day ago and were never finished; how many they were."""
+        return await self._on_disk(self._remove_unfinished)
+
+    def _remove_unfinished(self) -> int:
+        before = time.time() - UNFINISHED_SECONDS
+        stale = [upload for upload in self._unfinished.iterdir() if upload.stat().st_mtime < before]
+        for upload in stale:
+            upload.unlink(missing_ok=True)
+        return len(stale)
 
     async def _write(self, file: IO[bytes], chunks: AsyncIterator[bytes]) -> tuple[str, int]:
         hashed = hashlib.sha256()
