@@ -25,9 +25,10 @@ class Fault(StrEnum):
     UNCONFIRMED = "carried out, but no majority confirmed it in time"
     STEPPED_DOWN = "not carried out: the primary is none any more"
     DISK_FULL = "not carried out: there is no space left"
+    NOT_ALLOWED = "not carried out: this user may not"
 
 
-ALL = tuple(fault for fault in Fault if fault is not Fault.DISK_FULL)
+ALL = tuple(fault for fault in Fault if fault not in (Fault.DISK_FULL, Fault.NOT_ALLOWED))
 """The faults after which a write has to be found out."""
 
 
@@ -63,12 +64,10 @@ class Relay:
     async def stop(self) -> None:
         """Refuse new connections and cut the ones there are."""
         self._server.close()
-        for task in self._tasks:
-            task.cancel()
+        for writer in list(self._open):
+            writer.transport.abort()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        for writer in list(self._open):
-            writer.close()
 
     async def __aenter__(self) -> "Relay":
         await self.start()
@@ -145,6 +144,8 @@ class Relay:
                 case Fault.DISK_FULL:
                     full = {"index": 0, "code": 14031, "errmsg": "no space left"}
                     writer.write(_reply_to(message, {"ok": 1.0, "n": 0, "nModified": 0, "writeErrors": [full]}))
+                case Fault.NOT_ALLOWED:
+                    writer.write(_reply_to(message, {"ok": 0.0, "code": 13, "errmsg": "not authorized"}))
                 case Fault.NEVER_SENT | Fault.HELD:
                     if planned.fault is Fault.HELD:
                         self._held.append((message, up_reader, up_writer))

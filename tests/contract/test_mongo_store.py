@@ -213,6 +213,18 @@ async def test_a_full_disk_is_told_as_such_and_admission_opens_again_by_itself(m
             await store.close()
 
 
+async def test_a_user_who_may_not_write_is_told_what_to_check(mongo_engine, make):
+    async with Relay(mongo_engine.port) as relay:
+        store = await MongoStore.open(relay.url_of(secrets.token_hex(8)))
+        try:
+            relay.plan(Fault.NOT_ALLOWED)
+            with pytest.raises(Unavailable, match="let this server in") as told:
+                await store.insert([make.task()])
+            assert "password" in told.value.hint
+        finally:
+            await store.close()
+
+
 async def test_the_clock_is_the_stores(store):
     assert abs(store.clock.now() - datetime.now(UTC).timestamp() * 1000) < 2000
 

@@ -48,7 +48,9 @@ async def migrate(database: Database) -> None:
     marks = database[MARKS]
     mark = await marks.find_one({"_id": "schema"})
     if mark is None:
-        if names := set(await database.list_collection_names()) - {MARKS}:
+        names = set(await database.list_collection_names()) - {MARKS}
+        # Looked at again: another server may have begun meanwhile, and it writes the mark before anything else.
+        if names and await marks.find_one({"_id": "schema"}) is None:
             raise Conflict(
                 f"The database {database.name!r} was not made by Anchor: it has {', '.join(sorted(names)[:3])}.",
                 hint="Name another database in the address of the store: mongodb://host/NAME.",
