@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,6 +14,8 @@ TIMEOUT_SECONDS = 5.0
 WAIT_SECONDS = 2.0
 PAUSE_SECONDS = 0.1
 READERS = 8
+AGAIN = 500
+"""So many tasks that ended last are read again and again."""
 SUBMITTERS = 4
 WORK = """
 await new Promise(done => setTimeout(done, input.ms));
@@ -46,7 +49,7 @@ class Clients:
     def __init__(self, url: str, history: History, seed: int) -> None:
         self.expected: dict[str, frozenset[str]] = {}
         self.ids: list[str] = []
-        self.ended: set[str] = set()
+        self._ended: deque[str] = deque(maxlen=AGAIN)
         self.refused: dict[str, int] = {}
         self._history = history
         self._dice = random.Random(seed)
@@ -117,8 +120,8 @@ class Clients:
     async def _read_again(self, who: str) -> None:
         while True:
             await asyncio.sleep(PAUSE_SECONDS)
-            if self.ended:
-                await self.read(who, self._dice.choice(sorted(self.ended)[-200:]))
+            if self._ended:
+                await self.read(who, self._dice.choice(self._ended))
 
     async def _cancel_some(self, who: str) -> None:
         while True:
@@ -143,7 +146,7 @@ class Clients:
         seen = seen_in(answer.json())
         self._history.note(who, "read", task=task, seen=seen)
         if seen.state in ENDS:
-            self.ended.add(task)
+            self._ended.append(task)
         return seen.state
 
     async def _ask(self, who: str, method: str, way: str, *, key: str = "", task: str = "", **more: Any) -> Any:

@@ -19,8 +19,8 @@ from tests.engines.valkey import Engine as Valkey
 from tests.engines.valkey import running_valkey
 from tests.system.fleet import Program, free_port
 
-LEASE_SECONDS = 3.0
-START_SECONDS = 60.0
+LEASE_SECONDS = 5.0
+START_SECONDS = 120.0
 SHARED_MEMORY = Path("/dev/shm")
 
 

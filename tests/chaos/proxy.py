@@ -57,9 +57,9 @@ class Proxy:
         """Stop listening and break off what is open."""
         if self._server is not None:
             self._server.close()
-        for running in list(self._running):
-            running.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await self.heal()
+        await self.begin(Fault.RESET)
+        await asyncio.gather(*self._running)
 
     async def begin(self, fault: Fault, *, delay_seconds: float = 0.0) -> None:
         """Be faulty: until `heal` if the fault lasts, else once."""

@@ -15,8 +15,8 @@ from tests.chaos.wing_gong import UNKNOWN, Op, order_of
 pytestmark = pytest.mark.anyio
 KEYS = 4
 CLIENTS = 6
-ROUNDS = 12
-KILLS = 3
+ROUNDS = 8
+KILLS = 2
 
 
 def one_task(state: Any, asked: Any, answer: Any) -> Iterable[Any]:
