@@ -2,7 +2,7 @@
 
 Started with a JSON object on standard input (see `Wish`), it enrols its agents and connects them. What happens to them
 is told on standard output, one JSON array [time, node, event, seconds] a line; the times are of the machine's monotonic
-clock. It ends when its standard input does.
+clock. At each further line of input all agents lose their connection at once; it ends when its standard input does.
 """
 
 import asyncio
@@ -31,8 +31,8 @@ JOINS_AT_ONCE = 8
 
 
 class Wish(msgspec.Struct, frozen=True):
-    """What to simulate. `jitter` false: every agent comes back at once, as none of ours would; `work_seconds` is how
-    long a task takes; `label` is what the agents offer."""
+    """What to simulate. `jitter` false: an agent that lost its connection is back at once, as none of ours would be;
+    `work_seconds` is how long a task takes; `label` is what the agents offer."""
 
     url: str
     count: int
@@ -55,6 +55,7 @@ class Agent:
         self._session = 0
         self._reports = 0
         self._beat_at = 0.0
+        self._line: ClientConnection | None = None
         self._jobs: set[asyncio.Task[None]] = set()
         self.held: dict[Held, Ending | None] = {}
         self.node = ""
@@ -81,19 +82,25 @@ class Agent:
                 async with connect(
                     address, compression=None, proxy=None, ssl=self._tls, ping_interval=None, close_timeout=1
                 ) as line:
+                    self._line = line
                     wait = await self._talk(line)
             except (OSError, ConnectionClosed, InvalidHandshake, TimeoutError):
                 pass
             if self._session != before:
                 self._say("lost")
-                wait = self._pauses.after_session(time.monotonic() - opened)
+                wait = self._pauses.after_session(time.monotonic() - opened) if self._wish.jitter else 0.0
             elif wait is None:
                 self._say("failed")
                 wait = self._pauses.after_failure()
             else:
                 self._say("refused", wait)
                 wait = self._pauses.after_refusal(wait)
-            await asyncio.sleep(wait if self._wish.jitter else 0.0)
+            await asyncio.sleep(wait)
+
+    def drop(self) -> None:
+        """Lose the connection, without a word to the server."""
+        if self._line is not None:
+            self._line.transport.abort()
 
     async def _talk(self, line: ClientConnection) -> float | None:
         """One session; the seconds the server wants to be left alone for, where it refused."""
@@ -198,8 +205,9 @@ async def _main() -> None:
 
         await asyncio.gather(*(join_all() for _ in range(JOINS_AT_ONCE)))
     running = [asyncio.create_task(agent.run()) for agent in agents]
-    ended = loop.run_in_executor(None, sys.stdin.read)
-    await asyncio.wait([*running, ended], return_when=asyncio.FIRST_COMPLETED)
+    while await loop.run_in_executor(None, sys.stdin.readline):
+        for agent in agents:
+            agent.drop()
     for task in running:
         if task.done():
             task.result()
