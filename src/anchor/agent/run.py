@@ -21,6 +21,8 @@ from anchor.core.errors import Unauthenticated, Unavailable
 from anchor.core.node import Profile
 
 log = structlog.get_logger("anchor.agent")
+STOP_SECONDS = 5.0
+"""How long what runs may take to be killed and written down once the agent is asked to stop."""
 
 
 async def run(
@@ -68,7 +70,9 @@ async def run(
         stopping.cancel()
         await connection.take_no_more()
         executor.stop_all("the agent is stopping")
-        await executor.idle()
+        with contextlib.suppress(TimeoutError):  # a journal that cannot be written must not keep it from stopping
+            async with asyncio.timeout(STOP_SECONDS):
+                await executor.idle()
         await connection.say_goodbye()
         line.cancel()
         with contextlib.suppress(asyncio.CancelledError, Exception):

@@ -30,7 +30,11 @@ async def dispatch(world: World) -> int:
         hints = await world.ready.pop(min(room, BATCH_MAX), shapes)
         if not hints:
             break
-        handed += await _lease(world, hints)
+        world.fleet.handing_out += 1
+        try:
+            handed += await _lease(world, hints)
+        finally:
+            world.fleet.handing_out -= 1
     return handed
 
 

@@ -50,6 +50,10 @@ class Fleet:
     def __init__(self) -> None:
         self._seats: dict[str, Seat] = {}
         self._fitting: dict[str, list[Seat]] = {}
+        self.closed = False
+        """Nobody is given anything more: this server is about to stop."""
+        self.handing_out = 0
+        """How many callers are writing leases or handing them to their nodes at the moment."""
 
     def join(self, node: Node) -> Seat:
         """Seat a node's new session; the old one's place is gone."""
@@ -76,15 +80,15 @@ class Fleet:
 
     def free(self, *, now: int) -> int:
         """Open slots over all nodes that take work and whose session lease still runs."""
-        return sum(seat.free for seat in self._seats.values() if _takes_work(seat, now))
+        return 0 if self.closed else sum(seat.free for seat in self._seats.values() if _takes_work(seat, now))
 
     def has_room_for(self, shape: str, *, now: int) -> bool:
         """Whether a task of this shape could be leased at once."""
-        return any(_takes_work(seat, now) for seat in self._fit(shape))
+        return not self.closed and any(_takes_work(seat, now) for seat in self._fit(shape))
 
     def choose(self, shape: str, *, now: int) -> Seat | None:
         """The best seat for a task of this shape whose session lease still runs."""
-        seat = pick(self._fit(shape))
+        seat = None if self.closed else pick(self._fit(shape))
         if seat is not None and seat.lease_until <= now:
             return pick(other for other in self._fit(shape) if other.lease_until > now)
         return seat

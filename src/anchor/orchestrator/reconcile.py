@@ -11,7 +11,7 @@ from anchor.failpoints import reached
 from anchor.orchestrator.attend import miss_if_unlisted
 from anchor.orchestrator.cancel import stop_held
 from anchor.orchestrator.relay import hint
-from anchor.orchestrator.settle import settle_held
+from anchor.orchestrator.settle import never_arrived, settle_held
 from anchor.orchestrator.world import World
 from anchor.ports.ready import Hint
 from anchor.ports.store import Swap
@@ -101,7 +101,7 @@ async def _check_leases(world: World, now: int) -> None:
                 elsewhere[task.node].append(task.id)
         for node, ids in elsewhere.items():
             world.bus.node_changed(node, ids)
-        await _end_lost(world, gone)
+        await _end_lost(world, nodes, gone)
         if len(due) < PAGE:
             break
 
@@ -120,7 +120,7 @@ async def _repeat_cancels(world: World, now: int) -> None:
     reached("reconcile.cancelling")
     for task in alive:
         await stop_held(world, task)
-    await _end_lost(world, gone)
+    await _end_lost(world, nodes, gone)
 
 
 async def _sorted_out(
@@ -137,14 +137,20 @@ async def _sorted_out(
     return alive, gone
 
 
-async def _end_lost(world: World, gone: Sequence[Task]) -> None:
-    by_node: defaultdict[str, list[Task]] = defaultdict(list)
+async def _end_lost(world: World, nodes: dict[str, Node | None], gone: Sequence[Task]) -> None:
+    """End attempts whose lease is over. A node writes down what it got before it runs it, and brings that along: what
+    it came back without, it never had."""
+    unheard: defaultdict[str, list[Task]] = defaultdict(list)
+    lost: defaultdict[str, list[Task]] = defaultdict(list)
     for task in gone:
-        by_node[task.node].append(task)
-    for node, tasks in by_node.items():
+        node = nodes[task.node]
+        (unheard if node is not None and node.session > task.session else lost)[task.node].append(task)
+    for name, tasks in unheard.items():
+        await settle_held(world, tasks, outcome=Outcome.RELEASED, reason=never_arrived(name))
+    for name, tasks in lost.items():
         reason = Reason(
             FailureCode.LEASE_LOST,
-            f"{node} was not heard from in time, or came back without this attempt.",
+            f"{name} was not heard from in time.",
             "The task is tried again while it has attempts left.",
         )
         await settle_held(world, tasks, outcome=Outcome.LOST, reason=reason)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 import msgspec
 from msgspec.structs import replace
 
-from anchor.core.errors import AnchorError, Conflict, Unprocessable
+from anchor.core.errors import AnchorError, Conflict, Unavailable, Unprocessable
 from anchor.core.ids import keys_from
 from anchor.core.spec import INLINE_BYTES_MAX, Payload, TaskSpec, need_of, shape_of
 from anchor.core.task import State, Task, lease, queued
@@ -26,7 +26,7 @@ class Submitted(msgspec.Struct, frozen=True):
 async def submit(world: World, specs: Sequence[TaskSpec], *, owner: str, retry_of: int = 0) -> list[Task]:
     """Write new tasks down; when this returns they will not be lost."""
     keys = world.keys.take(len(specs), now_ms=world.clock.now())
-    return await _write(world, specs, keys, owner=owner, retry_of=retry_of, fresh=True)
+    return await _hand_in(world, specs, keys, owner=owner, retry_of=retry_of, fresh=True)
 
 
 async def submit_once(
@@ -60,12 +60,26 @@ async def submit_once(
             found = await world.store.get(keys)
             return Submitted([task for task in found if task is not None], replayed=True)
         fresh = claim.first == mine.first
-        tasks = await _write(world, specs, keys, owner=owner, retry_of=retry_of, fresh=fresh)
+        tasks = await _hand_in(world, specs, keys, owner=owner, retry_of=retry_of, fresh=fresh)
         await world.store.fulfil(claim)
         reached("submit.fulfilled")
         return Submitted(tasks, replayed=not fresh)
     finally:
         world.in_flight.discard((owner, key))
+
+
+async def _hand_in(
+    world: World, specs: Sequence[TaskSpec], keys: Sequence[int], *, owner: str, retry_of: int, fresh: bool
+) -> list[Task]:
+    if world.fleet.closed:
+        raise Unavailable(
+            "The server is stopping.", hint="Send it again.", code="server_stopping", retry_after_seconds=1
+        )
+    world.fleet.handing_out += 1
+    try:
+        return await _write(world, specs, keys, owner=owner, retry_of=retry_of, fresh=fresh)
+    finally:
+        world.fleet.handing_out -= 1
 
 
 async def _write(

@@ -29,6 +29,9 @@ from anchor.wire.link import FRAME_BYTES_MAX
 
 log = structlog.get_logger("anchor.server")
 GRACEFUL_SECONDS = 5
+"""How long requests may go on once the server is asked to stop."""
+LETTING_GO_SECONDS = 2.0
+"""How long the last leases may take to be written and sent, and then how long agents may take to hang up."""
 ROUTES: list[Route] = [
     *tasks.ROUTES,
     *logs.ROUTES,
@@ -149,9 +152,26 @@ async def run(
     finally:
         desk.ready = False
         desk.stopping.set()
+        await _let_agents_go(desk, lines)
         server.should_exit = True
-        lines.close()
         for loop in loops:
             loop.cancel()
         await asyncio.gather(*loops, return_exceptions=True)
         await serving
+
+
+async def _let_agents_go(desk: Desk, lines: Lines) -> None:
+    """Give out no more work, see what was given out on its way, then hang up: an attempt that is on record but never
+    reached its node would have to be taken back later."""
+    desk.world.fleet.closed = True
+    await _until(lambda: desk.world.fleet.handing_out == 0)
+    lines.close()
+    await _until(lambda: lines.count == 0)
+
+
+async def _until(done: Callable[[], bool]) -> None:
+    """Wait for something that others are about to do, for `LETTING_GO_SECONDS` at most."""
+    loop = asyncio.get_running_loop()
+    give_up = loop.time() + LETTING_GO_SECONDS
+    while not done() and loop.time() < give_up:  # noqa: ASYNC110 - nothing says when
+        await asyncio.sleep(0.01)

@@ -181,6 +181,11 @@ class Lines:
             return True
         return False
 
+    @property
+    def count(self) -> int:
+        """How many agents are connected."""
+        return len(self._lines)
+
     def next_place(self) -> float:
         """A place from 0 to below 1, far from the last ones given: multiples of the golden ratio spread most evenly."""
         self._places = (self._places + GOLDEN_RATIO) % 1.0
