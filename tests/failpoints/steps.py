@@ -1,0 +1,153 @@
+"""What a server is asked to do on a tour: each step passes places where something is written down."""
+
+import asyncio
+import signal
+import time
+
+from tests.failpoints.tour import ENDS, PATIENCE_SECONDS, Step, Tour, spec
+
+from anchor.core.task import State, extend
+from anchor.ports.store import Swap
+
+AT_ONCE = {"retention_days": 1e-9}
+LARGE = "y" * 70_000
+"""More than rests in a task's document."""
+
+
+def enrol_and_hand_out_keys(tour: Tour) -> None:
+    """Join tokens, nodes, API keys made and taken back."""
+    tour.machine("main")
+    tour.disconnect("main")
+    answer = tour.ask(
+        "POST", "/api/keys", json={"name": "guest", "role": "viewer"}, headers={"Idempotency-Key": "a key"}
+    )
+    assert answer.status_code == 201 or answer.json()["code"] == "already_done", answer.text
+    for key in tour.ask("GET", "/api/keys").json():
+        if key["name"] == "guest":
+            tour.ask("DELETE", f"/api/keys/{key['id']}")
+    assert not [key for key in tour.ask("GET", "/api/keys").json() if key["name"] == "guest"]
+
+
+def submit_with_nobody_there(tour: Tour) -> None:
+    """One, many, a large one; with a key and without; all of them wait."""
+    tour.submit("one", spec("echo", 1, "main"))
+    tour.submit("many", [spec("echo", number, "main") for number in range(3)])
+    tour.submit("large", spec("echo", 2, "main", payload={"input": {"do": "echo", "value": 2, "more": LARGE}}))
+    tour.submit("narrow", [spec("echo", number, "narrow") for number in range(4)])
+    answer = tour.ask("POST", "/api/tasks", json=spec("echo", 3, "main"))
+    tour.told[answer.json()["id"]] = spec("echo", 3, "main")
+
+
+def work_them_off(tour: Tour) -> None:
+    """Machines come; there are more hints for one of them than it has slots."""
+    tour.machine("main")
+    tour.machine("narrow", slots=1)
+    tour.until([*tour.told], "succeeded")
+
+
+def submit_to_open_slots(tour: Tour) -> None:
+    """Leased in the same write; results of all kinds, failures, a crash."""
+    tour.machine("main")
+    for number, do in enumerate(("echo", "print", "big", "twice", "fail", "crash", "echo", "ignore")):
+        tour.submit(f"{do} {number}", spec(do, number, "main"))
+    tour.until([*tour.told], "succeeded")
+    upload = tour.ask("PUT", f"/api/blobs/{EMPTY}", content=b"")
+    assert upload.status_code == 201, upload.text
+
+
+EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+"""The SHA-256 of nothing."""
+
+
+def cancel_waiting_and_running(tour: Tour) -> None:
+    """What waits is cancelled at once, what runs when its node gives in, to the second request."""
+    tour.machine("main")
+    waiting, *_ = tour.submit("nowhere", spec("echo", 0, "nowhere"))
+    running, *_ = tour.submit("hold", spec("hold", 0, "main"))
+    tour.until([running], "running", "leased", "cancelling", "cancelled")
+    for task in (waiting, running):
+        assert tour.ask("POST", f"/api/tasks/{task}/cancel").status_code == 202
+    tour.until([waiting, running], "cancelled")
+
+
+def come_back_with_work(tour: Tour) -> None:
+    """An attempt outlives its line, and a backoff its node; leases that are long are looked at again."""
+    main = tour.machine("main")
+    held, *_ = tour.submit("hold on", spec("hold", 1, "main"))
+    tour.until([held], "running", "leased")
+    failing = spec("fail", 1, "main", retry={"attempts": 50, "backoffSeconds": 0.5})
+    rested, *_ = tour.submit("rest", failing)
+    tour.until([rested], "backoff", "queued", "leased", "running", "succeeded")
+    tour.disconnect("main")
+    tour.until([rested], "queued", "leased", "running", "succeeded")
+    tour.machine("main")
+    tour.until([rested], "succeeded")
+    main.let_go = True
+    tour.until([held], "succeeded")
+    main.let_go = False
+
+
+def drain_and_block(tour: Tour) -> None:
+    """A node is taken out of service and back."""
+    node = tour.machine("main").puppet.node
+    for verb in ("drain", "block", "resume"):
+        answer = tour.ask("POST", f"/api/nodes/{node}/{verb}")
+        assert answer.status_code == 202, answer.text
+
+
+def half_a_minute_passes(tour: Tour) -> None:
+    """A task that waited for long, under a server that was stopped and started, is given a hint again; a lease that
+    ran on through that is looked at again."""
+    main = tour.machine("main")
+    waiting, *_ = tour.submit("patience", spec("echo", 0, "nowhere"))
+    held, *_ = tour.submit("hold through", spec("hold", 2, "main"))
+    rested, *_ = tour.submit("rest long", spec("fail", 3, "main", retry={"attempts": 9, "backoffSeconds": 600}))
+    tour.until([held], "running", "leased", "succeeded")
+    tour.until([rested], "backoff", "queued", "leased", "running", "succeeded")
+    tour.disconnect()
+    tour.restart(meanwhile=lambda: asyncio.run(_make_everything_due(tour)))
+    tour.until([rested], "queued", "leased", "running", "succeeded")
+    tour.machine("main")
+    tour.until([rested], "succeeded")
+    main.let_go = True
+    tour.until([held], "succeeded")
+    main.let_go = False
+    assert tour.task(waiting)["state"] == "queued"
+
+
+async def _make_everything_due(tour: Tour) -> None:
+    async with tour.engines.store(tour.server.data) as store:
+        for state in (State.QUEUED, State.BACKOFF, State.LEASED):
+            due = await store.due(state, 1 << 62, 100)
+            assert all(await store.swap([Swap(task, extend(task, until=1)) for task in due]))
+
+
+def forget_what_is_old(tour: Tour) -> None:
+    """Retention takes whole tasks, and whole requests."""
+    if not tour.old:
+        tour.machine("main")
+        tour.submit("print again", spec("print", 0, "main"))
+        tour.until([task for task, wish in tour.told.items() if wish["requirements"]["labels"] == ["main"]], *ENDS)
+        tour.old = set(tour.ends)
+        tour.told = {task: wish for task, wish in tour.told.items() if task not in tour.old}
+        tour.requests = {key: asked for key, asked in tour.requests.items() if not tour.old.issuperset(asked[1])}
+        tour.ends.clear()
+    tour.restart(how=signal.SIGKILL, **AT_ONCE)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while any(tour.ask("GET", f"/api/tasks/{task}").status_code != 404 for task in tour.old):
+        assert time.monotonic() < deadline, "finished tasks are still there"
+        time.sleep(0.02)
+    tour.restart(how=signal.SIGKILL)
+
+
+STEPS: tuple[Step, ...] = (
+    enrol_and_hand_out_keys,
+    submit_with_nobody_there,
+    work_them_off,
+    submit_to_open_slots,
+    drain_and_block,
+    cancel_waiting_and_running,
+    come_back_with_work,
+    half_a_minute_passes,
+    forget_what_is_old,
+)

@@ -1,0 +1,124 @@
+"""Every failpoint kills its process in both sets of engines, and nothing acknowledged is lost, repeated or stuck.
+
+The list is read from the source. `just failpoints` kills each one the first, second, fifth and eleventh time, too.
+"""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from tests.engines.valkey import free_port
+from tests.failpoints.agents import AGENT_STEPS, AgentTour
+from tests.failpoints.engines import Embedded, EngineSet, Shared, shared
+from tests.failpoints.errands import BACKUP_STEPS, ELSEWHERE, UP, UP_STEPS, BackupTour, UpTour, sweep_twice
+from tests.failpoints.points import Point, points_in
+from tests.failpoints.steps import STEPS
+from tests.failpoints.tour import Step, Tour
+
+AT_ONCE = 2
+"""Points tried side by side."""
+TIMES = [int(time) for time in os.environ.get("ANCHOR_TEST_FAILPOINT_TIMES", "1").split(",")]
+ELSEWHERE_ONLY = {
+    "embedded": ("adapters/mongo/", "adapters/redis/", "adapters/gridfs/"),
+    "shared": ("adapters/sqlite/", "adapters/files/blobs.py"),
+}
+"""Files that a set of engines has no use for."""
+ONE_SET_ONLY = {
+    "engines.name_written": "shared",  # the only server of a data directory needs no name
+    "duties.laid_down": "shared",  # nor a number to give back
+    "serving.secret_written": "embedded",  # servers that share a store are given the secret they share
+}
+COMMANDS = (
+    "orchestrator/backup.py",
+    "orchestrator/restore.py",
+    "adapters/files/archive.py",
+    "adapters/sqlite/exchange.py",
+    "adapters/mongo/exchange.py",
+)
+"""Files that only `anchor backup` and `anchor restore` use."""
+
+
+def _happens_in(point: Point, engines: str) -> bool:
+    return ONE_SET_ONLY.get(point.name, engines) == engines and not point.file.startswith(ELSEWHERE_ONLY[engines])
+
+
+CASES = [(engines, point) for engines in ELSEWHERE_ONLY for point in points_in() if _happens_in(point, engines)]
+"""What is tried: a set of engines and a point."""
+
+
+def _tour(point: Point, directory: Path, engines: EngineSet) -> tuple[Tour, tuple[Step, ...]]:
+    """The tour on which a point is reached, by where it is."""
+    if point.file.startswith("agent/"):
+        return AgentTour(directory, engines, free_port()), AGENT_STEPS
+    if point.file in COMMANDS:
+        return BackupTour(directory, engines, free_port()), BACKUP_STEPS
+    if point.name == "serving.local_node_inserted":
+        return UpTour(directory, engines, free_port(), **UP), UP_STEPS
+    if point.name == "serving.admin_token_written":
+        return Tour(directory, engines, free_port(), **ELSEWHERE), STEPS[:2]
+    return Tour(directory, engines, free_port()), STEPS
+
+
+def _survive(point: Point, directory: Path, engines: EngineSet, time: int) -> bool:
+    """Whether the process died at the point and everything was well afterwards; raises where it was not well."""
+    if point.name == "gridfs.sweep":
+        assert isinstance(engines, Shared)
+        sweep_twice(engines, point.name)
+        return True
+    directory.mkdir()
+    tour, steps = _tour(point, directory, engines)
+    tour.armed = f"{point.name}:{time}"
+    try:
+        tour.walk(steps)
+        if tour.died:
+            tour.check()
+    finally:
+        tour.close()
+    return tour.died
+
+
+Attempts = dict[tuple[str, Point], list[Future[bool]]]
+
+
+@pytest.fixture(scope="module")
+def attempts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attempts]:
+    """All the points that were selected, being tried."""
+    directory = tmp_path_factory.mktemp("tours")
+    wanted = [item.callspec.params["case"] for item in request.session.items if _is_case(item)]
+    embedded = Embedded()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        started: Attempts = {}
+
+        def begin(engines: EngineSet) -> None:
+            for case in [case for case in wanted if case[0] == engines.name]:
+                started[case] = [
+                    pool.submit(_survive, case[1], directory / f"{case[0]}-{case[1].name}-{time}", engines, time)
+                    for time in TIMES
+                ]
+
+        begin(embedded)
+        if any(engines == Shared.name for engines, _ in wanted):
+            with shared(directory) as engines:
+                begin(engines)
+                yield started
+        else:
+            yield started
+        pool.shutdown(cancel_futures=True)
+
+
+def _is_case(item: pytest.Item) -> bool:
+    return (
+        isinstance(item, pytest.Function) and "case" in getattr(item, "fixturenames", ()) and hasattr(item, "callspec")
+    )
+
+
+NAME = "test_a_process_killed_at_this_point_loses_nothing"
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"{engines}-{point.name}" for engines, point in CASES])
+@pytest.mark.timeout(600)
+def test_a_process_killed_at_this_point_loses_nothing(case: tuple[str, Point], attempts: Attempts) -> None:
+    reached = [attempt.result() for attempt in attempts[case]]
+    assert reached[0], f"no tour comes past {case[1].file}:{case[1].line}: it was not tested"
