@@ -34,9 +34,8 @@ async def reconcile(world: World) -> None:
     await _hint_waiting(world, now)
     await _check_leases(world, now)
     await _repeat_cancels(world, now)
-    counts = await world.store.counts(None)
     hints = await world.ready.size()
-    if hints < REFILL_BELOW and counts.get(State.QUEUED, 0) > hints:
+    if hints < REFILL_BELOW and (await world.store.counts(None)).get(State.QUEUED, 0) > hints:
         await refill(world)
     world.swept_at = now
 
