@@ -121,7 +121,6 @@ async def heartbeat(
     if before is not None:
         before.leaving = leaving
     new = await _renew(world, node_id, session, metrics, known=_remembered(world, before))
-    reached("nodes.beaten")
     seat = world.fleet.seat(node_id, session)
     if new is None or seat is None:
         return None
@@ -158,6 +157,7 @@ async def _renew(world: World, node_id: str, session: int, metrics: Metrics, kno
             return None
         new = beat(old, metrics, now=world.clock.now(), lease_ms=world.lease_ms)
         if await world.store.swap_node(old, new):
+            reached("nodes.beaten")
             return new
 
 

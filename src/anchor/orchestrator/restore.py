@@ -83,6 +83,7 @@ async def declare_restored(store: Restorable, clock: Clock, *, epoch: int, messa
     for key in await store.keys():
         if key.uses_left:
             await store.swap_key(key, replace(key, ver=key.ver + 1, uses_left=0))
+    reached("restore.tokens_voided")
     await append(store, clock, kind="restored", subject=f"epoch {epoch}", message=message, by="anchor restore")
     await store.set_epoch(epoch)
     reached("restore.declared")

@@ -92,6 +92,7 @@ async def _remove_old(desk: Desk, retention_ms: int) -> None:
         removed = await world.store.remove_finished(before, RETENTION_BATCH)
         reached("retention.removed")
     await world.blobs.sweep()
+    reached("retention.swept")
 
 
 async def _guarded(desk: Desk, name: str, step: Callable[[], Awaitable[object]]) -> None:
