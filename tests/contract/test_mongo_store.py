@@ -16,8 +16,9 @@ from tests.contract.mongo_relay import Fault, Relay
 from anchor import failpoints
 from anchor.adapters.mongo import MongoStore, connection, tally
 from anchor.adapters.mongo.clock import SLEW, MongoClock
+from anchor.adapters.mongo.documents import CODES
 from anchor.core.errors import Conflict, InvalidRequest, OutOfSpace, Unavailable
-from anchor.core.task import TERMINAL, State
+from anchor.core.task import TERMINAL, State, extend
 from anchor.ports.store import LogChunk, Swap
 
 pytestmark = pytest.mark.anyio
@@ -223,6 +224,14 @@ async def test_a_user_who_may_not_write_is_told_what_to_check(mongo_engine, make
             assert "password" in told.value.hint
         finally:
             await store.close()
+
+
+async def test_a_version_that_came_back_with_another_state_is_not_the_one_that_was_read(store, database, make):
+    read = make.in_state(State.LEASED)
+    await store.insert([read])
+    database["tasks"].update_one({"_id": read.id}, {"$set": {"state": CODES[State.CANCELLED]}})  # of the same `ver`
+    assert await store.swap([Swap(read, extend(read, until=make.now))]) == [False]
+    assert [task.state for task in await store.get([read.id])] == [State.CANCELLED]
 
 
 async def test_the_clock_is_the_stores(store):

@@ -96,7 +96,7 @@ class Truth:
         done = []
         for swap in swaps[: _count(swaps, share)]:
             stored = self.tasks.get(swap.old.id)
-            done.append(stored is not None and (self.blind or stored.ver == swap.old.ver))
+            done.append(stored is not None and (self.blind or _stands_for(stored) == _stands_for(swap.old)))
             if done[-1]:
                 self.put_task(swap.new)
         return done
@@ -264,6 +264,11 @@ class Truth:
     def origin(self) -> Origin:
         """On whose behalf the write under way is made."""
         return self.sim.current.origin if self.sim.current is not None else Origin("setup")
+
+
+def _stands_for(task: Task) -> tuple[Any, ...]:
+    """What a compare-and-set compares: the version, and the fence for versions that come back after a rollback."""
+    return task.ver, task.state, task.attempt, task.node, task.session
 
 
 def _count(items: Sequence[Any], share: float) -> int:

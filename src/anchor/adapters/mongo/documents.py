@@ -69,7 +69,9 @@ def new_task(task: Task, *, now: datetime) -> New:
 def changed_task(swap: Swap) -> Change:
     """The fields that a swap rewrites: never the spec or the payload."""
     task = swap.new
-    return change(task.id, swap.old.ver, task.ver, _changing(task), stamped=task.state in TERMINAL)
+    old = swap.old
+    fence = {"state": CODES[old.state], "attempt": old.attempt, "node": old.node, "session": old.session}
+    return change(task.id, old.ver, task.ver, _changing(task), stamped=task.state in TERMINAL, fence=fence)
 
 
 def task_from(doc: Document) -> Task:

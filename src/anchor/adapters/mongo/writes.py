@@ -53,13 +53,18 @@ class New(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A document to change, if it still is at `ver`. `stamped` writes the store's own time into `ended`."""
+    """A document to change, if it still is at `ver` and has the values in `fence`.
+
+    The fence is for versions that come back with other contents, which a rollback of what a majority had confirmed can
+    bring about. `stamped` writes the store's own time into `ended`.
+    """
 
     id: Any
     ver: int
     new_ver: int
     sets: RawBSONDocument
     stamped: bool = False
+    fence: Document = {}
 
 
 def new(document: Document) -> New:
@@ -68,9 +73,11 @@ def new(document: Document) -> New:
     return New(document["_id"], born, RawBSONDocument(bson.encode({**document, "born": born})))
 
 
-def change(key: Any, ver: int, new_ver: int, sets: Document, *, stamped: bool = False) -> Change:
+def change(
+    key: Any, ver: int, new_ver: int, sets: Document, *, stamped: bool = False, fence: Document | None = None
+) -> Change:
     """A change ready to be made; raises what the encoder raises."""
-    return Change(key, ver, new_ver, RawBSONDocument(bson.encode({**sets, "ver": new_ver})), stamped)
+    return Change(key, ver, new_ver, RawBSONDocument(bson.encode({**sets, "ver": new_ver})), stamped, fence or {})
 
 
 class Tries:
@@ -152,7 +159,7 @@ def _update(one: Change, op: bytes) -> UpdateOne:
     how: Document = {"$set": one.sets, "$push": {"ops": {"$each": [op], "$slice": -OPS_KEPT}}}
     if one.stamped:
         how["$currentDate"] = {"ended": True}
-    return UpdateOne({"_id": one.id, "ver": one.ver}, how)
+    return UpdateOne({"_id": one.id, "ver": one.ver, **one.fence}, how)
 
 
 async def _born_by_us(collection: Collection, news: Sequence[New]) -> set[Any]:
