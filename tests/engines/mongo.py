@@ -26,11 +26,12 @@ GIVEN = os.environ.get("ANCHOR_TEST_MONGO_URL", "")
 class MongoEngine:
     """A MongoDB wire emulator on the loopback that can be killed and started again on the same port and data."""
 
-    def __init__(self, directory: Path, *, port: int | None = None) -> None:
+    def __init__(self, directory: Path, *, port: int | None = None, syncs: bool = True) -> None:
         if importlib.util.find_spec("secantus") is None:
             pytest.skip("there is no MongoDB wire emulator here: install the test extra (secantusdb)")
         self.directory = directory
         self.port = port or _free_port()
+        self._durability = ["--sync-on-commit"] if syncs else []
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -51,7 +52,7 @@ class MongoEngine:
         """Start it and wait until it answers."""
         self.directory.mkdir(parents=True, exist_ok=True)
         command = [
-            sys.executable, "-m", "secantus", "--sync-on-commit", "--host", "127.0.0.1", "--port", str(self.port),
+            sys.executable, "-m", "secantus", *self._durability, "--host", "127.0.0.1", "--port", str(self.port),
             "--storage-path", str(self.directory / "data"), "--log-level", "WARNING",
         ]  # fmt: skip
         with self._log.open("ab") as log:
