@@ -269,13 +269,15 @@ class Connection:
             if time.monotonic() > self._lease_until:
                 log.warning("the server does not answer heartbeats", url=self._url)
                 return
+            await self._executor.look_for_room()
             await self._send_beat()
             self._executor.insist()
 
     async def _send_beat(self) -> None:
         metrics = await asyncio.to_thread(self._metrics)
         self._beats.append(time.monotonic())
-        self.send(Heartbeat(self._session, metrics, self._executor.held(), self._leaving))
+        leaving = self._leaving or self._executor.is_stuck
+        self.send(Heartbeat(self._session, metrics, self._executor.held(), leaving))
 
     def _renewed(self, frame: Renewed) -> None:
         if frame.session == self._session and self._beats:

@@ -1,6 +1,8 @@
 """Runs the attempts a node holds: journalled before they start, journalled before their endings are sent."""
 
 import asyncio
+import contextlib
+import errno
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,6 +28,7 @@ OUTPUT_SECONDS = 0.05
 CHUNK_CHARS_MAX = 16_384
 CHUNKS_PER_FRAME_MAX = 10
 JOURNAL_RETRY_SECONDS = 1.0
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _NOTHING = Result(json=b"null", size=4)
 _payload = msgspec.json.Decoder(Payload).decode
 
@@ -78,6 +81,8 @@ class Executor:
         self._beginning: set[asyncio.Task[None]] = set()
         self._awaited: set[Held] = set()
         self._quiet = asyncio.Event()
+        self.is_stuck = False
+        """Its journal cannot be written at the moment, so it takes no work."""
         shutil.rmtree(jobs, ignore_errors=True)
         jobs.mkdir(parents=True)
 
@@ -129,10 +134,7 @@ class Executor:
         try:
             await self._journal.accept(helds)
         except AnchorError as error:
-            # Not accepted, so not held: the server learns from the next heartbeat that they never started.
-            log.error("attempts not accepted", message=error.message)
-            for held in helds:
-                self._running.pop(held, None)
+            self._refuse(helds, error)
             return
         reached("executor.accepted")
         self._send(Accepted(helds))
@@ -147,6 +149,23 @@ class Executor:
             running.task.add_done_callback(_raise)
             running.task.add_done_callback(partial(self._end_unstarted, running))
 
+    def _refuse(self, helds: Sequence[Held], error: AnchorError) -> None:
+        """Hand back what could not be accepted. It never began, so a report that is lost costs delay: the next
+        heartbeat shows that it is not held."""
+        log.error("attempts not accepted", message=error.message)
+        self.is_stuck = True
+        reason = Reason(FailureCode.RUNTIME_UNAVAILABLE, error.message, "Free some space on this node.")
+        for held in helds:
+            self._running.pop(held, None)
+        self._report([Ending(held.task, held.attempt, Outcome.REJECTED, reason=reason) for held in helds])
+
+    async def look_for_room(self) -> None:
+        """See whether a journal that could not be written can be written again."""
+        if self.is_stuck:
+            with contextlib.suppress(AnchorError):
+                await self._journal.probe()
+                self.is_stuck = False
+
     async def _run(self, item: Assignment, running: Running) -> None:
         result: Result | None = None
         directory = self._jobs / f"{item.task}-{item.attempt}"
@@ -159,9 +178,12 @@ class Executor:
             ran = Ran(outcome=outcome, reason=reason)
         except AnchorError as error:
             ran = failed(FailureCode.INPUT_UNAVAILABLE, error.message, error.hint)
-        except Exception:
+        except Exception as error:
             log.exception("runtime failed", task=item.task, runtime=item.runtime)
-            ran = failed(FailureCode.CRASHED, f"The {item.runtime} runtime failed on this node.")
+            if isinstance(error, OSError) and error.errno in _FULL:
+                ran = failed(FailureCode.RUNTIME_UNAVAILABLE, "This node's disk is full.")
+            else:
+                ran = failed(FailureCode.CRASHED, f"The {item.runtime} runtime failed on this node.")
         finally:
             await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
         self._finish(running, ran, result)
@@ -290,6 +312,7 @@ class Executor:
                 await self._journal.end(endings, [output for _, output in batch])
             except AnchorError as error:
                 log.error("endings not written, trying again", message=error.message)
+                self.is_stuck = True
                 await asyncio.sleep(JOURNAL_RETRY_SECONDS)
                 continue
             reached("executor.ended")

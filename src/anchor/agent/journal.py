@@ -103,6 +103,10 @@ class Journal:
         ]
         await self._write(lambda db: db.executemany("INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?)", rows))
 
+    async def probe(self) -> None:
+        """Write something, to see whether it can be done; Unavailable where it cannot."""
+        await self._write(_probe)
+
     def forget(self, items: Sequence[Held]) -> None:
         """Drop attempts that the server has recorded, or fenced off, with the next commit or within a second.
 
@@ -138,9 +142,14 @@ class Journal:
             try:
                 await loop.run_in_executor(self._thread, self._run, [write for write, _ in batch], forgotten)
             except sqlite3.Error as error:
+                self._forgotten[:0] = forgotten
+                if not self._waiting:
+                    self._sweep = loop.call_later(FORGET_SECONDS, self._start)
                 for _, future in batch:
                     if not future.done():
                         future.set_exception(Unavailable(f"The agent's journal cannot be written: {error}."))
+                if not self._waiting:
+                    break
             else:
                 for _, future in batch:
                     if not future.done():
@@ -161,3 +170,8 @@ class Journal:
             if self._database.in_transaction:
                 self._database.execute("ROLLBACK")
             raise
+
+
+def _probe(db: sqlite3.Connection) -> None:
+    db.execute("INSERT OR IGNORE INTO attempts (task, attempt) VALUES (-1, -1)")
+    db.execute("DELETE FROM attempts WHERE task = -1")
