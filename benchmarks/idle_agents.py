@@ -81,9 +81,13 @@ def measure(server: "subprocess.Popen[str]", crowd: "subprocess.Popen[str]", age
     before, at = process.cpu_times(), time.monotonic()
     time.sleep(seconds)
     after, took = process.cpu_times(), time.monotonic() - at
-    used = after.user + after.system - before.user - before.system
+    in_kernel = after.system - before.system
+    used = after.user - before.user + in_kernel
     lasted = sorted(rounds)
-    print(f"CPU      {100 * used / took:.1f} % of a core ({1e6 * used / len(lasted):.0f} µs a heartbeat)")
+    print(
+        f"CPU      {100 * used / took:.1f} % of a core ({1e6 * used / len(lasted):.0f} µs a heartbeat; "
+        f"{100 * in_kernel / used:.0f} % of it in the kernel)"
+    )
     print(f"memory   {process.memory_info().rss / 2**20:.0f} MiB ({empty / 2**20:.0f} MiB without agents)")
     print(f"beats    {len(lasted) / took:.0f} a second, answered in {1000 * lasted[len(lasted) // 2]:.0f} ms (median), "
           f"{1000 * lasted[len(lasted) * 99 // 100]:.0f} ms (p99)")  # fmt: skip

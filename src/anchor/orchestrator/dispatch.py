@@ -19,7 +19,7 @@ BATCH_MAX = 500
 async def dispatch(world: World) -> int:
     """Lease what can be leased now; the number of attempts handed out."""
     handed = 0
-    while room := world.fleet.free(now=world.clock.now()):
+    while world.fleet.has_room(now=world.clock.now()):
         shapes = [
             shape
             for shape in await world.ready.shapes(world.clock.now())
@@ -27,7 +27,8 @@ async def dispatch(world: World) -> int:
         ]
         if not shapes:
             break
-        hints = await world.ready.pop(min(room, BATCH_MAX), shapes)
+        room = min(world.fleet.free(now=world.clock.now()), BATCH_MAX)
+        hints = await world.ready.pop(room, shapes) if room else []
         if not hints:
             break
         world.fleet.handing_out += 1

@@ -82,6 +82,10 @@ class Fleet:
         """Open slots over all nodes that take work and whose session lease still runs."""
         return 0 if self.closed else sum(seat.free for seat in self._seats.values() if _takes_work(seat, now))
 
+    def has_room(self, *, now: int) -> bool:
+        """Whether any slot is open: `free` without the counting."""
+        return not self.closed and any(_takes_work(seat, now) for seat in self._seats.values())
+
     def has_room_for(self, shape: str, *, now: int) -> bool:
         """Whether a task of this shape could be leased at once."""
         return not self.closed and any(_takes_work(seat, now) for seat in self._fit(shape))

@@ -95,7 +95,7 @@ async def _write(
         if task.spec.payload is not None and _is_large(task.spec.payload):
             tasks[at] = await _with_payload_apart(world, task)
     leased: list[Task] = []
-    if fresh and world.fleet.free(now=now) > 0 and await world.ready.size() == 0:
+    if fresh and world.fleet.has_room(now=now) and await world.ready.size() == 0:
         now = world.clock.now()
         for at, task in enumerate(tasks):
             seat = world.fleet.choose(task.shape, now=now)

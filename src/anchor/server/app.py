@@ -28,6 +28,10 @@ from anchor.server.routes import audit, blobs, health, keys, logs, nodes, queue,
 from anchor.wire.link import FRAME_BYTES_MAX
 
 log = structlog.get_logger("anchor.server")
+PING_SECONDS = 60.0
+"""How often a line is asked whether its other end is still there: heartbeats tell sooner, unless they cannot arrive."""
+GC_THRESHOLDS = (50_000, 20, 100)
+"""A fleet's heartbeats are more objects at a time than Python's own threshold, and each collection walks over many."""
 GRACEFUL_SECONDS = 5
 """How long requests may go on once the server is asked to stop."""
 LETTING_GO_SECONDS = 2.0
@@ -127,6 +131,7 @@ async def run(
         ws="websockets-sansio",
         ws_max_size=FRAME_BYTES_MAX,
         ws_per_message_deflate=False,
+        ws_ping_interval=PING_SECONDS,
         timeout_graceful_shutdown=GRACEFUL_SECONDS,
         timeout_keep_alive=75,
         backlog=2048,
@@ -137,7 +142,7 @@ async def run(
         desk.ready = True
         gc.collect()
         gc.freeze()
-        gc.set_threshold(20_000, 20, 50)
+        gc.set_threshold(*GC_THRESHOLDS)
         await started()
 
     server = _Server(config, on_start)
