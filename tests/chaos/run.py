@@ -8,11 +8,12 @@ import asyncio
 import contextlib
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if not why:
                 return _again_with_a_small_disk(directory, options)
             _skip(without, "disk", why)
-        return asyncio.run(_run(directory, options, without))
+        return asyncio.run(_until_told(_run(directory, options, without)))
 
 
 def _again_with_a_small_disk(directory: Path, options: argparse.Namespace) -> int:
@@ -92,6 +93,13 @@ def say(line: str) -> None:
     """To the person who watches."""
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
+
+
+async def _until_told(running: Coroutine[Any, Any, int]) -> int:
+    """Run to the end, or until SIGTERM, which ends every process that was started, too."""
+    task = asyncio.ensure_future(running)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await task
 
 
 async def _run(directory: Path, options: argparse.Namespace, without: set[str]) -> int:

@@ -20,7 +20,8 @@ def register(state: Any, asked: Any, answer: Any) -> Iterable[Any]:
             if answer == UNKNOWN:
                 return [new] if state == old else [state]
             return [new if answer else state] if answer == (state == old) else []
-    raise AssertionError(asked)
+        case _:
+            raise AssertionError(asked)
 
 
 def ops(*rows: tuple[int, int, tuple[Any, ...], Any]) -> list[Op]:
