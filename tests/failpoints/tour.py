@@ -117,6 +117,14 @@ class Tour:
                 raise Lost(f"{left[-1]} is stuck: {view}")
             time.sleep(0.02)
 
+    def workable(self) -> list[str]:
+        """The tasks that end by themselves once there is a machine for them."""
+        return [
+            task
+            for task, wish in self.told.items()
+            if wish["requirements"]["labels"] != ["nowhere"] and wish["name"] != "hold"
+        ]
+
     def machine(self, label: str, slots: int = 4) -> Machine:
         """The machine with this label, joined and connected."""
         if label not in self._machines:
