@@ -146,7 +146,7 @@ class Agent:
         if self._bugs.calls_crashes_success:
             entry.ending = Ending(*held, Outcome.SUCCEEDED, result=Result(json=b'"made up"'))
         else:
-            entry.ending = _failed(held, Outcome.CRASHED, FailureCode.CRASHED)
+            entry.ending = _failed(held, Outcome.CRASHED, FailureCode.AGENT_RESTARTED)
 
     def _soon(self, delay_ms: int, action: Callable[..., None], *args: Any) -> None:
         self.sim.after(delay_ms, self._act, self.host, action, args)
