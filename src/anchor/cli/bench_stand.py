@@ -67,6 +67,11 @@ class Program:
             pass
         raise self.failure("The server did not start.")
 
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
+
     def cpu_seconds(self) -> float:
         """The CPU time the process has used."""
         times = psutil.Process(self._process.pid).cpu_times()
