@@ -2,8 +2,8 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
 from anchor.adapters.sqlite.reads import Reads
 from anchor.adapters.sqlite.rows import CODES, IDS, as_ids
@@ -11,6 +11,7 @@ from anchor.core.task import State
 
 RETURNED_MAX = 1_000
 OWNERS_MAX = 1_000
+T = TypeVar("T")
 _FAR = 1 << 63
 _QUEUED = CODES[State.QUEUED]
 
@@ -51,20 +52,24 @@ class OldestQueued:
 
     async def find(self, owner: str | None) -> int | None:
         """The lowest id of a queued task, of this owner if one is given; None where there is none."""
+        return await self.look(owner, lambda _, oldest: oldest)
+
+    async def look(self, owner: str | None, query: Callable[[sqlite3.Connection, int | None], T]) -> T:
+        """What `query` returns when given what `find` would find, in the same read transaction."""
         async with self._one_at_a_time:
             floor = max(self._floors.get(owner, 0), self._floors.get(None, 0))
             returned = [task for task in self._returned if task < floor]
             self._noted.clear()
             self.ceiling = _FAR  # what is queued while the query runs may lie below the floor that it finds
             try:
-                found = await self._reads.run(lambda db: _find(db, owner, floor, returned))
+                found, answer = await self._reads.run(lambda db: _find_and(query, db, owner, floor, returned))
                 self._floors[owner] = found.floor
                 self._returned -= set(returned) - found.still - self._noted
             finally:
                 self.ceiling = max(self._floors.values(), default=0)
                 self._returned = {task for task in self._returned if task < self.ceiling}
                 self._keep_small()
-            return found.oldest
+            return answer
 
     def _keep_small(self) -> None:
         if len(self._returned) > RETURNED_MAX:
@@ -75,6 +80,17 @@ class OldestQueued:
         self.ceiling = max(self._floors.values(), default=0)
         if len(self._returned) > RETURNED_MAX:
             self._returned.clear()
+
+
+def _find_and(
+    query: Callable[[sqlite3.Connection, int | None], T],
+    db: sqlite3.Connection,
+    owner: str | None,
+    floor: int,
+    returned: Sequence[int],
+) -> tuple[_Found, T]:
+    found = _find(db, owner, floor, returned)
+    return found, query(db, found.oldest)
 
 
 def _find(db: sqlite3.Connection, owner: str | None, floor: int, returned: Sequence[int]) -> _Found:

@@ -264,8 +264,7 @@ class Tasks(Part):
 
     async def pulse(self, owner: str | None, now: int) -> Pulse:
         """How the queue moves; as cheap with a million tasks as with none."""
-        oldest = await self._oldest.find(owner)
-        return await self._reads.run(lambda db: pulse_of(db, owner, now, oldest))
+        return await self._oldest.look(owner, lambda db, oldest: pulse_of(db, owner, now, oldest))
 
     async def has_room(self) -> bool:
         """Whether new work should be let in: more free space than the reserve, and the ballast in its place."""
