@@ -18,6 +18,7 @@ from anchor.adapters.mongo import MongoStore, connection, tally
 from anchor.adapters.mongo.clock import SLEW, MongoClock
 from anchor.adapters.mongo.documents import CODES
 from anchor.core.errors import Conflict, InvalidRequest, OutOfSpace, Unavailable
+from anchor.core.node import Node, Status, with_status
 from anchor.core.task import TERMINAL, State, extend
 from anchor.ports.store import LogChunk, Swap
 
@@ -232,6 +233,15 @@ async def test_a_version_that_came_back_with_another_state_is_not_the_one_that_w
     database["tasks"].update_one({"_id": read.id}, {"$set": {"state": CODES[State.CANCELLED]}})  # of the same `ver`
     assert await store.swap([Swap(read, extend(read, until=make.now))]) == [False]
     assert [task.state for task in await store.get([read.id])] == [State.CANCELLED]
+
+
+async def test_a_node_whose_version_came_back_with_another_session_is_not_the_one_that_was_read(store, database):
+    read = Node(id="REX-A1B2C3", owner="ann", public_key=b"k" * 32, joined_at=5, session=5)
+    await store.insert_node(read)
+    database["nodes"].update_one({"_id": read.id}, {"$set": {"session": 6}})  # of the same `ver`
+    assert not await store.swap_node(read, with_status(read, Status.DRAINING, None))
+    database["nodes"].update_one({"_id": read.id}, {"$set": {"session": 5}})
+    assert await store.swap_node(read, with_status(read, Status.DRAINING, None))
 
 
 async def test_the_clock_is_the_stores(store):

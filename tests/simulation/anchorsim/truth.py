@@ -104,7 +104,8 @@ class Truth:
     def swap_node(self, old: Node, new: Node) -> bool:
         """Compare-and-set a node."""
         stored = self.nodes.get(old.id)
-        if stored is None or not (self.blind or stored.ver == old.ver):
+        same = stored is not None and (stored.ver, stored.session, stored.status) == (old.ver, old.session, old.status)
+        if stored is None or not (self.blind or same):
             return False
         self.put_node(new)
         return True

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from anchor.adapters.mongo.connection import Document
 from anchor.adapters.mongo.part import Part
 from anchor.adapters.mongo.trouble import in_our_words
 from anchor.adapters.mongo.writes import change, insert, new, swap
@@ -11,21 +12,26 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Node).decode
 
 
+def _fence(node: Node) -> Document:
+    """What must not go back, whatever a version stands for after a rollback: the session and its owner's word."""
+    return {"session": node.session, "status": str(node.status)}
+
+
 class Nodes(Part):
     """The node part of the store."""
 
     async def insert_node(self, node: Node) -> bool:
         """Write a new node; False where the id is taken."""
         with self.writing():
-            [done] = await insert(
-                self.database["nodes"], [new({"_id": node.id, "ver": node.ver, "json": _encode(node)})]
-            )
+            document = {"_id": node.id, "ver": node.ver, "json": _encode(node), **_fence(node)}
+            [done] = await insert(self.database["nodes"], [new(document)])
             return done
 
     async def swap_node(self, old: Node, new: Node) -> bool:
         """Compare-and-set on `ver`."""
         with self.writing():
-            [done] = await swap(self.database["nodes"], [change(old.id, old.ver, new.ver, {"json": _encode(new)})])
+            sets = {"json": _encode(new), **_fence(new)}
+            [done] = await swap(self.database["nodes"], [change(old.id, old.ver, new.ver, sets, fence=_fence(old))])
             return done
 
     async def node(self, node_id: str) -> Node | None:
