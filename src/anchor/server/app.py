@@ -4,7 +4,7 @@ import asyncio
 import gc
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
@@ -36,6 +36,7 @@ GRACEFUL_SECONDS = 5
 """How long requests may go on once the server is asked to stop."""
 LETTING_GO_SECONDS = 2.0
 """How long the last leases may take to be written and sent, and then how long agents may take to hang up."""
+CANCEL_AGAIN_SECONDS = 0.5
 ROUTES: list[Route] = [
     *tasks.ROUTES,
     *logs.ROUTES,
@@ -159,10 +160,17 @@ async def run(
         desk.stopping.set()
         await _let_agents_go(desk, lines)
         server.should_exit = True
-        for loop in loops:
-            loop.cancel()
-        await asyncio.gather(*loops, return_exceptions=True)
+        await _end(loops)
         await serving
+
+
+async def _end(loops: Collection[asyncio.Task[None]]) -> None:
+    """Cancel them until they are gone: `asyncio.wait_for` of Python 3.11, which drivers use, may swallow a cancel."""
+    left = set(loops)
+    while left:
+        for loop in left:
+            loop.cancel()
+        _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN_SECONDS)
 
 
 async def _let_agents_go(desk: Desk, lines: Lines) -> None:

@@ -75,8 +75,10 @@ class MongoStore(Tasks, Nodes, Logs, Claims, Keys, Duties, Audit, Retention):
     async def close(self) -> None:
         """Finish what was asked, then let go of the connections."""
         await self._end_writing()
-        self._following.cancel()
-        await asyncio.wait([self._following])
+        while not self._following.done():
+            # More than once: the driver's `asyncio.wait_for` may swallow a cancel (Python 3.11).
+            self._following.cancel()
+            await asyncio.wait([self._following], timeout=0.5)
         await self.client.close()
 
 
