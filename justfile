@@ -56,9 +56,17 @@ chaos *args:
 chaos-long *args:
     python -m tests.chaos.run --seconds 1800 --kills 500 --tasks 50000 {{ args }}
 
+# every failpoint kills its process the 1st, 2nd, 5th and 11th time it is reached
+failpoints *args:
+    ANCHOR_TEST_FAILPOINT_TIMES=1,2,5,11 pytest tests/failpoints {{ args }}
+
 # this machine's figures, ours and the peer's alternately
 bench *args:
     python benchmarks/compare.py {{ args }}
+
+# the shared engines: where time goes per task, and the intake of one server and of two
+bench-shared *args:
+    python benchmarks/shared.py {{ args }}
 
 # pin everything CI installs, with hashes
 lock:

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from multiprocessing.context import ForkServerProcess
@@ -36,6 +37,9 @@ LOADED = [
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(LOADED)
 
+_one_at_a_time = threading.Lock()
+"""Whoever starts a process asks after all others as well, and an exit code can be read once."""
+
 
 class Died(Exception):
     """The program ended while it was needed; the argument is its exit code."""
@@ -57,28 +61,29 @@ class Program:
         if failpoint:
             environment["ANCHOR_TEST_FAILPOINT"] = failpoint
         self.process = _context.Process(target=_run, args=([*self.arguments, *more], environment, str(self.log)))
-        self.process.start()
+        with _one_at_a_time:
+            self.process.start()
 
     @property
     def alive(self) -> bool:
-        return self.process is not None and self.process.is_alive()
+        return self.process is not None and _exit_code(self.process) is None
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Ask it to stop (or kill it); its exit code."""
-        assert self.process is not None
-        assert self.process.pid is not None
-        if self.process.is_alive():
+        if self.process is not None and self.process.pid is not None and self.alive:
             os.kill(self.process.pid, how)
         return self.wait()
 
     def wait(self, seconds: float = END_SECONDS) -> int:
         """Its exit code, once it has ended."""
         assert self.process is not None
-        self.process.join(seconds)
-        if self.process.exitcode is None:
-            self.process.kill()
-            raise AssertionError(f"{self.arguments[0]} did not end within {seconds} s:\n{self.said()}")
-        return self.process.exitcode
+        until = time.monotonic() + seconds
+        while (code := _exit_code(self.process)) is None:
+            if time.monotonic() > until:
+                self.process.kill()
+                raise AssertionError(f"{self.arguments[0]} did not end within {seconds} s:\n{self.said()}")
+            time.sleep(0.005)
+        return code
 
     def said(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace")[-6000:] if self.log.exists() else ""
@@ -136,13 +141,19 @@ class Server(Program):
         return httpx.Client(base_url=self.url, timeout=20, trust_env=False, headers=headers)
 
 
+def _exit_code(process: ForkServerProcess) -> int | None:
+    with _one_at_a_time:
+        return process.exitcode
+
+
 def call(function: Callable[..., object], *arguments: object, failpoint: str = "") -> int:
     """Call a function in a process of its own; the exit code."""
     process = _context.Process(target=_call, args=(function, arguments, failpoint))
-    process.start()
-    process.join(END_SECONDS)
-    assert process.exitcode is not None
-    return process.exitcode
+    with _one_at_a_time:
+        process.start()
+    while (code := _exit_code(process)) is None:
+        time.sleep(0.005)
+    return code
 
 
 def _call(function: Callable[..., object], arguments: tuple[object, ...], failpoint: str) -> None:
