@@ -16,7 +16,7 @@ from anchor.ports.store import Store
 class World:
     """The ports of one server and what it remembers between steps.
 
-    `swept_at` is when the last whole sweep began; `reap_after` is the end of the grace after a start or a standstill,
+    `swept_at` is when the last whole sweep ended; `reap_after` is the end of the grace after a start or a standstill,
     before which no lease is taken for lost (Unix ms); `server` is this server's name among those that share the store;
     `in_flight` are the (owner, Idempotency-Key) pairs being carried out right now; `newer_epochs` are the nodes that
     know a newer epoch than the store's, each with that epoch; of a `sole_writer` nobody else writes the store, and what

@@ -18,7 +18,7 @@ from anchor.core.task import holds
 from anchor.failpoints import reached
 from anchor.orchestrator import nodes
 from anchor.orchestrator.settle import settle
-from anchor.ports.store import LogChunk
+from anchor.ports.store import LogChunk, UnknownOutcome
 from anchor.server.admission import Admission, some_seconds
 from anchor.server.beats import Beats
 from anchor.server.desk import Desk
@@ -171,6 +171,8 @@ class AgentLink:
             raise _NotLetIn(error.code, error.message, error.hint, wait) from None
         except AnchorError as error:
             raise _NotLetIn(error.code, error.message, error.hint, error.retry_after_seconds) from None
+        except UnknownOutcome as error:
+            raise _NotLetIn("unknown_outcome", str(error), "Come back later.", RECOVERY_SECONDS) from None
         skew = hello.now - challenge.now
         if abs(skew) > SKEW_WARN_MS:
             log.warning("the agent's clock is off", node=node.id, seconds=round(skew / 1000))
@@ -232,9 +234,9 @@ class AgentLink:
                 continue
             try:
                 await self._take(line, key, frame, settling)
-            except AnchorError as error:
-                log.warning("a frame had no effect", node=line.node.id, code=error.code, message=error.message)
-                line.send(Nack(f"Not carried out: {error.message}"))
+            except (AnchorError, UnknownOutcome) as error:
+                log.warning("a frame had no effect, as far as is known", node=line.node.id, message=str(error))
+                line.send(Nack(f"Not carried out: {error}"))
 
     async def _take(
         self, line: Line, key: Ed25519PublicKey, frame: wire.FromAgent, settling: asyncio.Semaphore
@@ -268,8 +270,8 @@ class AgentLink:
             reached("link.settled")
         except (InvalidSignature, *NOT_UNDERSTOOD) as error:
             line.send(Nack(f"The report was refused: {str(error) or 'its signature is wrong'}"))
-        except AnchorError as error:
-            line.send(Nack(f"The report is not recorded yet: {error.message}"))
+        except (AnchorError, UnknownOutcome) as error:
+            line.send(Nack(f"The report is not known to be recorded: {error}"))
         except Exception:
             log.exception("a report was not recorded", node=line.node.id)
             line.send(Nack("The report is not recorded: the server made a mistake with it."))

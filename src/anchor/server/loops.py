@@ -14,7 +14,7 @@ from anchor.orchestrator.dispatch import dispatch
 from anchor.orchestrator.duties import NUMBER_LEASE_MS, keep_number, take
 from anchor.orchestrator.reconcile import reconcile
 from anchor.ports.bus import ANY_NODE
-from anchor.ports.store import Duty
+from anchor.ports.store import Duty, UnknownOutcome
 from anchor.server.desk import Desk
 
 log = structlog.get_logger("anchor.loops")
@@ -102,6 +102,11 @@ async def _guarded(desk: Desk, name: str, step: Callable[[], Awaitable[object]])
     except AnchorError as error:
         desk.trouble(Reason(f"{name}_{error.code}", error.message, error.hint))
         log.warning("step failed", step=name, code=error.code, message=error.message)
+        await asyncio.sleep(RETRY_SECONDS)
+    except UnknownOutcome as error:
+        # Every step looks again at what is there, so trying again is all there is to do.
+        desk.trouble(Reason(f"{name}_unknown_outcome", str(error), "The server goes on trying."))
+        log.warning("step of unknown outcome", step=name, message=str(error))
         await asyncio.sleep(RETRY_SECONDS)
     except Exception:
         desk.trouble(Reason(f"{name}_failed", f"The {name} loop failed.", "See the server's log; it goes on trying."))
