@@ -194,6 +194,9 @@ def test_waits_grow_with_every_failure_up_to_a_minute_and_begin_small_after_a_se
         assert pauses.after_failure() <= min(BACKOFF_CAP_SECONDS, 2.0**failure)
     assert max(pauses.after_failure() for _ in range(100)) > BACKOFF_CAP_SECONDS / 2
     assert any(pauses.after_session(1.0) > SPREAD_SECONDS for _ in range(50))
+    pauses.place = 0.5
+    assert pauses.after_session(60.0) == SPREAD_SECONDS / 2
+    assert pauses.after_session(1.0) == SPREAD_SECONDS / 2
     assert max(pauses.after_session(60.0) for _ in range(1000)) <= SPREAD_SECONDS
 
 

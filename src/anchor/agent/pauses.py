@@ -23,8 +23,8 @@ class Pauses:
     def after_session(self, lasted: float) -> float:
         """A session is over after `lasted` seconds: the server stopped, or the way to it broke."""
         self._failures = 0 if lasted >= SETTLED_SECONDS else self._failures + 1
-        if self._failures > 0:
-            return self._pace * max(SPREAD_SECONDS, self._backoff) * random.random()
+        if self._backoff > SPREAD_SECONDS:
+            return self._pace * self._backoff * random.random()
         # A server spreads its agents more evenly than their dice could.
         return self._pace * SPREAD_SECONDS * (self.place if self.place >= 0 else random.random())
 
