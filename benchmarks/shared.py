@@ -8,6 +8,7 @@ The MongoDB wire emulator is started, or ANCHOR_TEST_MONGO_URL names a real mong
 import argparse
 import datetime
 import json
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -148,6 +149,8 @@ def main() -> None:
     parser.add_argument("--directory", type=Path, default=a_directory_on_disk(), help="a directory on a real disk")
     parser.add_argument("--name", help="keep results/NAME.json and .md; default: print only")
     options = parser.parse_args()
+    # So that the engines and servers end with us.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
 
     with (
         tempfile.TemporaryDirectory(prefix="anchor-shared-", dir=options.directory) as kept,
