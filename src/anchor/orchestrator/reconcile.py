@@ -35,7 +35,7 @@ async def reconcile(world: World) -> None:
     await _check_leases(world, now)
     await _repeat_cancels(world, now)
     hints = await world.ready.size()
-    if hints < REFILL_BELOW and (await world.store.counts(None)).get(State.QUEUED, 0) > hints:
+    if hints < REFILL_BELOW and len(await world.store.queued(0, hints + 1)) > hints:
         await refill(world)
     # Its end, for a long sweep is no standstill: the store answered all the while.
     world.swept_at = world.clock.now()
