@@ -67,10 +67,10 @@ async def settle(world: World, *, node: str, session: int, endings: Sequence[End
                 continue
             recorded.append(ending)
             changed.append(ending.task)
-            if took_its_node_down(ending):
-                downed.append(swap.new)
-            elif ending.outcome is Outcome.SUCCEEDED:
+            if ending.outcome is Outcome.SUCCEEDED:
                 proves = True
+            elif took_its_node_down(ending):
+                downed.append(swap.new)
             if swap.new.state in (State.QUEUED, State.BACKOFF):
                 requeued.append(swap.new)
         waiting = again
