@@ -85,6 +85,13 @@ def test_a_task_that_is_not_over_or_ended_otherwise_than_it_should_is_found() ->
     assert verdict(asked, truth=[task(0), CANCELLED]).is_good
 
 
+@pytest.mark.parametrize(("fallen", "is_right"), [("ABC", True), ("AAB", False)])
+def test_a_task_is_called_poison_rightly_only_where_three_nodes_went_down_with_it(fallen: str, is_right: bool) -> None:
+    attempts = [{"number": at, "outcome": "lost", "nodeId": node} for at, node in enumerate(fallen, start=1)]
+    poison = task(1, state="failed", attempt=3, result=None, attempts=attempts, reason={"code": "poison"})
+    assert verdict(truth=[task(0), poison]).is_good is is_right
+
+
 def test_the_last_events_of_a_breach_are_its_own_and_the_strikes_between_them() -> None:
     other = Event(2.5, "reader", "read", task="t9", seen=seen(9))
     strike = Event(3, "nemesis", "strike", note="kill server0")
