@@ -197,7 +197,7 @@ def test_tables_are_for_people_and_stay_whole_in_a_pipe(anchor: Cli) -> None:
     assert done.stdout.startswith("NODE")
     assert "isolate, wasm" in done.stdout
     queues = anchor("queue").stdout
-    assert all(name in queues for name in ("tasks", "dag", "consensus"))
+    assert all(name in queues for name in ("TASKS", "DAG", "CONSENSUS"))
 
 
 def test_a_key_is_made_used_and_revoked(anchor: Cli) -> None:
