@@ -336,7 +336,8 @@ async def test_a_restore_that_is_killed_leaves_the_old_or_asks_to_be_repeated(
     # Nothing is in the way any more, so nothing has to be replaced.
     await wiring.restore(Settings(data=data), file, replace=False, known_epoch=0, told=quiet)
     async with opened(data) as store:
-        assert await store.epoch() == 1
+        # 2 where the copy with epoch 1 was half in place already: one more than whatever is known.
+        assert await store.epoch() in (1, 2)
         assert await store.get([extra]) == [None]
     [aside] = found(data, "before-restore-*")
     async with opened(aside) as store:
