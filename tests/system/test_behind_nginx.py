@@ -83,7 +83,7 @@ class Nginx:
             "/etc/ssl/anchor/fullchain.pem": str(self.chain),
             "/etc/ssl/anchor/privkey.pem": str(private),
         }.items():
-            assert text.count(old) == 1, f"{old!r} in {CONFIGURATION}"
+            assert text.count(old) == (2 if old.startswith("10.") else 1), f"{old!r} in {CONFIGURATION}"
             text = text.replace(old, new)
         (directory / "anchor.conf").write_text(text)
         places = "".join(f"{kind}_temp_path {directory}/{kind};" for kind in ("proxy", "fastcgi", "uwsgi", "scgi"))
@@ -224,14 +224,16 @@ def test_a_server_killed_under_load_loses_no_task_and_no_request_and_its_agents_
             client.start()
         time.sleep(2)
         kills: list[tuple[float, float]] = []
-        for server in (*site.servers, site.servers[0]):
-            back = kill(server, crowd)
-            kills.append((max(back), busiest_second(back)))
-            if kills[-1][0] <= BACK_SECONDS and kills[-1][1] <= SHARE_MAX:
-                break
-            server.start_and_wait()  # the machine may have been busy with something else: once more
-        for client in clients:
-            client.stop()
+        try:
+            for server in (*site.servers, site.servers[0]):
+                back = kill(server, crowd)
+                kills.append((max(back), busiest_second(back)))
+                if kills[-1][0] <= BACK_SECONDS and kills[-1][1] <= SHARE_MAX:
+                    break
+                server.start_and_wait()  # the machine may have been busy with something else: once more
+        finally:
+            for client in clients:
+                client.stop()
         assert kills[-1][0] <= BACK_SECONDS, kills
         assert kills[-1][1] <= SHARE_MAX, kills
         assert [problem for client in clients for problem in client.failed] == []
@@ -243,6 +245,15 @@ def test_a_server_killed_under_load_loses_no_task_and_no_request_and_its_agents_
                 wait = max(1.0, min(60.0, until - time.monotonic()))
                 result = asking.get(f"/api/tasks/{task}/result", params={"wait": f"{wait:g}"}).json()
                 assert (result["state"], result["result"]) == ("succeeded", value), result
+
+
+def test_a_server_that_is_back_takes_over_at_once_when_the_other_is_killed(site: Site) -> None:
+    with site.crowd(30) as crowd:
+        crowd.wait_until_connected()
+        kill(site.servers[0], crowd)
+        site.servers[0].start_and_wait()
+        assert max(kill(site.servers[1], crowd)) < 10
+        site.servers[1].start_and_wait()
 
 
 def test_a_server_that_stops_hands_its_agents_over_without_a_failed_request(site: Site) -> None:
