@@ -167,7 +167,6 @@ async def test_a_killed_redis_keeps_nobody_waiting_and_is_used_again(engine, two
     assert one.problem is not None
     assert one.problem.code == "redis_away"
     assert one.problem.hint
-    assert time.time() - SOON - 60 < one.since / 1000 <= time.time()
     with other.bus.watch_task(3) as watch:
         await other.bus.next_nodes(0)
         one.bus.tasks_changed([3])

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import random
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -55,7 +54,6 @@ class RedisBus:
         self._subscribed = asyncio.Event()
         self._missed = False
         self.problem: Reason | None = None
-        self.since: int | None = None
         circuit.returned.append(self._redis_is_back)
 
     async def open(self, seconds: float) -> None:
@@ -153,7 +151,7 @@ class RedisBus:
                 async with asyncio.timeout(QUIET_SECONDS):
                     await connection.send_command("SUBSCRIBE", self._channel)
                     await connection.read_response()
-                self.problem = self.since = None
+                self.problem = None
                 self._subscribed.set()
                 wait = 0.0
                 if self._missed:
@@ -166,7 +164,6 @@ class RedisBus:
                     f"The other servers cannot be heard through Redis: {words_of(error)}.",
                     "Nothing is lost: what they change is noticed a second later. The bus comes back by itself.",
                 )
-                self.since = self.since or time.time_ns() // 1_000_000
             finally:
                 await connection.disconnect(nowait=True)
 

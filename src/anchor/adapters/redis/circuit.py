@@ -45,7 +45,7 @@ class Circuit:
         self._sending: asyncio.Task[None] | None = None
         self._coming_back: asyncio.Task[None] | None = None
         self.problem: Reason | None = None
-        self.since: int | None = None
+        self._since: int | None = None
         self.returned: list[Callable[[], None]] = []
 
     async def ask(self, *commands: Command) -> list[Any]:
@@ -141,14 +141,14 @@ class Circuit:
                 self._note(error)
                 await self._connection.disconnect(nowait=True)
             wait = min(max(2 * wait, RETRY_SECONDS), RETRY_SECONDS_MAX)
-        log.info("Redis is back", address=self._address, away_ms=_now() - (self.since or _now()))
-        self.problem = self.since = None
+        log.info("Redis is back", address=self._address, away_ms=_now() - (self._since or _now()))
+        self.problem = self._since = None
         for tell in self.returned:
             tell()
 
     def _note(self, error: BaseException) -> None:
-        if self.since is None:
-            self.since = _now()
+        if self._since is None:
+            self._since = _now()
             log.warning("Redis is away", address=self._address, error=words_of(error))
         self.problem = Reason(
             "redis_away",

@@ -28,7 +28,7 @@ class RedisHints:
     """The ready queue, the bus and the buckets of servers that share a Redis.
 
     Nothing in them raises or blocks work because Redis is gone: each falls back to the in-process counterpart it was
-    given, and returns to Redis by itself. `problem` says what is wrong now, `since` (Unix ms) since when.
+    given, and returns to Redis by itself. `problem` says what is wrong now.
     """
 
     def __init__(self, circuit: Circuit, ready: RedisReady, bus: RedisBus, buckets: RedisBuckets) -> None:
@@ -77,11 +77,6 @@ class RedisHints:
     def problem(self) -> Reason | None:
         """What is wrong with Redis now, None where all is well."""
         return self._circuit.problem or self.bus.problem
-
-    @property
-    def since(self) -> int | None:
-        """Since when (Unix ms) there is the problem."""
-        return self._circuit.since or self.bus.since
 
     async def close(self) -> None:
         """Let go of Redis; what is in it stays."""

@@ -1,18 +1,17 @@
 """The audit trail: who did what, newest first."""
 
 from typing import Annotated
-from urllib.parse import urlencode
 
 import msgspec
 from msgspec import Meta
 
 from anchor.core.access import Role
 from anchor.core.audit import Entry
-from anchor.core.errors import InvalidRequest, NotFound
-from anchor.core.ids import key_of, wire_id
 from anchor.server.http import Answer, Call, Route
+from anchor.server.paging import next_link, read_cursor
 from anchor.wire.rest import AuditEntry, time_of
 
+CURSOR = "a"
 PAGE = 1000
 LOOKED_AT_MAX = 20_000
 """Entries that one request looks at, at most, however few of them are of the kind asked for."""
@@ -30,7 +29,7 @@ async def index(call: Call) -> Answer:
     """Entries by falling number."""
     query: AuditQuery = call.query
     store = call.desk.world.store
-    below = None if query.cursor is None else _read_cursor(query.cursor)
+    below = read_cursor(CURSOR, query.cursor)
     found: list[Entry] = []
     looked_at = 0
     while len(found) < query.limit and looked_at < LOOKED_AT_MAX and below != 1:
@@ -50,21 +49,8 @@ async def index(call: Call) -> Answer:
         newest = await store.audit_tail()
         headers["x-total-count"] = str(0 if newest is None else newest.number)
     if below is not None and below > 1:
-        kept = {"limit": query.limit, "cursor": wire_id("a", below), "kind": query.kind}
-        rest = urlencode({name: value for name, value in kept.items() if value is not None})
-        headers["link"] = f'</api/audit?{rest}>; rel="next"'
+        headers["link"] = next_link("/api/audit", CURSOR, below, limit=query.limit, kind=query.kind)
     return Answer([_view(entry) for entry in found], headers=headers)
-
-
-def _read_cursor(text: str) -> int:
-    try:
-        return key_of("a", text)
-    except NotFound:
-        raise InvalidRequest(
-            "This cursor is not one of ours.",
-            hint='Take it from the Link header (rel="next") of the page before, or leave it out.',
-            code="invalid_cursor",
-        ) from None
 
 
 def _view(entry: Entry) -> AuditEntry:

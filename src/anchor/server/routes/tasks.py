@@ -2,7 +2,6 @@
 
 import asyncio
 from typing import Annotated
-from urllib.parse import urlencode
 
 import msgspec
 from msgspec import Meta
@@ -19,10 +18,12 @@ from anchor.orchestrator.submit import Submitted, payload_of, submit, submit_onc
 from anchor.ports.bus import Watch
 from anchor.server import views
 from anchor.server.http import MIB, Answer, Call, Route, checked_key
+from anchor.server.paging import next_link, read_cursor
 from anchor.wire.rest import Created, TaskResult, TaskRow, TaskView
 
 WAIT_SECONDS_MAX = 60.0
 FAULTS_SHOWN_MAX = 20
+CURSOR = "c"
 
 
 class ListQuery(msgspec.Struct, forbid_unknown_fields=True):
@@ -98,7 +99,7 @@ async def index(call: Call) -> Answer:
     """Tasks, newest first."""
     query: ListQuery = call.query
     state = _state(query.state)
-    below = _read_cursor(query.cursor) if query.cursor is not None else None
+    below = read_cursor(CURSOR, query.cursor)
     store = call.desk.world.store
     page = await store.page(below=below, limit=query.limit, state=state, label=query.label, owner=call.owner)
     headers = {}
@@ -106,9 +107,9 @@ async def index(call: Call) -> Answer:
         counts = await store.counts(call.owner)
         headers["x-total-count"] = str(sum(counts.values()) if state is None else counts.get(state, 0))
     if page.below is not None:
-        kept = {"limit": query.limit, "cursor": _cursor(page.below), "state": query.state, "label": query.label}
-        rest = urlencode({name: value for name, value in kept.items() if value is not None})
-        headers["link"] = f'</api/tasks?{rest}>; rel="next"'
+        headers["link"] = next_link(
+            "/api/tasks", CURSOR, page.below, limit=query.limit, state=query.state, label=query.label
+        )
     fleet = call.desk.world.fleet
     return Answer([views.row(task, fleet) for task in page.tasks], headers=headers)
 
@@ -123,21 +124,6 @@ def _state(name: str | None) -> State | None:
     except ValueError:
         raise InvalidRequest(
             f"There is no task state {name!r}.", hint=f"Use one of {', '.join(State)}.", code="invalid_state"
-        ) from None
-
-
-def _cursor(below: int) -> str:
-    return wire_id("c", below)
-
-
-def _read_cursor(text: str) -> int:
-    try:
-        return key_of("c", text)
-    except NotFound:
-        raise InvalidRequest(
-            "This cursor is not one of ours.",
-            hint='Take it from the Link header (rel="next") of the page before, or leave it out.',
-            code="invalid_cursor",
         ) from None
 
 
