@@ -13,7 +13,7 @@ try:
 except ImportError:
     sys.exit("The peer needs a Valkey server: pip install '.[bench]'")
 
-from anchor.agent.toolchains import NodeToolchain, node_on_path
+from anchor.agent.runtimes.native.toolchains import NodeToolchain, node_on_path
 
 PEERS = Path(__file__).parent / "peers"
 RUN_SECONDS = 300

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from anchor.agent.executor import Executor
+from anchor.agent.job import Emit, Job, Ran
 from anchor.agent.journal import Journal
 from anchor.agent.parcels import Parcels
-from anchor.agent.runtimes.base import Emit, Job, Ran
 from anchor.core.attempt import Ending, Outcome
 from anchor.core.spec import ResolvedLimits
 from anchor.wire.link import Accepted, Assignment, FromAgent, Held

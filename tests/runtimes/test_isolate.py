@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from anchor.agent.runtimes.base import Job, Ran
-from anchor.agent.runtimes.isolate import Isolate, offer
-from anchor.agent.runtimes.pool import Pool
+from anchor.agent.job import Job, Ran
+from anchor.agent.runtimes.isolate.runtime import Isolate, offer
+from anchor.agent.workers.pool import Pool
 from anchor.core.attempt import Outcome
 from anchor.core.errors import FailureCode
 from anchor.core.spec import Payload, ResolvedLimits

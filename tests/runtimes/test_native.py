@@ -15,11 +15,11 @@ import msgspec
 import psutil
 import pytest
 
-from anchor.agent.runtimes.base import Job, Ran
-from anchor.agent.runtimes.native import Native, offer
+from anchor.agent.job import Job, Ran
+from anchor.agent.runtimes.native.runtime import Native, offer
+from anchor.agent.runtimes.native.toolchains import node_on_path, uv_environment, uv_program
 from anchor.agent.sandbox.confinement import Confinement
 from anchor.agent.sandbox.probe import probe
-from anchor.agent.toolchains import node_on_path, uv_environment, uv_program
 from anchor.core.attempt import Outcome
 from anchor.core.errors import FailureCode
 from anchor.core.spec import Payload, ResolvedLimits
@@ -171,7 +171,7 @@ async def test_a_javascript_error_names_the_users_line_and_column(bench: Bench) 
     ran = await bench.run(source_code="const a = 1;\n  null.foo;")
     message = reason_of(ran, FailureCode.SCRIPT_ERROR)
     assert message == "TypeError: Cannot read properties of null (reading 'foo') (task.js:2:8)"
-    assert "native_runner" not in bench.out("stderr")
+    assert "runner" not in bench.out("stderr")
     ran = await bench.run(source_code="throw new RangeError('first line')")
     assert reason_of(ran, FailureCode.SCRIPT_ERROR).endswith("first line (task.js:1:7)")
     ran = await bench.run(source_code="let a;\nlet b = ;")
@@ -239,7 +239,7 @@ async def test_python_uses_packages(bench: Bench, package_index: None) -> None:
 async def test_a_python_error_names_the_users_line(bench: Bench, source: str, code: str, message: str | None) -> None:
     said = reason_of(await bench.run(language="python", source_code=source), FailureCode(code))
     assert message is None or said == message
-    assert "native_runner" not in bench.out("stderr")
+    assert "runner" not in bench.out("stderr")
 
 
 async def test_a_command_reads_its_input_and_keeps_its_exit_code(bench: Bench) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from anchor.agent.runtimes.environments import CannotInstall, explanation, npm_dependencies, pip_dependencies
-from anchor.agent.toolchains import installer_environment, node_on_path, pip_settings, uv_environment
+from anchor.agent.runtimes.native.environments import CannotInstall, explanation, npm_dependencies, pip_dependencies
+from anchor.agent.runtimes.native.toolchains import installer_environment, node_on_path, pip_settings, uv_environment
 
 
 def fake_node(folder: Path, version: str, *, with_npm: bool) -> str:

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from wasmtime import wat2wasm
 
-from anchor.agent.runtimes.base import Job, Ran
-from anchor.agent.runtimes.frames import MODULE_BYTES_MAX
-from anchor.agent.runtimes.pool import Pool
-from anchor.agent.runtimes.wasm import Wasm, offer
+from anchor.agent.job import Job, Ran
+from anchor.agent.runtimes.wasm.runtime import Wasm, offer
+from anchor.agent.workers.frames import MODULE_BYTES_MAX
+from anchor.agent.workers.pool import Pool
 from anchor.core.attempt import Outcome
 from anchor.core.errors import FailureCode
 from anchor.core.spec import Payload, ResolvedLimits

@@ -16,12 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anchor.agent.runtimes.base import Job, Ran
-from anchor.agent.runtimes.frames import WORD_BYTES_MAX, Ended, FrameError, Program, Script, frame, read_word, read_work
-from anchor.agent.runtimes.isolate import Isolate
-from anchor.agent.runtimes.pool import Pool
-from anchor.agent.runtimes.wasm import Wasm
-from anchor.agent.runtimes.worker import WORK_PER_WORKER_MAX
+from anchor.agent.job import Job, Ran
+from anchor.agent.runtimes.isolate.runtime import Isolate
+from anchor.agent.runtimes.wasm.runtime import Wasm
+from anchor.agent.workers.frames import WORD_BYTES_MAX, Ended, FrameError, Program, Script, frame, read_word, read_work
+from anchor.agent.workers.pool import Pool
+from anchor.agent.workers.worker import WORK_PER_WORKER_MAX
 from anchor.core.attempt import Outcome
 from anchor.core.errors import FailureCode
 from anchor.core.spec import Payload, ResolvedLimits
@@ -229,9 +229,9 @@ async def test_workers_die_with_their_agent_even_in_the_middle_of_a_loop() -> No
     program = f"""
 import asyncio
 from pathlib import Path
-from anchor.agent.runtimes.base import Job
-from anchor.agent.runtimes.isolate import Isolate
-from anchor.agent.runtimes.pool import Pool
+from anchor.agent.job import Job
+from anchor.agent.runtimes.isolate.runtime import Isolate
+from anchor.agent.workers.pool import Pool
 from anchor.core.spec import Payload, ResolvedLimits
 async def main():
     pool = Pool(warm=2)
@@ -320,14 +320,14 @@ async def test_a_worker_that_breaks_its_protocol_is_killed_and_told_of(monkeypat
     # A stand-in for a worker that foreign code has taken over: it says it is ready, then says nonsense.
     script = """
 import os, sys
-from anchor.agent.runtimes.frames import Ready, frame, read_work
+from anchor.agent.workers.frames import Ready, frame, read_work
 os.write(1, frame(Ready([], 0.0, 0.0)))
 read_work(0)
 os.write(1, b"\\0\\0\\0\\3abc")
 import time
 time.sleep(60)
 """
-    monkeypatch.setattr("anchor.agent.runtimes.process._BOOT", "import sys; sys.path[:0] = sys.argv[2:]\n" + script)
+    monkeypatch.setattr("anchor.agent.workers.process._BOOT", "import sys; sys.path[:0] = sys.argv[2:]\n" + script)
     pool = Pool(warm=0)
     async with running(pool) as runtime:
         ran = await runtime.run(job("return 1"), ignore)
@@ -339,12 +339,12 @@ time.sleep(60)
 async def test_a_result_that_is_no_json_is_refused_whoever_says_it(monkeypatch: pytest.MonkeyPatch) -> None:
     script = """
 import os
-from anchor.agent.runtimes.frames import Ended, Ready, frame, read_work
+from anchor.agent.workers.frames import Ended, Ready, frame, read_work
 os.write(1, frame(Ready([], 0.0, 0.0)))
 read_work(0)
 os.write(1, frame(Ended(value=b"{not json")))
 """
-    monkeypatch.setattr("anchor.agent.runtimes.process._BOOT", "import sys; sys.path[:0] = sys.argv[2:]\n" + script)
+    monkeypatch.setattr("anchor.agent.workers.process._BOOT", "import sys; sys.path[:0] = sys.argv[2:]\n" + script)
     async with running(Pool(warm=0)) as runtime:
         ran = await runtime.run(job("return 1"), ignore)
         assert ran.reason.code == FailureCode.RESULT_INVALID

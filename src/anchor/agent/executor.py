@@ -12,9 +12,9 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from anchor.agent.job import Job, Ran, Runtime, failed
 from anchor.agent.journal import Journal, Unreported
 from anchor.agent.parcels import Parcels
-from anchor.agent.runtimes.base import Job, Ran, Runtime, failed
 from anchor.core.attempt import Ending, Outcome, Reason, Result
 from anchor.core.errors import AnchorError, FailureCode
 from anchor.core.ids import wire_id

@@ -15,7 +15,9 @@ from typing import Literal
 import httpx
 import msgspec
 
-from anchor.agent.runtimes import isolate, native, wasm
+from anchor.agent.runtimes.isolate import runtime as isolate
+from anchor.agent.runtimes.native import runtime as native
+from anchor.agent.runtimes.wasm import runtime as wasm
 from anchor.agent.sandbox.probe import probe
 from anchor.client import AsyncClient
 from anchor.client.address import is_loopback

@@ -1,1 +1,1 @@
-"""The ways an agent can run code, one file each, all behind the interface in `base`."""
+"""The ways an agent can run code, one file each, all behind the interface in `anchor.agent.job`."""

@@ -3,9 +3,11 @@
 import asyncio
 from pathlib import Path
 
-from anchor.agent.runtimes import isolate, native, wasm
-from anchor.agent.runtimes.base import Offer, Runtime
-from anchor.agent.runtimes.pool import Pool
+from anchor.agent.job import Offer, Runtime
+from anchor.agent.runtimes.isolate import runtime as isolate
+from anchor.agent.runtimes.native import runtime as native
+from anchor.agent.runtimes.wasm import runtime as wasm
+from anchor.agent.workers.pool import Pool
 
 PYTHON_MISSING = "the sandboxed Python runtime is not part of this version; use runtime native with language python"
 

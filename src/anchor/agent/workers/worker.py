@@ -8,10 +8,10 @@ import threading
 import time
 from typing import Any, Final
 
-from anchor.agent.runtimes import confine
-from anchor.agent.runtimes.endings import out_of_memory
-from anchor.agent.runtimes.frames import MIB, Ended, FrameError, Ready, Script, Work, read_work
-from anchor.agent.runtimes.printer import Printer, Pulse, Words
+from anchor.agent.workers import limits
+from anchor.agent.workers.endings import out_of_memory
+from anchor.agent.workers.frames import MIB, Ended, FrameError, Ready, Script, Work, read_work
+from anchor.agent.workers.printer import Printer, Pulse, Words
 from anchor.core.errors import FailureCode
 
 WORK_PER_WORKER_MAX: Final = 100
@@ -20,8 +20,8 @@ GROWTH_BYTES_MAX: Final = 64 * MIB
 DATA_SPARE_BYTES: Final = 64 * MIB
 """What engines may map beside the memory they hand to the work: compiled code, copies of results and the like."""
 _ENGINES: Final = {
-    "isolate": "anchor.agent.runtimes.isolate_worker",
-    "wasm": "anchor.agent.runtimes.wasm_worker",
+    "isolate": "anchor.agent.runtimes.isolate.engine",
+    "wasm": "anchor.agent.runtimes.wasm.engine",
 }
 
 
@@ -31,8 +31,8 @@ class _Worker:
         self._engines = engines
         self._missing = missing
         self._pulse = Pulse()
-        self._data_at_start = confine.data_bytes()
-        self._resident_at_start = confine.resident_bytes()
+        self._data_at_start = limits.data_bytes()
+        self._resident_at_start = limits.resident_bytes()
 
     def work(self, inbox: "queue.SimpleQueue[Work]") -> None:
         """Take work until it is time to be replaced."""
@@ -49,17 +49,17 @@ class _Worker:
             if engine.spent:
                 return
             engine.finish()
-            if confine.resident_bytes() - self._resident_at_start > GROWTH_BYTES_MAX:
+            if limits.resident_bytes() - self._resident_at_start > GROWTH_BYTES_MAX:
                 return
 
     def _ready(self) -> Ready:
         modules = self._engines["wasm"].modules if "wasm" in self._engines else []
-        return Ready(modules, time.process_time(), confine.resident_bytes() / MIB)
+        return Ready(modules, time.process_time(), limits.resident_bytes() / MIB)
 
     def _do(self, work: Work, engine: Any) -> None:
         printer = Printer(self._words, work.output_bytes)
-        before_bytes = confine.resident_bytes()
-        confine.forget_peak()
+        before_bytes = limits.resident_bytes()
+        limits.forget_peak()
         before_seconds = time.process_time()
 
         def last(ended: Ended) -> None:
@@ -72,24 +72,24 @@ class _Worker:
                     ended.value,
                     printer.truncated,
                     time.process_time() - before_seconds,
-                    max(0, confine.peak_bytes() - before_bytes) / MIB,
+                    max(0, limits.peak_bytes() - before_bytes) / MIB,
                 )
             )
 
         if self._data_at_start:
-            confine.limit_data(self._data_at_start + work.memory_mib * MIB + DATA_SPARE_BYTES)
+            limits.limit_data(self._data_at_start + work.memory_mib * MIB + DATA_SPARE_BYTES)
         try:
             ended = engine.run(work, printer, self._pulse, last)
         except MemoryError:
             ended, engine.spent = out_of_memory(work.memory_mib), True
-        confine.limit_data(None)
+        limits.limit_data(None)
         last(ended)
 
 
 def main() -> None:
     """Run as the worker of the process whose id is the first argument; stdin and stdout are the pipes to it."""
     inbox_fd, words_fd = _take_pipes()
-    confine.bind_to(int(sys.argv[1]))
+    limits.bind_to(int(sys.argv[1]))
     engines: dict[str, Any] = {}
     missing: dict[str, str] = {}
     for name, module in _ENGINES.items():
@@ -97,7 +97,7 @@ def main() -> None:
             engines[name] = importlib.import_module(module).load()
         except Exception as error:
             missing[name] = f"{type(error).__name__}: {error}"
-    confine.close_doors()
+    limits.close_doors()
     inbox: queue.SimpleQueue[Work] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(inbox_fd, inbox), daemon=True).start()
     _Worker(Words(words_fd), engines, missing).work(inbox)

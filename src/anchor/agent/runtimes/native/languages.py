@@ -6,10 +6,10 @@ from pathlib import Path
 
 import msgspec
 
-from anchor.agent.runtimes.base import Emit, Job
-from anchor.agent.runtimes.environments import Environments
+from anchor.agent.job import Emit, Job
+from anchor.agent.runtimes.native.environments import Environments
+from anchor.agent.runtimes.native.toolchains import python_toolchain
 from anchor.agent.sandbox.confinement import Confinement, Mount
-from anchor.agent.toolchains import python_toolchain
 
 _HEAP_SHARE = 0.9
 """Node's heap as a share of the memory limit: V8 then collects harder before the watcher has to kill."""
@@ -49,7 +49,7 @@ async def _python(
         env["LD_LIBRARY_PATH"] = f"{seen_as}/lib"
     return Provided(
         starter=[f"{root}/bin/python"],
-        runner="native_runner.py",
+        runner="runner.py",
         mounts=(base, packages),
         path=(f"{root}/bin",),
         env=env,
@@ -74,7 +74,7 @@ async def _javascript(
     heap_mib = max(int(job.limits.memory_mib * _HEAP_SHARE), 16)
     return Provided(
         starter=[program, f"--max-old-space-size={heap_mib}"],
-        runner="native_runner.mjs",
+        runner="runner.mjs",
         mounts=tuple(mounts),
         path=tuple(path),
         env={},

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import msgspec
 
-from anchor.agent.runtimes import native_answer
-from anchor.agent.runtimes.base import BoundedOutput, Emit, Job, Ran, failed
-from anchor.agent.runtimes.environments import CannotInstall, Environments
-from anchor.agent.runtimes.native_languages import provided
+from anchor.agent.job import BoundedOutput, Emit, Job, Ran, failed
+from anchor.agent.runtimes.native import answer
+from anchor.agent.runtimes.native.environments import CannotInstall, Environments
+from anchor.agent.runtimes.native.languages import provided
+from anchor.agent.runtimes.native.toolchains import Toolchains, python_toolchain
 from anchor.agent.sandbox import cgroup
 from anchor.agent.sandbox.confinement import Cell, Confinement, Mount
 from anchor.agent.sandbox.probe import probe
 from anchor.agent.sandbox.supervise import Program, supervise
-from anchor.agent.toolchains import Toolchains, python_toolchain
 from anchor.core.attempt import Outcome, Reason
 from anchor.core.errors import FailureCode
 
@@ -108,7 +108,7 @@ class Native:
                     ended = await supervise(self._confinement, program, write)
             except CannotInstall as error:
                 return failed(error.code, error.message, error.hint)
-            ran = await asyncio.to_thread(native_answer.read, job, ended, control / REPORT)
+            ran = await asyncio.to_thread(answer.read, job, ended, control / REPORT)
         return msgspec.structs.replace(ran, usage=ended.usage, output_truncated=output.truncated)
 
     @asynccontextmanager

@@ -1,6 +1,6 @@
 """Runs a task's Python source in a process of its own: a script that imports nothing of Anchor.
 
-usage: native_runner.py SPEC RESULT [ARG...]   SPEC is JSON {source, input, anchor}; the answer goes to RESULT as JSON
+usage: runner.py SPEC RESULT [ARG...]   SPEC is JSON {source, input, anchor}; the answer goes to RESULT as JSON
 {"value": …} or {"error": {code, message, line, column}}.
 
 The value is what the source assigned to `result`; or else what its function `main` returns, called with the input if

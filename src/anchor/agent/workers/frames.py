@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from anchor.agent.runtimes.base import RESULT_BYTES_MAX
+from anchor.agent.job import RESULT_BYTES_MAX
 from anchor.core.errors import FailureCode
 
 MIB = 1024 * 1024

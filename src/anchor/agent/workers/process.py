@@ -11,9 +11,9 @@ from typing import Final, Self
 
 import psutil
 
-from anchor.agent.runtimes.frames import MIB, Ended, FrameError, Printed, Ready, Work, frame, read_word
+from anchor.agent.workers.frames import MIB, Ended, FrameError, Printed, Ready, Work, frame, read_word
 
-_BOOT: Final = "import sys; sys.path[:0] = sys.argv[2:]; from anchor.agent.runtimes.worker import main; main()"
+_BOOT: Final = "import sys; sys.path[:0] = sys.argv[2:]; from anchor.agent.workers.worker import main; main()"
 _STREAM_BYTES: Final = 1024 * 1024
 _WINDOWS_NEEDS: Final = ("SYSTEMROOT",)
 

@@ -9,11 +9,11 @@ from typing import Final
 
 import msgspec
 
-from anchor.agent.runtimes.base import RESULT_BYTES_MAX, BoundedOutput, Emit, Ran, failed
-from anchor.agent.runtimes.endings import out_of_memory, timed_out, too_large
-from anchor.agent.runtimes.frames import Ended, FrameError, Program, Work
-from anchor.agent.runtimes.pool import Pool
-from anchor.agent.runtimes.process import Worker, WorkerLost
+from anchor.agent.job import RESULT_BYTES_MAX, BoundedOutput, Emit, Ran, failed
+from anchor.agent.workers.endings import out_of_memory, timed_out, too_large
+from anchor.agent.workers.frames import Ended, FrameError, Program, Work
+from anchor.agent.workers.pool import Pool
+from anchor.agent.workers.process import Worker, WorkerLost
 from anchor.core.attempt import Outcome, Usage
 from anchor.core.errors import FailureCode
 

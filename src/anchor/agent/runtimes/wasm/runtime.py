@@ -6,10 +6,10 @@ import importlib.util
 
 import msgspec
 
-from anchor.agent.runtimes.base import Emit, Job, Ran, failed
-from anchor.agent.runtimes.frames import MIB, MODULE_BYTES_MAX, Program
-from anchor.agent.runtimes.pool import Pool
-from anchor.agent.runtimes.running import run_in
+from anchor.agent.job import Emit, Job, Ran, failed
+from anchor.agent.workers.frames import MIB, MODULE_BYTES_MAX, Program
+from anchor.agent.workers.pool import Pool
+from anchor.agent.workers.running import run_in
 from anchor.core.errors import FailureCode
 
 

@@ -12,10 +12,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from anchor.agent.runtimes.base import BoundedOutput, Emit
-from anchor.agent.sandbox.confinement import Cell, Confinement, Mount
-from anchor.agent.sandbox.supervise import Program, supervise
-from anchor.agent.toolchains import (
+from anchor.agent.job import BoundedOutput, Emit
+from anchor.agent.runtimes.native.toolchains import (
     NodeToolchain,
     PythonToolchain,
     Toolchains,
@@ -24,6 +22,8 @@ from anchor.agent.toolchains import (
     uv_environment,
     uv_program,
 )
+from anchor.agent.sandbox.confinement import Cell, Confinement, Mount
+from anchor.agent.sandbox.supervise import Program, supervise
 from anchor.core.errors import FailureCode
 
 INSTALL_SECONDS = 300

@@ -5,8 +5,8 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from anchor.agent.runtimes.frames import FrameError
-from anchor.agent.runtimes.process import Worker, WorkerLost
+from anchor.agent.workers.frames import FrameError
+from anchor.agent.workers.process import Worker, WorkerLost
 
 READY_SECONDS: Final = 30.0
 """How long a new worker may take to load its engines."""

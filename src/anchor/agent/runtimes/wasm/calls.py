@@ -7,8 +7,8 @@ from typing import Any, Final
 import msgspec
 import wasmtime
 
-from anchor.agent.runtimes.endings import out_of_memory, timed_out
-from anchor.agent.runtimes.frames import MIB, Ended, Program
+from anchor.agent.workers.endings import out_of_memory, timed_out
+from anchor.agent.workers.frames import MIB, Ended, Program
 from anchor.core.errors import FailureCode
 
 WASI: Final = "wasi_snapshot_preview1"

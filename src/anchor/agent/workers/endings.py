@@ -1,7 +1,7 @@
 """Endings that are the same in every runtime: out of time, out of memory, too large a result."""
 
-from anchor.agent.runtimes.base import RESULT_BYTES_MAX
-from anchor.agent.runtimes.frames import MIB, Ended
+from anchor.agent.job import RESULT_BYTES_MAX
+from anchor.agent.workers.frames import MIB, Ended
 from anchor.core.errors import FailureCode
 
 

@@ -10,11 +10,8 @@ import msgspec
 import wasmtime
 from wasmtime import _ffi as ffi
 
-from anchor.agent.runtimes.base import RESULT_BYTES_MAX
-from anchor.agent.runtimes.endings import too_large
-from anchor.agent.runtimes.frames import MIB, Ended, Program
-from anchor.agent.runtimes.printer import Printer, Pulse
-from anchor.agent.runtimes.wasm_calls import (
+from anchor.agent.job import RESULT_BYTES_MAX
+from anchor.agent.runtimes.wasm.calls import (
     Unrunnable,
     call_function,
     call_start,
@@ -23,6 +20,9 @@ from anchor.agent.runtimes.wasm_calls import (
     refused,
     trapped,
 )
+from anchor.agent.workers.endings import too_large
+from anchor.agent.workers.frames import MIB, Ended, Program
+from anchor.agent.workers.printer import Printer, Pulse
 from anchor.core.errors import FailureCode
 
 MODULES_HELD_MAX: Final = 8

@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
-from anchor.agent.runtimes import v8
-from anchor.agent.runtimes.base import RESULT_BYTES_MAX
-from anchor.agent.runtimes.endings import out_of_memory, timed_out, too_large
-from anchor.agent.runtimes.frames import MIB, Ended, Script
-from anchor.agent.runtimes.printer import Printer, Pulse
+from anchor.agent.job import RESULT_BYTES_MAX
+from anchor.agent.runtimes.isolate import v8
+from anchor.agent.workers.endings import out_of_memory, timed_out, too_large
+from anchor.agent.workers.frames import MIB, Ended, Script
+from anchor.agent.workers.printer import Printer, Pulse
 from anchor.core.errors import FailureCode
 
 _PRELUDE = Path(__file__).with_name("prelude.js").read_text("utf-8")

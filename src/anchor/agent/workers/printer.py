@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-from anchor.agent.runtimes.frames import Ended, Printed, Ready, frame, write_all
+from anchor.agent.workers.frames import Ended, Printed, Ready, frame, write_all
 
 Stream = Literal["stdout", "stderr"]
 

@@ -8,11 +8,11 @@ from typing import Literal
 
 import msgspec
 
-from anchor.agent.runtimes import endings
-from anchor.agent.runtimes.base import RESULT_BYTES_MAX, Job, Ran, failed
-from anchor.agent.runtimes.frames import Ended as Ending
+from anchor.agent.job import RESULT_BYTES_MAX, Job, Ran, failed
 from anchor.agent.sandbox.confinement import FILE_BYTES_MAX, PROCESSES_MAX
 from anchor.agent.sandbox.supervise import Ended
+from anchor.agent.workers import endings
+from anchor.agent.workers.frames import Ended as Ending
 from anchor.core.attempt import Outcome
 from anchor.core.errors import FailureCode
 

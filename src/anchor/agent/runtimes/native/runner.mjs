@@ -1,4 +1,4 @@
-// Runs a task's JavaScript in a process of its own: node native_runner.mjs SPEC RESULT [ARG...]
+// Runs a task's JavaScript in a process of its own: node runner.mjs SPEC RESULT [ARG...]
 //
 // SPEC is JSON {source, input, anchor}; the answer goes to RESULT as JSON {"value": …} or
 // {"error": {code, message, line, column}}. The source is first taken as the body of an async function in CommonJS
@@ -46,7 +46,7 @@ function fail(error, code = "script_error") {
   }
   const shown = stack
     .split("\n")
-    .filter((line) => !/native_runner|\(node:|at node:/.test(line))
+    .filter((line) => !/runner\.mjs|\(node:|at node:/.test(line))
     .join("\n")
     .replaceAll(PREFIX, "")
     .replaceAll(`file://${here}/`, "")

@@ -1,0 +1,1 @@
+"""JavaScript in a V8 isolate of its own."""

@@ -1,0 +1,1 @@
+"""Real interpreters and programs, with the packages they need."""

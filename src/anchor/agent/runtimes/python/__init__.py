@@ -1,0 +1,1 @@
+"""CPython compiled to WebAssembly: real Python semantics in a sandbox."""

@@ -1,0 +1,1 @@
+"""WebAssembly by wasmtime."""
