@@ -11,7 +11,7 @@ from anchor.agent.job import Emit, Job, Ran
 from anchor.agent.journal import Journal
 from anchor.agent.parcels import Parcels
 from anchor.core.attempt import Ending, Outcome
-from anchor.core.spec import ResolvedLimits
+from anchor.core.spec import Payload, ResolvedLimits
 from anchor.wire.link import Accepted, Assignment, FromAgent, Held
 
 ATTEMPT = Held(7, 1)
@@ -22,6 +22,9 @@ class Endless:
     """A runtime whose jobs end only when they are stopped."""
 
     name = "endless"
+
+    def wants_directory(self, _: Payload) -> bool:
+        return False
 
     async def start(self) -> None:
         return

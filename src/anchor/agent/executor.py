@@ -185,7 +185,8 @@ class Executor:
             else:
                 ran = failed(FailureCode.CRASHED, f"The {item.runtime} runtime failed on this node.")
         finally:
-            await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+            if directory.exists():
+                await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
         self._finish(running, ran, result)
 
     def _end_unstarted(self, running: Running, _: "asyncio.Task[None]") -> None:
@@ -200,7 +201,6 @@ class Executor:
         runtime = self._runtimes.get(item.runtime)
         if runtime is None:
             return failed(FailureCode.RUNTIME_UNAVAILABLE, f"This node has no runtime {item.runtime}.")
-        await asyncio.to_thread(directory.mkdir)
         content = item.payload or await self._parcels.fetch(item.payload_blob)
         payload = _payload(content)
         job = Job(
@@ -211,6 +211,9 @@ class Executor:
             directory=directory,
             module=await self._parcels.module(payload.module) if payload.module is not None else b"",
         )
+
+        if job.has_directory or runtime.wants_directory(payload):
+            await asyncio.to_thread(directory.mkdir)
 
         def emit(stream: str, text: str) -> None:
             running.add(stream, text)

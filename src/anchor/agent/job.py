@@ -11,15 +11,19 @@ from anchor.core.errors import FailureCode
 from anchor.core.spec import Payload, ResolvedLimits
 
 Emit = Callable[[str, str], None]
-"""Called with a stream (`stdout`, `stderr` or `progress`) and text, from the agent's event loop."""
+"""Called with a stream (`stdout`, `stderr` or `progress`) and text, from the agent's event loop. A share of the work
+done is a progress text made by `core.progress.progress_text`."""
 
 RESULT_BYTES_MAX = 16 * 1024 * 1024
 """The largest JSON result an attempt may return."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt as a runtime sees it. `module` holds the bytes of a wasm module; `directory` is the job's own
-    empty working directory, removed by the executor afterwards."""
+    """One attempt as a runtime sees it. `module` holds the bytes of a wasm module.
+
+    `directory` is the job's own working directory with its input files in it. The executor makes it where there are
+    files to bring or to keep, or where the runtime `wants_directory`; it collects the outputs and removes it.
+    """
 
     task: str
     attempt: int
@@ -27,6 +31,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     limits: ResolvedLimits
     directory: Path
     module: bytes = b""
+    gpu: bool = False
+
+    @property
+    def has_directory(self) -> bool:
+        """Whether the directory is there only for what the payload says of files."""
+        return bool(self.payload.files or self.payload.outputs)
 
 
 class Ran(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +59,9 @@ class Runtime(Protocol):
 
     name: str
 
+    def wants_directory(self, payload: Payload) -> bool:
+        """Whether jobs with this payload need a working directory even without files to bring or to keep."""
+
     async def start(self) -> None:
         """Make ready (pre-start workers); called once before the first job."""
 
@@ -60,10 +73,12 @@ class Runtime(Protocol):
 
 
 class Offer(msgspec.Struct, frozen=True):
-    """What a machine can run: version text by runtime, and for each runtime it lacks, why and what to install."""
+    """What a machine can run: version text by runtime, for each runtime it lacks why and what to install, and for each
+    it has how well its tasks are confined."""
 
     runtimes: dict[str, str]
     missing: dict[str, str]
+    confinement: dict[str, str] = {}
 
 
 def failed(code: FailureCode, message: str, hint: str = "", usage: Usage = Usage()) -> Ran:  # noqa: B008
@@ -73,6 +88,8 @@ def failed(code: FailureCode, message: str, hint: str = "", usage: Usage = Usage
         FailureCode.MEMORY_LIMIT: Outcome.LIMIT_EXCEEDED,
         FailureCode.OUTPUT_LIMIT: Outcome.LIMIT_EXCEEDED,
         FailureCode.PROCESS_LIMIT: Outcome.LIMIT_EXCEEDED,
+        FailureCode.DISK_LIMIT: Outcome.LIMIT_EXCEEDED,
+        FailureCode.FUEL_LIMIT: Outcome.LIMIT_EXCEEDED,
         FailureCode.CRASHED: Outcome.CRASHED,
         FailureCode.RUNTIME_UNAVAILABLE: Outcome.REJECTED,
     }.get(code, Outcome.ERRORED)

@@ -11,6 +11,8 @@ from anchor.core.errors import FailureCode
 Finite = Annotated[float, Meta(ge=-1e15, le=1e15)]
 """A measurement as it comes from a machine nobody fully trusts: no NaN, no infinity, which JSON cannot keep."""
 
+Count = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+
 
 class Outcome(StrEnum):
     """How an attempt ended."""
@@ -39,20 +41,33 @@ class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Usage(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """What an attempt used, as measured by the node."""
+    """What an attempt used, as measured by the node. Bytes are those moved in (input, files, module) and out (output,
+    result, files); fuel is what wasm counted, 0 where nothing counts it."""
 
     wall_seconds: Finite = 0.0
     cpu_seconds: Finite = 0.0
     peak_memory_mb: Finite = 0.0
+    bytes_in: Count = 0
+    bytes_out: Count = 0
+    fuel: Count = 0
+
+
+class OutputFile(msgspec.Struct, frozen=True):
+    """A file an attempt left behind: its path in the working directory, and the blob (64 hex digits) that holds it."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=255)]
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    size: Count
 
 
 class Result(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The answer of a task: JSON text inline, or the SHA-256 of the blob that holds it."""
+    """The answer of a task: JSON text inline, or the SHA-256 of the blob that holds it; and the files it left."""
 
     json: bytes = b""
     blob: str = ""
     size: int = 0
     truncated: bool = False
+    files: Annotated[tuple[OutputFile, ...], Meta(max_length=200)] = ()
 
 
 class Ending(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -118,6 +118,8 @@ class FailureCode(StrEnum):
     MEMORY_LIMIT = "memory_limit"
     OUTPUT_LIMIT = "output_limit"
     PROCESS_LIMIT = "process_limit"
+    DISK_LIMIT = "disk_limit"
+    FUEL_LIMIT = "fuel_limit"
     RESULT_INVALID = "result_invalid"
     RESULT_TOO_LARGE = "result_too_large"
     INVALID_MODULE = "invalid_module"
@@ -131,6 +133,7 @@ class FailureCode(StrEnum):
     LEASE_LOST = "lease_lost"
     POISON = "poison"
     INPUT_UNAVAILABLE = "input_unavailable"
+    OUTPUT_MISSING = "output_missing"
 
 
 NEVER_RETRIED = frozenset({FailureCode.INVALID_MODULE, FailureCode.INVALID_PAYLOAD})

@@ -37,7 +37,12 @@ class Crash(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Profile(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """What a machine has, as its agent measured it. RAM and disk in GiB."""
+    """What a machine has and its owner offers, as its agent measured it. RAM and disk in GiB.
+
+    `confinement` says for each runtime how well its tasks are held (`confined`, `process` or `none`: see
+    docs/sandbox.md). `task_memory_mib` is the most a task may ask for (0: not said), `features` what of
+    core.spec.FEATURES is offered, `gpu_tasks` whether tasks may use the GPUs.
+    """
 
     host: str = ""
     os: str = ""
@@ -52,6 +57,10 @@ class Profile(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     labels: tuple[str, ...] = ()
     version: str = ""
     has_docker: bool = False
+    confinement: dict[str, str] = {}
+    task_memory_mib: int = 0
+    features: tuple[str, ...] = ()
+    gpu_tasks: bool = True
 
 
 class Metrics(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):

@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from anchor.core.node import Profile, Status
-from anchor.core.spec import Need
+from anchor.core.spec import FEATURES, Need
 
 
 class Candidate(Protocol):
@@ -59,6 +59,13 @@ def unmet_by(profile: Profile, need: Need) -> str | None:
         return f"has {profile.ram:g} GiB of RAM of the {need.min_ram_gib:g} required"
     if need.gpu and not profile.gpus:
         return "has no GPU"
+    if need.gpu and not profile.gpu_tasks:
+        return "keeps its GPU to itself: its owner has to allow it (allow_gpu)"
+    if profile.task_memory_mib and need.memory_mib > profile.task_memory_mib:
+        return f"offers a task {profile.task_memory_mib} MiB of the {need.memory_mib} asked for"
+    for feature in need.features:
+        if feature not in profile.features:
+            return FEATURES.get(feature, f"does not offer {feature}")
     for label in need.labels:
         if label not in profile.labels:
             return f"is not labelled {label!r}"

@@ -11,13 +11,16 @@ from msgspec import Meta
 
 from anchor.core.errors import Fault
 
-Runtime = Literal["isolate", "wasm", "python", "native"]
+Runtime = Literal["isolate", "wasm", "python", "native", "container"]
 Language = Literal["javascript", "python"]
 
 INLINE_BYTES_MAX = 64 * 1024
 """Values above this travel and rest as blobs, never inside a document."""
 TASKS_PER_REQUEST_MAX = 10_000
 NAME_LENGTH_MAX = 200
+FILES_MAX = 200
+"""Input files, output patterns or modules of one task; more travel as one archive."""
+FILE_NAME_LENGTH_MAX = 255
 MIB = 1024 * 1024
 
 Name = Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH_MAX)]
@@ -33,19 +36,32 @@ class _Spec(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=T
 
 
 class Payload(_Spec, frozen=True):
-    """The work itself. `module` is base64 or the `sha256:…` of an uploaded blob; `input` is any JSON value."""
+    """The work itself. `module` is base64 or the `sha256:…` of an uploaded blob; `input` is any JSON value.
+
+    `files` are inputs in the working directory: a relative path with `/` → the `sha256:…` of an uploaded blob.
+    `outputs` are glob patterns of the files to keep once it has succeeded (`**` for any depth). `modules` are more ES
+    modules beside `sourceCode`: a relative path → its source. `network` asks for the network, which the node's owner
+    has to allow. `deterministic` asks wasm for a virtual clock and seeded chance, so that copies agree byte for byte.
+    `image` is what runtime container runs.
+    """
 
     source_code: str | None = None
     module: str | None = None
     command: Annotated[list[str], Meta(max_length=1000)] | None = None
     language: Language | None = None
-    runtime: Literal["isolate", "isolated-vm", "wasm", "python", "native"] | None = None
+    runtime: Literal["isolate", "isolated-vm", "wasm", "python", "native", "container"] | None = None
     dependencies: Annotated[list[Annotated[str, Meta(min_length=1, max_length=200)]], Meta(max_length=100)] = []
     function: str | None = None
     args: Annotated[list[Any], Meta(max_length=1000)] = []
     env: dict[str, str] = {}
     stdin: str | None = None
     input: Any = None
+    files: Annotated[dict[str, str], Meta(max_length=FILES_MAX)] = {}
+    outputs: Annotated[list[str], Meta(max_length=FILES_MAX)] = []
+    modules: Annotated[dict[str, str], Meta(max_length=FILES_MAX)] = {}
+    network: bool = False
+    deterministic: bool = False
+    image: Annotated[str, Meta(min_length=1, max_length=500)] | None = None
 
 
 class Requirements(_Spec, frozen=True):
@@ -58,11 +74,14 @@ class Requirements(_Spec, frozen=True):
 
 
 class Limits(_Spec, frozen=True):
-    """What an attempt may use; what is left out is the runtime's default (`DEFAULT_LIMITS`)."""
+    """What an attempt may use; what is left out is the runtime's default (`DEFAULT_LIMITS`). `fuel` is counted for
+    wasm only, about one unit an instruction; `disk_mb` is what it may keep in its working directory."""
 
     memory_mb: Annotated[int, Meta(ge=16, le=1_048_576)] | None = None
     timeout_seconds: Annotated[float, Meta(gt=0, le=604_800)] | None = None
     output_bytes: Annotated[int, Meta(ge=0, le=64 * MIB)] = MIB
+    disk_mb: Annotated[int, Meta(ge=1, le=1_048_576)] = 1024
+    fuel: Annotated[int, Meta(ge=1, le=(1 << 63) - 1)] | None = None
 
 
 class RetryPolicy(_Spec, frozen=True):
@@ -86,21 +105,27 @@ class TaskSpec(_Spec, frozen=True):
 
 
 class Need(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What placement looks at: tasks with the same need are interchangeable to it."""
+    """What placement looks at: tasks with the same need are interchangeable to it. `memory_mib` is the limit the task
+    asked for (0: the runtime's default, cut to what the node offers); `features` are those of FEATURES it uses."""
 
     runtime: str = "noop"
     min_ram_gib: float = 0
     min_cores: int = 0
     gpu: bool = False
     labels: tuple[str, ...] = ()
+    memory_mib: int = 0
+    features: tuple[str, ...] = ()
 
 
-class ResolvedLimits(msgspec.Struct, frozen=True):
+class ResolvedLimits(msgspec.Struct, frozen=True, omit_defaults=True):
     """The limits an attempt runs under, every default filled in."""
 
     memory_mib: int
     timeout_seconds: float
     output_bytes: int
+    disk_mib: int = 1024
+    fuel: int = 0
+    """0: as much as the time allows."""
 
 
 DEFAULT_LIMITS: dict[str, tuple[int, float]] = {
@@ -109,8 +134,16 @@ DEFAULT_LIMITS: dict[str, tuple[int, float]] = {
     "wasm": (256, 60.0),
     "python": (256, 60.0),
     "native": (2048, 600.0),
+    "container": (2048, 600.0),
 }
 """Memory in MiB and time in seconds, by runtime."""
+FEATURES: dict[str, str] = {
+    "files": "does not move files",
+    "modules": "does not run several modules",
+    "network": "gives tasks no network",
+    "deterministic": "has no deterministic profile",
+}
+"""What a task can ask of a node beyond its runtime, and what to say of a node that does not offer it."""
 
 
 def runtime_of(spec: TaskSpec) -> str:
@@ -122,6 +155,8 @@ def runtime_of(spec: TaskSpec) -> str:
         return "isolate"
     if payload.runtime is not None:
         return payload.runtime
+    if payload.image is not None:
+        return "container"
     if spec.type == "wasm" or payload.module is not None:
         return "wasm"
     if payload.command is not None or payload.dependencies or payload.language == "python":
@@ -130,6 +165,7 @@ def runtime_of(spec: TaskSpec) -> str:
 
 
 _NOOP_NEED = Need()
+_NO_PAYLOAD = Payload()
 _NO_REQUIREMENTS = Requirements()
 
 
@@ -145,7 +181,19 @@ def need_of(spec: TaskSpec) -> Need:
         min_cores=wants.min_cores,
         gpu=wants.gpu_required,
         labels=tuple(sorted(set(wants.labels))),
+        memory_mib=spec.limits.memory_mb or 0,
+        features=_features_of(spec.payload or _NO_PAYLOAD, spec.limits),
     )
+
+
+def _features_of(payload: Payload, limits: Limits) -> tuple[str, ...]:
+    uses = {
+        "files": bool(payload.files or payload.outputs),
+        "modules": bool(payload.modules),
+        "network": payload.network,
+        "deterministic": payload.deterministic or limits.fuel is not None,
+    }
+    return tuple(name for name, used in uses.items() if used)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -167,6 +215,8 @@ def limits_for(runtime: str, asked: Limits) -> ResolvedLimits:
         memory_mib=asked.memory_mb if asked.memory_mb is not None else memory_mib,
         timeout_seconds=asked.timeout_seconds if asked.timeout_seconds is not None else timeout_seconds,
         output_bytes=asked.output_bytes,
+        disk_mib=asked.disk_mb,
+        fuel=asked.fuel or 0,
     )
 
 

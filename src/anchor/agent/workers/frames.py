@@ -24,19 +24,23 @@ class FrameError(Exception):
 
 
 class Script(msgspec.Struct, frozen=True, array_like=True, tag="script"):
-    """JavaScript for an isolate. `given` is JSON: what the script sees as `input` and `anchor`."""
+    """JavaScript for an isolate. `given` is JSON: what the script sees as `input` and `anchor`; `modules` are further
+    ES modules by their path. With `has_directory` the job's files are in the worker's directory."""
 
     source: str
     given: str
     memory_mib: int
     timeout_seconds: float
     output_bytes: int
+    modules: dict[str, str] = {}
+    has_directory: bool = False
 
 
 class Program(msgspec.Struct, frozen=True, array_like=True, tag="program"):
     """A wasm module to run as a command, or one of its functions to call.
 
     `digest` is the SHA-256 of the module; `module` is empty where the worker said that it holds that one already.
+    `deterministic` gives it a virtual clock and chance from `seed`; `fuel` 0 is as much as the time allows.
     """
 
     digest: bytes
@@ -48,6 +52,24 @@ class Program(msgspec.Struct, frozen=True, array_like=True, tag="program"):
     memory_mib: int
     timeout_seconds: float
     output_bytes: int
+    has_directory: bool = False
+    deterministic: bool = False
+    fuel: int = 0
+    seed: bytes = b""
+
+
+class Source(msgspec.Struct, frozen=True, array_like=True, tag="source"):
+    """Python for the sandboxed interpreter. `given` is JSON: what the code sees as `input` and `anchor`."""
+
+    source: str
+    given: str
+    args: list[str]
+    env: dict[str, str]
+    stdin: bytes
+    memory_mib: int
+    timeout_seconds: float
+    output_bytes: int
+    has_directory: bool = False
 
 
 class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready"):
@@ -62,7 +84,7 @@ class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready"):
 class Printed(msgspec.Struct, frozen=True, array_like=True, tag="printed"):
     """The running work printed something."""
 
-    stream: Literal["stdout", "stderr"]
+    stream: Literal["stdout", "stderr", "progress"]
     text: str
 
 
@@ -76,9 +98,10 @@ class Ended(msgspec.Struct, frozen=True, array_like=True, tag="ended"):
     truncated: bool = False
     cpu_seconds: float = 0.0
     peak_memory_mib: float = 0.0
+    fuel: int = 0
 
 
-Work = Script | Program
+Work = Script | Program | Source
 Word = Ready | Printed | Ended
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -3,11 +3,12 @@
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal
 
 from anchor.agent.workers.frames import Ended, Printed, Ready, frame, write_all
 
-Stream = Literal["stdout", "stderr"]
+Stream = Literal["stdout", "stderr", "progress"]
 
 FLUSH_LENGTH = 32 * 1024
 PULSE_SECONDS = 0.02
@@ -66,6 +67,23 @@ class Printer:
                     pieces.append(pending[at][1])
                     at += 1
                 self._words.say(Printed(stream, "".join(pieces)))
+
+
+class Stage:
+    """What an engine has to run one piece of work with.
+
+    `printer` takes its output (stream `progress`: texts of core.progress); `pulse` beats while it runs and calls at the
+    deadline; `say_last` sends its ending from any thread, for engines that can only stop by ending the process.
+    `directory` is where the job's files are, None where it has none.
+    """
+
+    def __init__(
+        self, printer: "Printer", pulse: "Pulse", say_last: Callable[[Ended], None], directory: Path | None
+    ) -> None:
+        self.printer = printer
+        self.pulse = pulse
+        self.say_last = say_last
+        self.directory = directory
 
 
 class Pulse:

@@ -26,8 +26,9 @@ _MEMORY_SHARE: Final = 0.5
 _LONE_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-async def run_in(pool: Pool, work: Work, emit: Emit) -> Ran:
-    """Run a piece of work to its end. Cancelling kills the worker before the cancellation is let through."""
+async def run_in(pool: Pool, work: Work, emit: Emit, directory: Path | None = None) -> Ran:
+    """Run a piece of work to its end, with the job's `directory` in the worker's reach until then. Cancelling kills the
+    worker before the cancellation is let through."""
     output = BoundedOutput(emit, work.output_bytes)
     try:
         worker = await pool.take(lambda one: isinstance(work, Program) and work.digest in one.modules)
@@ -69,6 +70,7 @@ async def run_in(pool: Pool, work: Work, emit: Emit) -> Ran:
         wall_seconds=round(time.perf_counter() - began, 6),
         cpu_seconds=round(ended.cpu_seconds or worker.cpu_seconds, 6),
         peak_memory_mb=round(max(ended.peak_memory_mib, worker.memory_mib), 3),
+        fuel=ended.fuel,
     )
     return _ran(ended, usage, output.truncated or ended.truncated)
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from anchor.agent.workers import limits
 from anchor.agent.workers.endings import out_of_memory
-from anchor.agent.workers.frames import MIB, Ended, FrameError, Ready, Script, Work, read_work
-from anchor.agent.workers.printer import Printer, Pulse, Words
+from anchor.agent.workers.frames import MIB, Ended, FrameError, Program, Ready, Script, Source, Work, read_work
+from anchor.agent.workers.printer import Printer, Pulse, Stage, Words
 from anchor.core.errors import FailureCode
 
 WORK_PER_WORKER_MAX: Final = 100
@@ -22,7 +22,10 @@ DATA_SPARE_BYTES: Final = 64 * MIB
 _ENGINES: Final = {
     "isolate": "anchor.agent.runtimes.isolate.engine",
     "wasm": "anchor.agent.runtimes.wasm.engine",
+    "python": "anchor.agent.runtimes.python.engine",
 }
+"""What has `load() -> engine`: `engine.run(work, stage) -> Ended`, `engine.finish()`, `engine.spent`."""
+_ENGINE_OF: Final = {Script: "isolate", Program: "wasm", Source: "python"}
 
 
 class _Worker:
@@ -39,7 +42,7 @@ class _Worker:
         for _ in range(WORK_PER_WORKER_MAX):
             self._words.say(self._ready())
             work = inbox.get()
-            name = "isolate" if isinstance(work, Script) else "wasm"
+            name = _ENGINE_OF[type(work)]
             engine = self._engines.get(name)
             if engine is None:
                 why = f"The engine of {name} could not be loaded: {self._missing[name]}."
@@ -73,13 +76,14 @@ class _Worker:
                     printer.truncated,
                     time.process_time() - before_seconds,
                     max(0, limits.peak_bytes() - before_bytes) / MIB,
+                    ended.fuel,
                 )
             )
 
         if self._data_at_start:
             limits.limit_data(self._data_at_start + work.memory_mib * MIB + DATA_SPARE_BYTES)
         try:
-            ended = engine.run(work, printer, self._pulse, last)
+            ended = engine.run(work, Stage(printer, self._pulse, last, None))
         except MemoryError:
             ended, engine.spent = out_of_memory(work.memory_mib), True
         limits.limit_data(None)

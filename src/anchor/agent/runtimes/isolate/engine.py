@@ -4,7 +4,6 @@ import os
 import re
 import time
 from array import array
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from anchor.agent.job import RESULT_BYTES_MAX
 from anchor.agent.runtimes.isolate import v8
 from anchor.agent.workers.endings import out_of_memory, timed_out, too_large
 from anchor.agent.workers.frames import MIB, Ended, Script
-from anchor.agent.workers.printer import Printer, Pulse
+from anchor.agent.workers.printer import Printer, Stage
 from anchor.core.errors import FailureCode
 
 _PRELUDE = Path(__file__).with_name("prelude.js").read_text("utf-8")
@@ -85,9 +84,10 @@ class IsolateEngine:
         self.spent = False
         """Whether the last script left the engine in a state that nothing should run in any more."""
 
-    def run(self, script: Script, printer: Printer, pulse: Pulse, say_last: Callable[[Ended], None]) -> Ended:
-        """Run one script to its end. At the deadline `say_last` is told and the process ends: nothing else is sure to
+    def run(self, script: Script, stage: Stage) -> Ended:
+        """Run one script to its end. At the deadline its ending is said and the process ends: nothing else is sure to
         stop a script that swallows terminations."""
+        printer = stage.printer
         room, self._used = self._room, self._room
         room.isolate.limit_heap(script.memory_mib * MIB)
 
@@ -96,14 +96,14 @@ class IsolateEngine:
             printer.flush()
 
         def late() -> None:
-            say_last(timed_out(script.timeout_seconds))
+            stage.say_last(timed_out(script.timeout_seconds))
             os._exit(0)
 
-        pulse.begin(script.timeout_seconds, beat, late)
+        stage.pulse.begin(script.timeout_seconds, beat, late)
         try:
             ended = _ended(room, script)
         finally:
-            pulse.end()
+            stage.pulse.end()
         beat()
         self.spent = ended.message == NEVER_SETTLED or ended.code in (FailureCode.MEMORY_LIMIT, FailureCode.CRASHED)
         return ended

@@ -10,6 +10,7 @@ from anchor.agent.workers.frames import Script
 from anchor.agent.workers.pool import Pool
 from anchor.agent.workers.running import run_in
 from anchor.core.errors import FailureCode
+from anchor.core.spec import Payload
 
 
 def offer() -> tuple[str | None, str]:
@@ -29,6 +30,10 @@ class Isolate:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+
+    def wants_directory(self, _: Payload) -> bool:
+        """Never: a script reaches files only where there are some."""
+        return False
 
     async def start(self) -> None:
         """Start the pool."""

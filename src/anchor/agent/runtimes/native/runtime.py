@@ -21,6 +21,7 @@ from anchor.agent.sandbox.probe import probe
 from anchor.agent.sandbox.supervise import Program, supervise
 from anchor.core.attempt import Outcome, Reason
 from anchor.core.errors import FailureCode
+from anchor.core.spec import Payload
 
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 """The PATH of a task, behind the programs of its own packages."""
@@ -54,6 +55,10 @@ class Native:
         self._environments = Environments(state, path=path)
         self._running: set[asyncio.Task[Ran]] = set()
         self._stopping = False
+
+    def wants_directory(self, _: Payload) -> bool:
+        """Always: it is where a program starts."""
+        return True
 
     async def start(self) -> None:
         """Find out how tasks can be confined, and clear what an agent that was killed has left."""

@@ -3,7 +3,6 @@
 import codecs
 import ctypes
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -22,7 +21,7 @@ from anchor.agent.runtimes.wasm.calls import (
 )
 from anchor.agent.workers.endings import too_large
 from anchor.agent.workers.frames import MIB, Ended, Program
-from anchor.agent.workers.printer import Printer, Pulse
+from anchor.agent.workers.printer import Printer, Stage
 from anchor.core.errors import FailureCode
 
 MODULES_HELD_MAX: Final = 8
@@ -53,9 +52,9 @@ class WasmEngine:
         """Digests of the compiled modules that are held."""
         return list(self._held)
 
-    def run(self, program: Program, printer: Printer, pulse: Pulse, _: Callable[[Ended], None]) -> Ended:
+    def run(self, program: Program, stage: Stage) -> Ended:
         """Run one program to its end; the epoch stops it at the deadline."""
-        output = _Output(printer)
+        output = _Output(stage.printer)
         store = wasmtime.Store(self._engine)
         store.set_epoch_deadline(1)
         store.set_limits(
@@ -65,7 +64,7 @@ class WasmEngine:
             tables=TABLES_MAX,
             memories=MEMORIES_MAX,
         )
-        pulse.begin(program.timeout_seconds, printer.flush, self._engine.increment_epoch)
+        stage.pulse.begin(program.timeout_seconds, stage.printer.flush, self._engine.increment_epoch)
         try:
             # Without this any call of a WASI function, also from an exported one, aborts the whole process.
             store.set_wasi(_wasi(program, output))
@@ -73,7 +72,7 @@ class WasmEngine:
         except Unrunnable as wrong:
             return wrong.ended
         finally:
-            pulse.end()
+            stage.pulse.end()
             output.close()
             store.close()
 

@@ -11,6 +11,7 @@ from anchor.agent.workers.frames import MIB, MODULE_BYTES_MAX, Program
 from anchor.agent.workers.pool import Pool
 from anchor.agent.workers.running import run_in
 from anchor.core.errors import FailureCode
+from anchor.core.spec import Payload
 
 
 def offer() -> tuple[str | None, str]:
@@ -28,6 +29,10 @@ class Wasm:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+
+    def wants_directory(self, payload: Payload) -> bool:
+        """Commands do: it is their preopened directory."""
+        return payload.function is None
 
     async def start(self) -> None:
         """Start the pool."""
