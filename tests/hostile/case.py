@@ -4,8 +4,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
-
-
 @dataclass(frozen=True)
 class Case:
     """A payload (as in POST /api/tasks, without `runtime`) and its one right ending.
