@@ -39,8 +39,9 @@ class Script(msgspec.Struct, frozen=True, array_like=True, tag="script"):
 class Program(msgspec.Struct, frozen=True, array_like=True, tag="program"):
     """A wasm module to run as a command, or one of its functions to call.
 
-    `digest` is the SHA-256 of the module; `module` is empty where the worker said that it holds that one already.
-    `deterministic` gives it a virtual clock and chance from `seed`; `fuel` 0 is as much as the time allows.
+    `digest` names the module as it is compiled for this; `module` is empty where the worker said that it holds that one
+    already. `compiled` is what an earlier worker made of it, if that was kept; `keep` asks for it. `deterministic` gives
+    it a virtual clock and chance from `seed`; `fuel` 0 is as much as the time allows.
     """
 
     digest: bytes
@@ -56,6 +57,8 @@ class Program(msgspec.Struct, frozen=True, array_like=True, tag="program"):
     deterministic: bool = False
     fuel: int = 0
     seed: bytes = b""
+    compiled: bytes = b""
+    keep: bool = False
 
 
 class Source(msgspec.Struct, frozen=True, array_like=True, tag="source"):
@@ -88,6 +91,12 @@ class Printed(msgspec.Struct, frozen=True, array_like=True, tag="printed"):
     text: str
 
 
+class Compiled(msgspec.Struct, frozen=True, array_like=True, tag="compiled"):
+    """What became of the module of the running work, asked for with `keep`."""
+
+    code: bytes
+
+
 class Ended(msgspec.Struct, frozen=True, array_like=True, tag="ended"):
     """The work is over: `value` is its result as JSON unless `code` says why there is none."""
 
@@ -102,7 +111,7 @@ class Ended(msgspec.Struct, frozen=True, array_like=True, tag="ended"):
 
 
 Work = Script | Program | Source
-Word = Ready | Printed | Ended
+Word = Ready | Printed | Compiled | Ended
 
 _encode = msgspec.msgpack.Encoder().encode
 _works: msgspec.msgpack.Decoder[Work] = msgspec.msgpack.Decoder(Work)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from anchor.agent.workers.frames import Ended, Printed, Ready, frame, write_all
+from anchor.agent.workers.frames import Compiled, Ended, Printed, Ready, frame, write_all
 
 Stream = Literal["stdout", "stderr", "progress"]
 
@@ -21,7 +21,7 @@ class Words:
         self._fd = fd
         self._lock = threading.Lock()
 
-    def say(self, word: Ready | Printed | Ended) -> None:
+    def say(self, word: Ready | Printed | Compiled | Ended) -> None:
         """Send one word, waiting while the pipe is full."""
         data = frame(word)
         with self._lock:
@@ -74,16 +74,22 @@ class Stage:
 
     `printer` takes its output (stream `progress`: texts of core.progress); `pulse` beats while it runs and calls at the
     deadline; `say_last` sends its ending from any thread, for engines that can only stop by ending the process.
-    `directory` is where the job's files are, None where it has none.
+    `keep` sends what a module was compiled to. `directory` is where the job's files are, None where it has none.
     """
 
     def __init__(
-        self, printer: "Printer", pulse: "Pulse", say_last: Callable[[Ended], None], directory: Path | None
+        self,
+        printer: "Printer",
+        pulse: "Pulse",
+        say_last: Callable[[Ended], None],
+        directory: Path | None,
+        keep: Callable[[bytes], None] = lambda _: None,
     ) -> None:
         self.printer = printer
         self.pulse = pulse
         self.say_last = say_last
         self.directory = directory
+        self.keep = keep
 
 
 class Pulse:

@@ -11,7 +11,7 @@ from typing import Final, Self
 
 import psutil
 
-from anchor.agent.workers.frames import MIB, Ended, FrameError, Printed, Ready, Work, frame, read_word
+from anchor.agent.workers.frames import MIB, Compiled, Ended, FrameError, Printed, Ready, Work, frame, read_word
 
 _BOOT: Final = "import sys; sys.path[:0] = sys.argv[2:]; from anchor.agent.workers.worker import main; main()"
 _STREAM_BYTES: Final = 1024 * 1024
@@ -42,6 +42,8 @@ class Worker:
         """Processor time since its last Ready, at the last `measure`."""
         self.memory_mib = 0.0
         """The most memory beyond what it needs without work, over all calls of `measure` since its last Ready."""
+        self.fresh = True
+        """Whether it was never given any work, and so nobody else's code can have touched it."""
 
     @classmethod
     async def start(cls) -> Self:
@@ -89,8 +91,12 @@ class Worker:
             return False
         raise FrameError(f"a worker said {type(word).__name__} instead of Ready")
 
-    async def run(self, work: Work, printed: Callable[[str, str], None]) -> Ended | None:
-        """Hand work over and pass on what it prints; None where the process ended first. Raises FrameError."""
+    async def run(
+        self, work: Work, printed: Callable[[str, str], None], compiled: Callable[[bytes], None] | None = None
+    ) -> Ended | None:
+        """Hand work over and pass on what it prints and compiles; None where the process ended first. Raises
+        FrameError, also where something was compiled and nobody asked for it."""
+        self.fresh = False
         stdin = self._process.stdin
         assert stdin is not None
         with contextlib.suppress(ConnectionError):
@@ -102,6 +108,9 @@ class Worker:
                 match await read_word(self._stdout):
                     case Printed(stream, text):
                         printed(stream, text)
+                    case Compiled(code) if compiled is not None:
+                        compiled(code)
+                        compiled = None
                     case Ended() as ended:
                         return ended
                     case None:

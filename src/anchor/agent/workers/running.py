@@ -4,8 +4,9 @@ import asyncio
 import re
 import signal
 import time
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -26,20 +27,42 @@ _MEMORY_SHARE: Final = 0.5
 _LONE_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-async def run_in(pool: Pool, work: Work, emit: Emit, directory: Path | None = None) -> Ran:
+class Modules(Protocol):
+    """Compiled modules that the agent keeps, so that workers need not compile what another one has compiled."""
+
+    def fit(self, program: Program, worker: Worker) -> Program:
+        """The program as this worker needs it: with what was kept of its module, or asking for it."""
+
+    def keep(self, digest: bytes, code: bytes) -> None:
+        """Keep what a worker made of this module. Called only where `fit` asked for it."""
+
+    def likes(self, program: Program, worker: Worker) -> bool:
+        """Whether the program starts sooner, or leaves more behind, in this worker than in others."""
+
+
+async def run_in(
+    pool: Pool, work: Work, emit: Emit, directory: Path | None = None, modules: Modules | None = None
+) -> Ran:
     """Run a piece of work to its end, with the job's `directory` in the worker's reach until then. Cancelling kills the
     worker before the cancellation is let through."""
     output = BoundedOutput(emit, work.output_bytes)
+
+    def liked(worker: Worker) -> bool:
+        return modules is not None and isinstance(work, Program) and modules.likes(work, worker)
+
     try:
-        worker = await pool.take(lambda one: isinstance(work, Program) and work.digest in one.modules)
+        worker = await pool.take(liked)
     except WorkerLost as lost:
         return failed(
             FailureCode.RUNTIME_UNAVAILABLE,
             f"No worker process could be started: {lost}.",
             "Run `anchor doctor` on the node.",
         )
-    if isinstance(work, Program) and work.digest in worker.modules:
-        work = msgspec.structs.replace(work, module=b"")
+    compiled = None
+    if modules is not None and isinstance(work, Program):
+        work = modules.fit(work, worker)
+        if work.keep:
+            compiled = partial(modules.keep, work.digest)
     loop = asyncio.get_running_loop()
     began = time.perf_counter()
     kills_before = _kernel_kills()
@@ -47,7 +70,7 @@ async def run_in(pool: Pool, work: Work, emit: Emit, directory: Path | None = No
     ended: Ended | None = None
     try:
         async with asyncio.timeout(work.timeout_seconds + GRACE_SECONDS):
-            ended = await worker.run(work, output.write)
+            ended = await worker.run(work, output.write, compiled)
     except TimeoutError:
         worker.measure()
         ended = timed_out(work.timeout_seconds)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from anchor.agent.workers import limits
 from anchor.agent.workers.endings import out_of_memory
-from anchor.agent.workers.frames import MIB, Ended, FrameError, Program, Ready, Script, Source, Work, read_work
+from anchor.agent.workers.frames import MIB, Compiled, Ended, FrameError, Program, Ready, Script, Source, Work, read_work
 from anchor.agent.workers.printer import Printer, Pulse, Stage, Words
 from anchor.core.errors import FailureCode
 
@@ -83,11 +83,14 @@ class _Worker:
         if self._data_at_start:
             limits.limit_data(self._data_at_start + work.memory_mib * MIB + DATA_SPARE_BYTES)
         try:
-            ended = engine.run(work, Stage(printer, self._pulse, last, None))
+            ended = engine.run(work, Stage(printer, self._pulse, last, None, self._keep))
         except MemoryError:
             ended, engine.spent = out_of_memory(work.memory_mib), True
         limits.limit_data(None)
         last(ended)
+
+    def _keep(self, code: bytes) -> None:
+        self._words.say(Compiled(code))
 
 
 def main() -> None:
