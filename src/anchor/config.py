@@ -12,9 +12,10 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Meta
 
+from anchor.agent.policy import ALL_RUNTIMES, SHARE_PATTERN, share_bytes
 from anchor.core.access import SECRET_LENGTH_MIN, is_sample_secret
 from anchor.core.errors import InvalidRequest
-from anchor.core.spec import Label
+from anchor.core.spec import MIB, Label
 
 FILE_NAME: Final = "anchor.toml"
 ENV_PREFIX: Final = "ANCHOR_"
@@ -28,7 +29,14 @@ EMBEDDED_STORE: Final = "sqlite"
 LOCAL_QUEUE: Final = "local"
 SECRET_FIELDS: Final = frozenset({"secret", "store", "queue"})
 """Settings that may hold a password: no message repeats their value."""
+LISTS: Final = frozenset({"labels", "runtimes", "programs"})
+"""Settings of several words, which commas separate in an environment variable."""
+RAM_MIB_MIN: Final = 64
+DISK_MIB_MIN: Final = 256
+"""The smallest shares of a machine that any task could use."""
 
+_Share = Annotated[str, Meta(pattern=SHARE_PATTERN)]
+_SHARE_WORDS = "an amount like 4GiB or 512MiB, or a share of the machine like 50%"
 _Positive = Annotated[float, Meta(gt=0, le=86_400, description="a number of seconds above 0")]
 
 
@@ -42,7 +50,10 @@ def data_directory(env: Mapping[str, str]) -> Path:
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that can be set, in its unit. `slots` None means one per core; port 0 means any free one."""
+    """Everything that can be set, in its unit. `slots` None means one per core; port 0 means any free one.
+
+    From `runtimes` on it is what the owner of a machine lets tasks have of it (None: whatever there is).
+    """
 
     data: Annotated[Path, Meta(description="a directory")]
     host: Annotated[str, Meta(min_length=1, description="an address to listen on, like 127.0.0.1")] = "127.0.0.1"
@@ -70,6 +81,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "info"
     log_format: Annotated[Literal["text", "json"], Meta(description="text or json")] = "text"
     retention_days: Annotated[float, Meta(gt=0, le=36_500, description="a number of days above 0")] = 30.0
+    runtimes: Annotated[
+        tuple[str, ...] | None, Meta(description=f"some of {', '.join(ALL_RUNTIMES)}, separated by commas")
+    ] = None
+    allow_network: Annotated[bool, Meta(description="true or false")] = False
+    allow_gpu: Annotated[bool, Meta(description="true or false")] = False
+    allow_unconfined: Annotated[bool, Meta(description="true or false")] = False
+    programs: Annotated[
+        Annotated[tuple[Annotated[str, Meta(min_length=1)], ...], Meta(max_length=1000)] | None,
+        Meta(description="names or paths of programs, separated by commas"),
+    ] = None
+    cpus: Annotated[
+        Annotated[float, Meta(ge=0.05, le=100_000)] | None,
+        Meta(description="a number of cores from 0.05 on, like 2 or 0.5"),
+    ] = None
+    ram: Annotated[_Share | None, Meta(description=_SHARE_WORDS)] = None
+    disk: Annotated[_Share | None, Meta(description=_SHARE_WORDS)] = None
 
     @property
     def admin_token_file(self) -> Path:
@@ -95,6 +122,7 @@ class _Given(msgspec.Struct, frozen=True):
     is_text: bool = False
 
 
+_SHARE_MIN: Final = {"ram": RAM_MIB_MIN, "disk": DISK_MIB_MIN}
 _FIELDS: Final = {field.name: field for field in msgspec.structs.fields(Settings)}
 
 
@@ -190,12 +218,41 @@ def _read(name: str, given: _Given) -> Any:
         if isinstance(raw, str | Path) and str(raw) and "\0" not in str(raw):
             return Path(raw)
         raise _wrong(name, given)
-    if name == "labels" and given.is_text:
-        raw = [label.strip() for label in str(raw).split(",") if label.strip()]
+    if name in LISTS and given.is_text:
+        raw = words_of(str(raw))
     try:
-        return msgspec.convert(raw, _FIELDS[name].type, strict=not given.is_text)
+        value = msgspec.convert(raw, _FIELDS[name].type, strict=not given.is_text)
     except msgspec.ValidationError as error:
         raise _wrong(name, given) from error
+    if name == "runtimes":
+        _check_runtimes(value, given)
+    if name in _SHARE_MIN:
+        _check_share(name, value, given)
+    return value
+
+
+def words_of(text: str) -> list[str]:
+    """The words that commas separate."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _check_runtimes(names: Iterable[str], given: _Given) -> None:
+    for name in names:
+        if name not in ALL_RUNTIMES:
+            raise InvalidRequest(
+                f"{given.source} names the runtime {name!r}, which there is not.",
+                hint=_did_you_mean(name, ALL_RUNTIMES),
+                code="unknown_runtime",
+            )
+
+
+def _check_share(name: str, text: str, given: _Given) -> None:
+    least = _SHARE_MIN[name]
+    if not text.endswith("%") and share_bytes(text, sys.maxsize) < least * MIB:
+        raise InvalidRequest(
+            f"{given.source} is {text!r}; less than {least}MiB is of no use to any task.",
+            hint="Give more, or leave it out for the default.",
+        )
 
 
 def _wrong(name: str, given: _Given) -> InvalidRequest:

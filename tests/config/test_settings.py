@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from anchor.agent.policy import Policy, share_bytes, task_memory_mib
 from anchor.config import Settings, load
 from anchor.core.errors import InvalidRequest
+from anchor.core.spec import MIB
+from anchor.wiring.own_agent import policy_of
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +74,15 @@ def test_a_home_directory_in_a_path_is_understood(monkeypatch: pytest.MonkeyPatc
         ({"ANCHOR_LOG_LEVEL": "loud"}, {}, "debug, info, warning or error"),
         ({"ANCHOR_INSECURE": "perhaps"}, {}, "ANCHOR_INSECURE"),
         ({"ANCHOR_LEASE_SECONDS": "nan"}, {}, "ANCHOR_LEASE_SECONDS"),
+        ({"ANCHOR_RAM": "4"}, {}, "ANCHOR_RAM is '4'; it must be an amount like 4GiB or 512MiB, or a share"),
+        ({"ANCHOR_RAM": "120%"}, {}, "ANCHOR_RAM is '120%'"),
+        ({"ANCHOR_RAM": "0%"}, {}, "ANCHOR_RAM is '0%'"),
+        ({}, {"ram": "8MiB"}, "--ram is '8MiB'; less than 64MiB is of no use"),
+        ({}, {"disk": "100 GB"}, "--disk is '100 GB'"),
+        ({"ANCHOR_CPUS": "0"}, {}, "ANCHOR_CPUS is '0'; it must be a number of cores"),
+        ({"ANCHOR_CPUS": "nan"}, {}, "ANCHOR_CPUS is 'nan'"),
+        ({"ANCHOR_ALLOW_NETWORK": "perhaps"}, {}, "ANCHOR_ALLOW_NETWORK is 'perhaps'; it must be true or false"),
+        ({"ANCHOR_RUNTIMES": "isolate,nativ"}, {}, "ANCHOR_RUNTIMES names the runtime 'nativ', which there is not"),
     ],
 )
 def test_a_bad_value_is_refused_by_the_name_of_where_it_was_set(
@@ -173,3 +185,35 @@ def test_a_client_command_does_not_mind_what_only_a_server_would_refuse() -> Non
 
 def test_a_lease_that_one_lost_heartbeat_would_end_is_refused() -> None:
     assert "lease" in refusal(lease_seconds=4.0).message
+
+
+def test_a_runtime_that_is_misspelt_brings_a_suggestion() -> None:
+    error = refusal(runtimes=("isolat",))
+    assert (error.code, error.hint) == ("unknown_runtime", "Did you mean isolate?")
+
+
+def test_what_the_owner_allows_is_read_from_every_source() -> None:
+    Path("anchor.toml").write_text('programs = ["ffmpeg"]\ncpus = 1\nallow_gpu = true\n')
+    found = settings({"ANCHOR_RUNTIMES": "isolate, wasm", "ANCHOR_ALLOW_NETWORK": "true"}, ram="1.5GiB", disk="10%")
+    assert (found.runtimes, found.programs, found.cpus) == (("isolate", "wasm"), ("ffmpeg",), 1.0)
+    assert (found.allow_network, found.allow_gpu, found.allow_unconfined) == (True, True, False)
+    assert (found.ram, found.disk) == ("1.5GiB", "10%")
+
+
+def test_an_owner_who_says_nothing_offers_every_runtime_and_neither_network_nor_gpu() -> None:
+    policy = policy_of(settings())
+    assert policy == Policy()
+
+
+def test_shares_are_measured_against_the_machine_and_never_exceed_it() -> None:
+    assert share_bytes("50%", 1000 * MIB) == 500 * MIB
+    assert share_bytes("1.5GiB", 4096 * MIB) == 1536 * MIB
+    assert share_bytes("2TiB", 4096 * MIB) == 4096 * MIB
+    policy = policy_of(settings(ram="100MiB", disk="1GiB", cpus=0.5, runtimes=()))
+    assert (policy.memory_mib, policy.disk_mib, policy.cores, policy.runtimes) == (100, 1024, 0.5, ())
+
+
+@pytest.mark.parametrize(("machine_mib", "tasks_mib"), [(512, 256), (1024, 512), (4096, 3277), (65536, 52429)])
+def test_without_a_share_of_memory_the_machine_stays_usable(machine_mib: int, tasks_mib: int) -> None:
+    assert task_memory_mib(Policy(), machine_mib * MIB) == tasks_mib
+    assert task_memory_mib(Policy(memory_mib=machine_mib), machine_mib * MIB) == machine_mib

@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import structlog
@@ -18,17 +19,19 @@ from anchor.agent.journal import Journal
 from anchor.agent.parcels import Parcels
 from anchor.agent.pauses import Pauses
 from anchor.agent.trust import trusted
-from anchor.core.attempt import Ending
-from anchor.core.errors import AnchorError, Conflict, Unauthenticated
+from anchor.core.attempt import Ending, Outcome, Reason
+from anchor.core.errors import AnchorError, Conflict, FailureCode, Unauthenticated
 from anchor.core.node import Metrics, Profile
 from anchor.failpoints import reached
 from anchor.wire import link as wire
 from anchor.wire.link import (
     Assign,
+    Assignment,
     Cancel,
     Challenge,
     FromAgent,
     Heartbeat,
+    Held,
     Hello,
     Nack,
     Recorded,
@@ -45,6 +48,8 @@ OPEN_SECONDS = 10.0
 UPGRADE_SAID_SECONDS = 3600.0
 """How often an agent that the server is too new or too old for says so again."""
 FAREWELL_SECONDS = 3.0
+METRICS_SECONDS = 1.0
+"""How long a heartbeat waits for fresh figures of the machine before it goes with the last ones."""
 WORST_FRAME_BYTES = 40 * 1024 * 1024
 """A server may send an assignment larger than an agent's frames may be; this is the most an agent reads."""
 
@@ -83,6 +88,10 @@ class Connection:
         self._heartbeat_seconds = 1.0
         self._lease_until = float("inf")
         self._beats: deque[float] = deque()
+        # Its own thread: those that tasks' files keep busy must not hold up a heartbeat.
+        self._meter = ThreadPoolExecutor(1, "metrics")
+        self._measuring: asyncio.Future[Metrics] | None = None
+        self._measured = Metrics()
         self._leaving = False
         self._executor: Executor
 
@@ -140,6 +149,7 @@ class Connection:
                 await asyncio.sleep(wait)
         finally:
             watch.cancel()
+            self._meter.shutdown(wait=False, cancel_futures=True)
 
     def _pause_after(self, session_before: int, opened: float) -> float:
         if self._session == session_before:
@@ -236,7 +246,7 @@ class Connection:
                 continue
             match frame:
                 case Assign():
-                    self._executor.take(frame.items)
+                    self._take(frame.items)
                 case Recorded():
                     self._executor.recorded([*frame.recorded, *frame.stale])
                 case Cancel():
@@ -253,6 +263,21 @@ class Connection:
                 case Challenge() | Welcome() | Refused():
                     self.send(Nack("Not now."))
 
+    def _take(self, items: Sequence[Assignment]) -> None:
+        """Begin what there are slots for; what a server sends beyond them goes back at once, uncharged."""
+        room = self._slots - self._executor.under_way
+        if len(items) > room:
+            held = set(self._executor.held())
+            items = [item for item in items if Held(item.task, item.attempt) not in held]
+            excess = items[max(room, 0) :]
+            items = items[: max(room, 0)]
+            if excess:
+                log.warning("refused more than there are slots for", slots=self._slots, refused=len(excess))
+                why = f"This node runs {self._slots} tasks at a time, and was sent more."
+                reason = Reason(FailureCode.RUNTIME_UNAVAILABLE, why)
+                self.report([Ending(item.task, item.attempt, Outcome.REJECTED, reason=reason) for item in excess])
+        self._executor.take(items)
+
     async def _write(self, socket: ClientConnection) -> None:
         while True:
             await self._wake.wait()
@@ -264,6 +289,9 @@ class Connection:
     async def _beat(self, socket: ClientConnection) -> None:
         """Renew the lease; a server that does not answer within it is given up."""
         self._beats.clear()
+        await self._measure()
+        if self._trouble():
+            await self._send_beat()
         while True:
             await asyncio.sleep(self._heartbeat_seconds)
             if time.monotonic() > self._lease_until:
@@ -274,10 +302,22 @@ class Connection:
             self._executor.insist()
 
     async def _send_beat(self) -> None:
-        metrics = await asyncio.to_thread(self._metrics)
+        await self._measure()
         self._beats.append(time.monotonic())
-        leaving = self._leaving or self._executor.is_stuck
-        self.send(Heartbeat(self._session, metrics, self._executor.held(), leaving))
+        trouble = self._trouble()
+        metrics = msgspec.structs.replace(self._measured, trouble=trouble)
+        self.send(Heartbeat(self._session, metrics, self._executor.held(), self._leaving or bool(trouble)))
+
+    async def _measure(self) -> None:
+        """Look at the machine, unless an earlier look still hangs: on a disk that does not answer, for one."""
+        if self._measuring is None or self._measuring.done():
+            self._measuring = asyncio.get_running_loop().run_in_executor(self._meter, self._metrics)
+        await asyncio.wait([self._measuring], timeout=METRICS_SECONDS)
+        if self._measuring.done():
+            self._measured = self._measuring.result()
+
+    def _trouble(self) -> str:
+        return "its journal cannot be written" if self._executor.is_stuck else self._measured.trouble
 
     def _renewed(self, frame: Renewed) -> None:
         if frame.session == self._session and self._beats:

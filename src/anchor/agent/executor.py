@@ -108,6 +108,11 @@ class Executor:
         """Whether anything runs."""
         return bool(self._running)
 
+    @property
+    def under_way(self) -> int:
+        """How many attempts run or are about to; those that are being stopped do not count."""
+        return sum(running.stop_as is None for running in self._running.values())
+
     def take(self, items: Sequence[Assignment]) -> None:
         """Begin attempts. A noop gives its input back: there is nothing to run, so its acceptance and its ending are
         one journal entry."""

@@ -14,12 +14,17 @@ from pathlib import Path
 import psutil
 
 from anchor.core.node import Metrics, Profile
+from anchor.core.spec import MIB
 
 GIB = 1024**3
+FREE_BYTES_MIN = 256 * MIB
+FREE_SHARE_MIN = 0.02
+"""A node takes no new work while less of its disk is free than this much, or this share where that is less."""
 GPU_SECONDS = 5
 DOCKER_SECONDS = 0.5
 _PCI_VENDORS = {"0x10de": "NVIDIA", "0x1002": "AMD", "0x8086": "Intel"}
 _DRM = Path("/sys/class/drm")
+_CGROUPS = Path("/sys/fs/cgroup")
 
 
 def measure_profile(labels: Sequence[str], directory: Path) -> Profile:
@@ -31,7 +36,7 @@ def measure_profile(labels: Sequence[str], directory: Path) -> Profile:
         arch=platform.machine(),
         cpu=_cpu(),
         cores=psutil.cpu_count() or 1,
-        ram=_gib(psutil.virtual_memory().total),
+        ram=_gib(memory_bytes()),
         disk=_gib(shutil.disk_usage(directory).total),
         gpus=_gpus(),
         labels=tuple(labels),
@@ -40,16 +45,40 @@ def measure_profile(labels: Sequence[str], directory: Path) -> Profile:
     )
 
 
+def memory_bytes() -> int:
+    """The machine's RAM, or what of it the container around us may use."""
+    whole = int(psutil.virtual_memory().total)
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):
+            whole = min(whole, int((_CGROUPS / name).read_text()))
+    return whole
+
+
+def disk_bytes(directory: Path) -> int:
+    """The size of the disk that `directory` is on, or will be once it is made."""
+    existing = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+    return shutil.disk_usage(existing).total
+
+
 def measure_metrics(directory: Path) -> Metrics:
     """How the machine is doing now; CPU use is the mean since the last call (0 at the first)."""
     memory = psutil.virtual_memory()
+    disk = shutil.disk_usage(directory)
     return Metrics(
         cpu_usage=psutil.cpu_percent(),
         ram_usage=memory.percent,
         uptime=int(time.time() - psutil.boot_time()),
         free_ram=_gib(memory.available),
-        free_disk=_gib(shutil.disk_usage(directory).free),
+        free_disk=_gib(disk.free),
+        trouble=_too_full(disk.free, disk.total),
     )
+
+
+def _too_full(free_bytes: int, total_bytes: int) -> str:
+    floor = min(FREE_BYTES_MIN, int(total_bytes * FREE_SHARE_MIN))
+    if free_bytes >= floor:
+        return ""
+    return f"its disk has {free_bytes // MIB} MiB left; new work comes once there are {floor // MIB} MiB"
 
 
 def _gib(size: int) -> float:

@@ -9,13 +9,16 @@ import msgspec
 import structlog
 
 from anchor import __version__
-from anchor.agent import identity
+from anchor.agent import cores, identity
 from anchor.agent.connection import Connection
+from anchor.agent.cores import Held
 from anchor.agent.executor import Executor
-from anchor.agent.host import measure_metrics, measure_profile
+from anchor.agent.host import measure_metrics, measure_profile, memory_bytes
 from anchor.agent.identity import Identity
 from anchor.agent.journal import Journal
+from anchor.agent.offered import in_a_line, offered
 from anchor.agent.parcels import Parcels
+from anchor.agent.policy import Policy, task_memory_mib
 from anchor.agent.runtimes.catalogue import Catalogue
 from anchor.core.errors import Unauthenticated, Unavailable
 from anchor.core.node import Profile
@@ -34,22 +37,48 @@ async def run(
     name: str = "",
     join_token: str | None = None,
     stop: asyncio.Event | None = None,
+    policy: Policy = Policy(),  # noqa: B008 - it is frozen
 ) -> None:
-    """Serve one server until cancelled or `stop` is set; then kill what runs and report it given back.
+    """Serve one server until cancelled or `stop` is set; then kill what runs and report it given back. The policy's
+    share of cores bounds this whole process from then on.
 
     Raises AnchorError where this machine may not join, or `url` is something else than Anchor.
     """
     url = url.rstrip("/")
+    # First of all: only threads that begin later are bound by it.
+    with cores.held(policy.cores) as share:
+        await _serve(url, directory, slots, labels, name, join_token, stop or asyncio.Event(), policy, share)
+
+
+async def _serve(
+    url: str,
+    directory: Path,
+    slots: int,
+    labels: Sequence[str],
+    name: str,
+    join_token: str | None,
+    stop: asyncio.Event,
+    policy: Policy,
+    share: Held | None,
+) -> None:
     await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
     me = await _identity(url, directory, name, join_token)
     journal = Journal(directory / "journal.db")
-    catalogue = Catalogue(directory)
+    memory_mib = task_memory_mib(policy, memory_bytes())
+    catalogue = Catalogue(directory, policy, memory_mib)
     parcels = Parcels()
-    base = await asyncio.to_thread(measure_profile, tuple(labels), directory)
+    machine = await asyncio.to_thread(measure_profile, tuple(labels), directory)
+    base = offered(machine, policy, memory_mib)
 
     def profile() -> Profile:
         offer = catalogue.offer
-        return msgspec.structs.replace(base, runtimes=offer.runtimes, missing=offer.missing, version=__version__)
+        return msgspec.structs.replace(
+            base,
+            runtimes=offer.runtimes,
+            missing=offer.missing,
+            confinement=offer.confinement,
+            version=__version__,
+        )
 
     connection = Connection(
         url, me, parcels, journal, profile=profile, metrics=lambda: measure_metrics(directory), slots=slots
@@ -60,8 +89,9 @@ async def run(
     connection.serve(executor)
     await executor.recover()
     await catalogue.start()
+    log.info(in_a_line(profile(), slots, share))
     line = asyncio.create_task(connection.run())
-    stopping = asyncio.create_task((stop or asyncio.Event()).wait())
+    stopping = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({line, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if line.done():

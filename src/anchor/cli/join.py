@@ -5,7 +5,23 @@ from typing import Annotated
 import typer
 
 from anchor import wiring
-from anchor.cli.options import ConfigFile, Data, Labels, NodeName, Slots, server_url, settings_of
+from anchor.cli.options import (
+    AllowGpu,
+    AllowNetwork,
+    AllowUnconfined,
+    ConfigFile,
+    Cpus,
+    Data,
+    Disk,
+    Labels,
+    NodeName,
+    Programs,
+    Ram,
+    Runtimes,
+    Slots,
+    server_url,
+    settings_of,
+)
 from anchor.cli.process import run_until_stopped
 
 app = typer.Typer(add_completion=False)
@@ -19,9 +35,32 @@ def join(
     slots: Slots = None,
     label: Labels = None,
     name: NodeName = None,
+    runtimes: Runtimes = None,
+    allow_network: AllowNetwork = None,
+    allow_gpu: AllowGpu = None,
+    allow_unconfined: AllowUnconfined = None,
+    programs: Programs = None,
+    cpus: Cpus = None,
+    ram: Ram = None,
+    disk: Disk = None,
     config: ConfigFile = None,
 ) -> None:
     """Enrol this machine with a join token and start its agent; later `anchor agent URL` is enough."""
-    settings = settings_of(config, serving=False, data=data, slots=slots, labels=label, node_name=name)
+    settings = settings_of(
+        config,
+        serving=False,
+        data=data,
+        slots=slots,
+        labels=label,
+        node_name=name,
+        runtimes=runtimes,
+        allow_network=allow_network,
+        allow_gpu=allow_gpu,
+        allow_unconfined=allow_unconfined,
+        programs=programs,
+        cpus=cpus,
+        ram=ram,
+        disk=disk,
+    )
     where = server_url(url, settings)
     run_until_stopped(lambda stop: wiring.run_agent(settings, where, join_token=token, stop=stop))

@@ -37,6 +37,27 @@ Labels = Annotated[
 NodeName = Annotated[
     str | None, typer.Option("--name", help="What this machine's id begins with.", show_default="its host name")
 ]
+Runtimes = Annotated[
+    str | None, typer.Option(help="Runtimes offered, separated by commas.", show_default="all that work here")
+]
+AllowNetwork = Annotated[
+    bool | None, typer.Option(help="Give the network to tasks that ask for it.", show_default="no")
+]
+AllowGpu = Annotated[bool | None, typer.Option(help="Show the GPUs to tasks that ask for one.", show_default="no")]
+AllowUnconfined = Annotated[
+    bool | None,
+    typer.Option(help="Run native tasks even where they cannot be confined: trust everybody.", show_default="no"),
+]
+Programs = Annotated[
+    str | None, typer.Option(help="Programs a native task may start, separated by commas.", show_default="any")
+]
+Cpus = Annotated[float | None, typer.Option(help="Cores for all tasks together, like 2 or 0.5.", show_default="all")]
+Ram = Annotated[
+    str | None, typer.Option(help="RAM for all tasks together, like 4GiB or 50%.", show_default="about 80%")
+]
+Disk = Annotated[
+    str | None, typer.Option(help="Disk for all that tasks need, like 20GiB or 10%.", show_default="no bound")
+]
 LogLevel = Annotated[str | None, typer.Option(help="debug, info, warning or error.", show_default="info")]
 LogFormat = Annotated[str | None, typer.Option(help="text or json.", show_default="text")]
 
@@ -46,6 +67,9 @@ def settings_of(file: Path | None = None, *, serving: bool = True, **flags: Any)
     labels = flags.pop("labels", None)
     if labels:
         flags["labels"] = tuple(labels)
+    for name in ("runtimes", "programs"):
+        if flags.get(name) is not None:
+            flags[name] = tuple(config.words_of(flags[name]))
     try:
         return config.load(flags, file=file, serving=serving)
     except InvalidRequest as error:

@@ -2,8 +2,10 @@
 
 from collections.abc import Collection, Iterable
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 from msgspec.structs import replace
 
 from anchor.core.attempt import Finite, Reason
@@ -63,14 +65,19 @@ class Profile(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     gpu_tasks: bool = True
 
 
+TROUBLE_LENGTH_MAX = 500
+
+
 class Metrics(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """How a machine is doing: CPU and RAM in per cent, uptime in seconds, free RAM and disk in GiB."""
+    """How a machine is doing: CPU and RAM in per cent, uptime in seconds, free RAM and disk in GiB. `trouble` says why
+    it takes no work at the moment; empty where it does."""
 
     cpu_usage: Finite = 0.0
     ram_usage: Finite = 0.0
     uptime: int = 0
     free_ram: Finite = 0.0
     free_disk: Finite = 0.0
+    trouble: Annotated[str, Meta(max_length=TROUBLE_LENGTH_MAX)] = ""
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

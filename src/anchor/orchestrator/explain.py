@@ -41,6 +41,8 @@ def _absent(world: World, node: Node, now: int) -> str | None:
         return "is offline"
     if node.status is not Status.READY:
         return f"is {node.status}"
+    if node.metrics.trouble:
+        return f"takes no work: {node.metrics.trouble}"
     seat = world.fleet.seat(node.id)
     return "has no free slot" if seat is not None and seat.free <= 0 else None
 

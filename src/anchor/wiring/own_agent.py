@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import io
+import math
 import os
 import signal
 import socket
@@ -11,8 +12,11 @@ import threading
 
 import msgspec
 
+from anchor.agent.host import disk_bytes, memory_bytes
+from anchor.agent.policy import ALL_RUNTIMES, Policy, share_bytes
 from anchor.agent.run import run as run_agent_program
 from anchor.config import EMBEDDED_STORE, LOCAL_QUEUE, Settings
+from anchor.core.spec import MIB
 from anchor.wiring.program import run, set_up_logs
 
 AGENT_STOP_SECONDS = 10.0
@@ -27,12 +31,36 @@ async def run_agent(
     await run_agent_program(
         url,
         settings.data / "agent",
-        slots=settings.slots or os.cpu_count() or 1,
+        slots=settings.slots or _slots_of(settings.cpus),
+        policy=policy_of(settings),
         labels=settings.labels,
         name=settings.node_name or socket.gethostname(),
         join_token=join_token,
         stop=stop,
     )
+
+
+def policy_of(settings: Settings) -> Policy:
+    """The owner's wishes, measured against this machine."""
+
+    def mib(text: str | None, whole_bytes: int) -> int | None:
+        return None if text is None else share_bytes(text, whole_bytes) // MIB
+
+    return Policy(
+        runtimes=ALL_RUNTIMES if settings.runtimes is None else settings.runtimes,
+        network=settings.allow_network,
+        gpu=settings.allow_gpu,
+        programs=settings.programs,
+        cores=settings.cpus,
+        memory_mib=mib(settings.ram, memory_bytes()),
+        disk_mib=mib(settings.disk, disk_bytes(settings.data)),
+        unconfined=settings.allow_unconfined,
+    )
+
+
+def _slots_of(cores: float | None) -> int:
+    whole = os.cpu_count() or 1
+    return whole if cores is None else min(whole, math.ceil(cores))
 
 
 class _LocalAgent(msgspec.Struct, frozen=True):
