@@ -68,6 +68,10 @@ bench *args:
 bench-shared *args:
     python benchmarks/shared.py {{ args }}
 
+# the runtimes beside the bare engines: computing, small pieces of work, kills, an idle agent
+bench-runtimes *args:
+    python -m benchmarks.runtimes {{ args }}
+
 # pin everything CI installs, with hashes
 lock:
     uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command 'just lock' --quiet --output-file requirements/ci.txt
