@@ -1,8 +1,8 @@
-"""The wasm engine inside a worker process: WASI commands and exported functions, compiled modules kept by hash."""
+"""The wasm engine inside a worker process: WASI commands and exported functions, compiled modules kept by name."""
 
-import codecs
 import ctypes
 from collections import OrderedDict
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -10,18 +10,13 @@ import wasmtime
 from wasmtime import _ffi as ffi
 
 from anchor.agent.job import RESULT_BYTES_MAX
-from anchor.agent.runtimes.wasm.calls import (
-    Unrunnable,
-    call_function,
-    call_start,
-    compiled,
-    exited,
-    refused,
-    trapped,
-)
-from anchor.agent.workers.endings import too_large
+from anchor.agent.runtimes.wasm.calls import call_function, call_start
+from anchor.agent.runtimes.wasm.endings import Unrunnable, exited, refused, trapped
+from anchor.agent.runtimes.wasm.loading import Loaded, Workshop
+from anchor.agent.runtimes.wasm.output import Output
+from anchor.agent.runtimes.wasm.profiles import Profile, profile_of
 from anchor.agent.workers.frames import MIB, Ended, Program
-from anchor.agent.workers.printer import Printer, Stage
+from anchor.agent.workers.printer import Stage
 from anchor.core.errors import FailureCode
 
 MODULES_HELD_MAX: Final = 8
@@ -29,134 +24,110 @@ MODULE_BYTES_HELD_MAX: Final = 16 * MIB
 TABLE_ELEMENTS_MAX: Final = 1_000_000
 TABLES_MAX: Final = 16
 MEMORIES_MAX: Final = 4
-LAST_WORDS_LENGTH: Final = 300
+FUEL_MAX: Final = (1 << 63) - 1
+HOME: Final = "/"
+"""Where a command finds the job's directory. It is also the working directory of wasi-libc and of Go."""
 
 
 class WasmEngine:
     """Runs programs one after the other, each in a store of its own."""
 
     def __init__(self) -> None:
-        config = wasmtime.Config()
-        config.epoch_interruption = True
-        config.parallel_compilation = False
-        config.wasm_threads = False
-        self._engine = wasmtime.Engine(config)
-        self._linker = wasmtime.Linker(self._engine)
-        self._linker.define_wasi()
-        self._held: OrderedDict[bytes, tuple[wasmtime.Module, int]] = OrderedDict()
+        self._workshops: dict[Profile, Workshop] = {"plain": Workshop("plain")}
+        self._held: OrderedDict[bytes, Loaded] = OrderedDict()
         self.spent = False
         """Never: whatever a program did is gone with its store."""
 
     @property
     def modules(self) -> list[bytes]:
-        """Digests of the compiled modules that are held."""
+        """The names of the compiled modules that are held."""
         return list(self._held)
 
     def run(self, program: Program, stage: Stage) -> Ended:
         """Run one program to its end; the epoch stops it at the deadline."""
-        output = _Output(stage.printer)
-        store = wasmtime.Store(self._engine)
+        workshop = self._workshop(program)
+        output = Output(stage.printer)
+        store = wasmtime.Store(workshop.engine)
         store.set_epoch_deadline(1)
         store.set_limits(
             memory_size=program.memory_mib * MIB,
             table_elements=TABLE_ELEMENTS_MAX,
-            instances=1,
+            instances=1 if workshop.virtual is None else 2,
             tables=TABLES_MAX,
             memories=MEMORIES_MAX,
         )
-        stage.pulse.begin(program.timeout_seconds, stage.printer.flush, self._engine.increment_epoch)
+        stage.pulse.begin(program.timeout_seconds, stage.printer.flush, workshop.engine.increment_epoch)
+        fuel = (program.fuel or FUEL_MAX) if workshop.counts_fuel else 0
         try:
-            # Without this any call of a WASI function, also from an exported one, aborts the whole process.
-            store.set_wasi(_wasi(program, output))
-            return self._run(program, store, output)
+            loaded = self._load(program, workshop, stage)
+            if fuel:
+                store.set_fuel(fuel)
+            if workshop.virtual is not None:
+                workshop.virtual.begin(program.seed)
+            if loaded.uses_wasi:
+                store.set_wasi(_wasi(program, output, stage.directory))
+            ended = _run(program, loaded, store, output)
         except Unrunnable as wrong:
-            return wrong.ended
+            ended = wrong.ended
         finally:
             stage.pulse.end()
             output.close()
+            used = fuel - store.get_fuel() if fuel else 0
             store.close()
+        return msgspec.structs.replace(ended, fuel=used) if used else ended
 
     def finish(self) -> None:
         """Nothing outlives a store."""
 
-    def _run(self, program: Program, store: wasmtime.Store, output: "_Output") -> Ended:
-        module = self._module(program)
-        instance: wasmtime.Instance | None = None
-        try:
-            instance = self._linker.instantiate(store, module)
-            if program.function is not None:
-                return call_function(store, instance, program.function, program.args)
-            call_start(store, instance)
-            return output.result()
-        except wasmtime.ExitTrap as exit_:
-            return output.result() if exit_.code == 0 else exited(exit_.code, output.last_words)
-        except wasmtime.Trap as trap:
-            return trapped(trap, program, _memory_bytes(store, instance))
-        except wasmtime.WasmtimeError as error:
-            raise refused(error, program) from error
+    def _workshop(self, program: Program) -> Workshop:
+        profile = profile_of(program.deterministic, program.fuel)
+        if profile not in self._workshops:
+            self._workshops[profile] = Workshop(profile)
+        return self._workshops[profile]
 
-    def _module(self, program: Program) -> wasmtime.Module:
+    def _load(self, program: Program, workshop: Workshop, stage: Stage) -> Loaded:
         held = self._held.get(program.digest)
         if held is not None:
             self._held.move_to_end(program.digest)
-            return held[0]
-        module = compiled(self._engine, program.module)
-        self._held[program.digest] = (module, len(program.module))
+            return held
+        loaded = workshop.load(program.module, program.compiled)
+        if program.keep:
+            code = bytes(loaded.module.serialize())
+            if len(code) <= RESULT_BYTES_MAX:
+                stage.keep(code)
+        self._held[program.digest] = loaded
         while len(self._held) > 1 and (
-            len(self._held) > MODULES_HELD_MAX or sum(size for _, size in self._held.values()) > MODULE_BYTES_HELD_MAX
+            len(self._held) > MODULES_HELD_MAX or sum(one.size for one in self._held.values()) > MODULE_BYTES_HELD_MAX
         ):
             self._held.popitem(last=False)
-        return module
+        return loaded
 
 
-class _Output:
-    """What a program wrote: on its way to the printer, and stdout also kept whole, for it is the result."""
-
-    def __init__(self, printer: Printer) -> None:
-        self._printer = printer
-        self._decoders = {stream: codecs.getincrementaldecoder("utf-8")("replace") for stream in ("stdout", "stderr")}
-        self._stdout = bytearray()
-        self._stdout_bytes = 0
-        self.last_words = ""
-
-    def stdout(self, data: bytes) -> None:
-        """Take what was written to stdout."""
-        self._stdout_bytes += len(data)
-        if self._stdout_bytes <= RESULT_BYTES_MAX:
-            self._stdout += data
-        self._printer.write("stdout", self._decoders["stdout"].decode(data))
-
-    def stderr(self, data: bytes) -> None:
-        """Take what was written to stderr."""
-        text = self._decoders["stderr"].decode(data)
-        self.last_words = (self.last_words + text)[-LAST_WORDS_LENGTH:]
-        self._printer.write("stderr", text)
-
-    def close(self) -> None:
-        """Send what the decoders still hold: bytes of a character that never was completed."""
-        self._printer.write("stdout", self._decoders["stdout"].decode(b"", True))
-        self._printer.write("stderr", self._decoders["stderr"].decode(b"", True))
-
-    def result(self) -> Ended:
-        """Stdout as the result: the JSON value it is, or its text as it stands."""
-        if self._stdout_bytes > RESULT_BYTES_MAX:
-            return too_large()
-        written = bytes(self._stdout).strip()
-        try:
-            msgspec.json.decode(written)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            text = self._stdout.decode("utf-8", "replace")
-            return Ended(value=msgspec.json.encode(text) if text else b"null")
-        return Ended(value=written)
+def _run(program: Program, loaded: Loaded, store: wasmtime.Store, output: Output) -> Ended:
+    instance: wasmtime.Instance | None = None
+    try:
+        instance = loaded.ready.instantiate(store)
+        if program.function is not None:
+            return call_function(store, instance, program.function, program.args)
+        call_start(store, instance)
+        return output.result()
+    except wasmtime.ExitTrap as exit_:
+        return output.result() if exit_.code == 0 else exited(exit_.code, output.last_words)
+    except wasmtime.Trap as trap:
+        return trapped(trap, program, _memory_bytes(store, instance))
+    except wasmtime.WasmtimeError as error:
+        raise refused(error, program) from error
 
 
-def _wasi(program: Program, output: _Output) -> wasmtime.WasiConfig:
+def _wasi(program: Program, output: Output, directory: Path | None) -> wasmtime.WasiConfig:
     wasi = wasmtime.WasiConfig()
     try:
         wasi.argv = ["program", *(program.args if program.function is None else [])]
         wasi.env = list(program.env.items())
-    except (AttributeError, UnicodeEncodeError) as error:
+    except (AttributeError, UnicodeEncodeError, wasmtime.WasmtimeError) as error:
         raise Unrunnable(FailureCode.INVALID_PAYLOAD, "The args of a command must be valid texts.") from error
+    if directory is not None:
+        wasi.preopen_dir(str(directory), HOME)
     stdin = ffi.wasm_byte_vec_t()
     ffi.wasm_byte_vec_new(ctypes.byref(stdin), len(program.stdin), _bytes_pointer(program.stdin))
     ffi.wasi_config_set_stdin_bytes(wasi.ptr(), ctypes.byref(stdin))
