@@ -32,6 +32,29 @@ def test_a_node_says_the_first_thing_it_lacks(need: Need, why: str) -> None:
     assert unmet_by(LAPTOP, need) == why
 
 
+SHARED = Profile(runtimes={"native": "1"}, gpus=("NVIDIA",), task_memory_mib=512, features=("files",), gpu_tasks=False)
+
+
+@pytest.mark.parametrize(
+    ("need", "why"),
+    [
+        (Need(runtime="native", gpu=True), "keeps its GPU to itself: its owner has to allow it (allow_gpu)"),
+        (Need(runtime="native", memory_mib=513), "offers a task 512 MiB of the 513 asked for"),
+        (Need(runtime="native", memory_mib=512, features=("files",)), None),
+        (Need(runtime="native", features=("files", "modules")), "does not run several modules"),
+        (Need(runtime="native", features=("network",)), "gives tasks no network"),
+        (Need(runtime="native", features=("deterministic",)), "has no deterministic profile"),
+        (Need(runtime="native", features=("telepathy",)), "does not offer telepathy"),
+    ],
+)
+def test_what_its_owner_does_not_offer_a_node_lacks(need: Need, why: str | None) -> None:
+    assert unmet_by(SHARED, need) == why
+
+
+def test_an_agent_that_says_nothing_of_memory_takes_any_limit() -> None:
+    assert unmet_by(LAPTOP, Need(runtime="isolate", memory_mib=100_000)) is None
+
+
 def test_a_node_passes_on_why_it_lacks_a_runtime() -> None:
     profile = msgspec.structs.replace(LAPTOP, missing={"native": "bubblewrap is not installed"})
     assert unmet_by(profile, Need(runtime="native")) == "has no runtime native: bubblewrap is not installed"

@@ -70,15 +70,16 @@ def measure_metrics(directory: Path) -> Metrics:
         uptime=int(time.time() - psutil.boot_time()),
         free_ram=_gib(memory.available),
         free_disk=_gib(disk.free),
-        trouble=_too_full(disk.free, disk.total),
+        trouble=trouble_of(disk.free, disk.total),
     )
 
 
-def _too_full(free_bytes: int, total_bytes: int) -> str:
+def trouble_of(free_bytes: int, total_bytes: int) -> str:
+    """Why a node with so little room on its disk takes no work; empty where there is enough."""
     floor = min(FREE_BYTES_MIN, int(total_bytes * FREE_SHARE_MIN))
     if free_bytes >= floor:
         return ""
-    return f"its disk has {free_bytes // MIB} MiB left; new work comes once there are {floor // MIB} MiB"
+    return f"its disk has {free_bytes // MIB} MiB left; it takes work again once there are {floor // MIB} MiB"
 
 
 def _gib(size: int) -> float:

@@ -34,8 +34,8 @@ def in_a_line(profile: Profile, slots: int, held: Held | None) -> str:
     runtimes = [f"{name} ({profile.confinement.get(name, 'unknown')})" for name in profile.runtimes]
     parts = [
         f"offering {', '.join(runtimes) or 'no runtime'}",
-        f"{slots} {'slot' if slots == 1 else 'slots'}",
-        f"{_cores(profile, held)}",
+        _counted(slots, "slot"),
+        _cores(profile, held),
         f"{profile.task_memory_mib / MIB_IN_GIB:.1f} GiB of RAM",
         "network for tasks that ask" if "network" in profile.features else "no network",
     ]
@@ -46,7 +46,11 @@ def in_a_line(profile: Profile, slots: int, held: Held | None) -> str:
 
 def _cores(profile: Profile, held: Held | None) -> str:
     if held is None:
-        return f"{profile.cores} cores"
+        return _counted(profile.cores, "core")
     if held.by == "nothing":
-        return f"{held.cores:g} cores (no smaller share can be held on this machine)"
-    return f"{held.cores:g} cores (held by {held.by})"
+        return f"{_counted(held.cores, 'core')} (no smaller share can be held on this machine)"
+    return f"{_counted(held.cores, 'core')} (held by {held.by})"
+
+
+def _counted(number: float, what: str) -> str:
+    return f"{number:g} {what}" + ("" if number == 1 else "s")

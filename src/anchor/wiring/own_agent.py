@@ -19,6 +19,7 @@ from anchor.config import EMBEDDED_STORE, LOCAL_QUEUE, Settings
 from anchor.core.spec import MIB
 from anchor.wiring.program import run, set_up_logs
 
+_PROGRAM = "from anchor.wiring.own_agent import main; main()"
 AGENT_STOP_SECONDS = 10.0
 RESTART_SECONDS, RESTART_SECONDS_MAX = 1.0, 30.0
 
@@ -78,7 +79,7 @@ async def keep_agent(settings: Settings, url: str) -> None:
     wait = RESTART_SECONDS
     while True:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "anchor.wiring.own_agent", stdin=asyncio.subprocess.PIPE, start_new_session=True
+            sys.executable, "-c", _PROGRAM, __name__, stdin=asyncio.subprocess.PIPE, start_new_session=True
         )
         try:
             if process.stdin is not None:
@@ -114,5 +115,6 @@ def _wait_for_end(parent: io.FileIO, loop: asyncio.AbstractEventLoop, stop: asyn
         loop.call_soon_threadsafe(stop.set)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """The process of a server's own agent."""
     run(_local_agent())
