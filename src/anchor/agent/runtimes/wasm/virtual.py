@@ -51,8 +51,13 @@ class VirtualMachine:
             "random_get": ([32, 32], self._random_get),
             "poll_oneoff": ([32] * 4, self._poll_oneoff),
             "fd_filestat_get": ([32, 32], self._fd_filestat_get),
-            "path_filestat_get": ([32] * 5, self._path_filestat_get),
+            "fd_filestat_set_times": ([32, 64, 64, 32], self._fd_filestat_set_times),
             "fd_readdir": ([32, 32, 32, 64, 32], self._fd_readdir),
+            "path_filestat_get": ([32] * 5, self._path_filestat_get),
+            "path_filestat_set_times": ([32, 32, 32, 32, 64, 64, 32], self._path_filestat_set_times),
+            "path_remove_directory": ([32] * 3, self._path_remove_directory),
+            "path_rename": ([32] * 6, self._path_rename),
+            "path_unlink_file": ([32] * 3, self._path_unlink_file),
         }
         for name, (bits, function) in host.items():
             kind = wasmtime.FuncType([kinds[one] for one in bits], [kinds[32]])
@@ -107,6 +112,26 @@ class VirtualMachine:
 
     def _fd_filestat_get(self, guest: Guest, descriptor: int, at: int) -> None:
         guest.write(at, self._files.stat_descriptor(guest, descriptor))
+
+    def _fd_filestat_set_times(self, guest: Guest, descriptor: int, used: int, changed: int, flags: int) -> None:
+        self._files.set_descriptor_times(guest, descriptor, used, changed, flags, self._now(_REALTIME))
+
+    def _path_filestat_set_times(
+        self, guest: Guest, descriptor: int, follow: int, path: int, size: int, used: int, changed: int, flags: int
+    ) -> None:
+        named = guest.read(path, size)
+        self._files.set_path_times(guest, descriptor, follow, named, used, changed, flags, self._now(_REALTIME))
+
+    def _path_remove_directory(self, guest: Guest, descriptor: int, path: int, size: int) -> None:
+        self._files.remove(guest, "path_remove_directory", descriptor, guest.read(path, size))
+
+    def _path_unlink_file(self, guest: Guest, descriptor: int, path: int, size: int) -> None:
+        self._files.remove(guest, "path_unlink_file", descriptor, guest.read(path, size))
+
+    def _path_rename(
+        self, guest: Guest, descriptor: int, old: int, old_size: int, to: int, new: int, new_size: int
+    ) -> None:
+        self._files.rename(guest, descriptor, guest.read(old, old_size), to, guest.read(new, new_size))
 
     def _path_filestat_get(self, guest: Guest, descriptor: int, flags: int, path: int, size: int, at: int) -> None:
         guest.write(at, self._files.stat_path(guest, descriptor, flags, guest.read(path, size)))
