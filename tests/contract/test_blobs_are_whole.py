@@ -47,6 +47,38 @@ async def test_what_is_not_there_is_not_found(blobs):
         await content_of(blobs, "0" * 64)
 
 
+async def ranged(blobs, digest: str, start: int, end: int | None) -> bytes:
+    return b"".join([chunk async for chunk in blobs.get(digest, start, end)])
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        (0, 1),
+        (0, None),
+        (700_000, None),
+        (1, 600_001),
+        (261_119, 261_121),
+        (999_999, 1_000_000),
+        (5, 5),
+        (0, 1_000_000),
+    ],
+)
+async def test_a_range_of_a_blob_is_those_bytes_of_it(blobs, start, end):
+    content = os.urandom(1_000_000)
+    digest, _ = await blobs.put(pieces(content))
+    assert await ranged(blobs, digest, start, end) == content[start:end]
+
+
+async def test_the_missing_ones_of_many_names_are_told(blobs):
+    here, _ = await blobs.put(pieces(b"here"))
+    absent = [hashlib.sha256(bytes([number])).hexdigest() for number in range(3)]
+    assert await blobs.missing([*absent, here]) == sorted(absent)
+    assert await blobs.missing([here]) == await blobs.missing([]) == []
+    with pytest.raises(InvalidRequest):
+        await blobs.missing(["../../etc/passwd"])
+
+
 @pytest.mark.parametrize("name", ["", "../../etc/passwd", "A" * 64, "0" * 63, "0" * 65, "0" * 64 + "\n", "g" * 64])
 async def test_only_digests_are_names(blobs, name):
     with pytest.raises(InvalidRequest):

@@ -46,11 +46,12 @@ Told = Callable[[str, int], None]
 _encode = msgspec.json.Encoder().encode
 
 
-class _Module(msgspec.Struct):
+class _Named(msgspec.Struct):
     module: str | None = None
+    files: dict[str, str] = {}
 
 
-_module_of = msgspec.json.Decoder(_Module).decode
+_names_of = msgspec.json.Decoder(_Named).decode
 
 
 async def take(snapshot: Snapshot, blobs: Blobs, archive: Archive, *, now: int, version: str, told: Told) -> Manifest:
@@ -148,14 +149,18 @@ class _Seen:
             self.payload_blobs.add(task.payload_blob)
         if task.result is not None and task.result.blob:
             self.blobs.add(task.result.blob)
+        if task.result is not None:
+            self.blobs.update(file.sha256 for file in task.result.files)
         self.blobs.update(_named_in(payload))
 
 
 def _named_in(payload: bytes) -> set[str]:
-    """The blob that a payload names as its module."""
-    module = _module_of(payload).module if b"sha256:" in payload else None
-    digest = None if module is None else blob_of(module)
-    return set() if digest is None else {digest}
+    """The blobs that a payload names: its module and its files."""
+    if b"sha256:" not in payload:
+        return set()
+    names = _names_of(payload)
+    named = [*names.files.values(), *([names.module] if names.module is not None else [])]
+    return {digest for digest in map(blob_of, named) if digest is not None}
 
 
 async def _one(batch: "Iterable[object]") -> AsyncIterator[Iterable[object]]:

@@ -24,7 +24,7 @@ from anchor.server.lines import Lines
 from anchor.server.link import AgentLink
 from anchor.server.loops import attending, dispatching, keeping_number, reconciling, retaining
 from anchor.server.openapi import pages
-from anchor.server.routes import audit, blobs, health, keys, logs, nodes, queue, tasks
+from anchor.server.routes import audit, blobs, files, health, keys, logs, nodes, queue, tasks
 from anchor.wire.link import FRAME_BYTES_MAX
 
 log = structlog.get_logger("anchor.server")
@@ -39,6 +39,7 @@ LETTING_GO_SECONDS = 2.0
 CANCEL_AGAIN_SECONDS = 0.5
 ROUTES: list[Route] = [
     *tasks.ROUTES,
+    *files.ROUTES,
     *logs.ROUTES,
     *nodes.ROUTES,
     *queue.ROUTES,
@@ -56,7 +57,11 @@ def application(desk: Desk, lines: Lines) -> ASGIApp:
     for route in table:
         by_path.setdefault(route.path, []).append(route)
     endpoints = {path: Endpoint(desk, at_path) for path, at_path in by_path.items()}
-    routes: list[BaseRoute] = [StarletteRoute(path, endpoint, methods=None) for path, endpoint in endpoints.items()]
+    routes: list[BaseRoute] = [
+        # A {name} may hold slashes: it is the last of its path.
+        StarletteRoute(path.replace("{name}", "{name:path}"), endpoint, methods=None)
+        for path, endpoint in endpoints.items()
+    ]
     routes.append(WebSocketRoute("/agent", AgentLink(desk, lines)))
     router = Router(routes, redirect_slashes=False, default=_nothing_here)
     fixed = {path: endpoint for path, endpoint in endpoints.items() if "{" not in path}

@@ -6,23 +6,28 @@ from dataclasses import dataclass, field
 from anchor.core.attempt import Reason
 from anchor.orchestrator.audit import Remarks
 from anchor.orchestrator.world import World
+from anchor.ports.parts import Parts
 from anchor.server.gate import Gate
+from anchor.wire.rest import TaskProgress
 
 
 @dataclass
 class Desk:
-    """One per server. `problems` are what `/health` has to say by code, each with the Unix ms since when; `url` is how
-    this server is called on the machine it runs on; once `stopping` is set, nothing waits any longer for what may
-    never come; `remarks` go to the audit trail."""
+    """One per server. `parts` are uploads under way; `progress` is how far running attempts said they are, by task and
+    attempt, where their agents are connected to this server. `problems` are what `/health` has to say by code, each
+    with the Unix ms since when; `url` is how this server is called on the machine it runs on; once `stopping` is set,
+    nothing waits any longer for what may never come; `remarks` go to the audit trail."""
 
     world: World
     gate: Gate
+    parts: Parts
     version: str
     url: str
     started_at: int
     ready: bool = False
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     problems: dict[str, tuple[Reason, int]] = field(default_factory=dict)
+    progress: dict[tuple[int, int], TaskProgress] = field(default_factory=dict)
     remarks: Remarks = field(init=False)
 
     def __post_init__(self) -> None:

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from anchor.core.attempt import Ending, Outcome, Reason, Result
 from anchor.core.errors import FailureCode
+from anchor.core.file_names import fault_in_name
 from anchor.core.spec import INLINE_BYTES_MAX
 from anchor.ports.blobs import Blobs
 from anchor.server.json_body import is_deep
@@ -25,7 +26,7 @@ async def sound(ending: Ending, blobs: Blobs) -> Ending:
         reason = Reason(
             FailureCode.RESULT_INVALID,
             "The node reported a result that cannot be read.",
-            "Results are JSON up to 64 KiB, or the SHA-256 of a blob that was uploaded.",
+            "Results are JSON up to 64 KiB, or the SHA-256 of a blob that was uploaded; so are files.",
         )
         return replace(ending, outcome=Outcome.ERRORED, result=None, reason=reason)
     if ending.reason is None:
@@ -36,6 +37,18 @@ async def sound(ending: Ending, blobs: Blobs) -> Ending:
 
 
 async def _is_readable(result: Result, blobs: Blobs) -> bool:
+    return await _has_files(result, blobs) and await _has_value(result, blobs)
+
+
+async def _has_files(result: Result, blobs: Blobs) -> bool:
+    """Whether every file has a name of its own that is safe to save it under, and its bytes are here."""
+    names = [file.name for file in result.files]
+    if len(set(names)) != len(names) or any(fault_in_name(name) is not None for name in names):
+        return False
+    return not result.files or not await blobs.missing({file.sha256 for file in result.files})
+
+
+async def _has_value(result: Result, blobs: Blobs) -> bool:
     if result.blob:
         return bool(_DIGEST.fullmatch(result.blob)) and await blobs.size(result.blob) is not None
     if len(result.json) > INLINE_BYTES_MAX or is_deep(result.json):

@@ -14,6 +14,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from anchor.core.attempt import Reason
 from anchor.core.errors import AnchorError, OutOfSpace, Unavailable
 from anchor.core.node import Node
+from anchor.core.progress import MESSAGE_LENGTH_MAX, read_progress
 from anchor.core.task import holds
 from anchor.failpoints import reached
 from anchor.orchestrator import nodes
@@ -28,6 +29,7 @@ from anchor.wire import link as wire
 from anchor.wire.link import (
     Accepted,
     Challenge,
+    Chunk,
     Heartbeat,
     Held,
     Hello,
@@ -39,6 +41,7 @@ from anchor.wire.link import (
     Stop,
     Welcome,
 )
+from anchor.wire.rest import TaskProgress, time_of
 
 log = structlog.get_logger("anchor.link")
 NOT_UNDERSTOOD = (ValidationError, DecodeError, UnicodeDecodeError, RecursionError)
@@ -209,6 +212,8 @@ class AgentLink:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            for attempt in line.printed:
+                self._desk.progress.pop(attempt, None)
             if self._lines.disconnect(line):
                 await nodes.farewell(self._desk.world, line.node.id, line.node.session)
                 log.info("node disconnected", node=line.node.id, session=line.node.session)
@@ -278,6 +283,7 @@ class AgentLink:
         else:
             for ending in body.endings:
                 line.printed.pop((ending.task, ending.attempt), None)
+                self._desk.progress.pop((ending.task, ending.attempt), None)
             line.send(
                 Recorded(
                     [Held(ending.task, ending.attempt) for ending in verdict.recorded],
@@ -310,11 +316,22 @@ class AgentLink:
             printed = line.printed.get(attempt, 0) + len(chunk.text)
             if attempt in room and printed <= room[attempt]:
                 line.printed[attempt] = printed
+                if chunk.stream == "progress":
+                    self._desk.progress[attempt] = _told(chunk, self._desk.progress.get(attempt))
                 kept.append(LogChunk(chunk.task, chunk.attempt, chunk.seq, chunk.at, chunk.stream, chunk.text))
         if kept:
             await world.store.append(kept)
             reached("link.output_kept")
             world.bus.tasks_changed([task for task, _ in room])
+
+
+def _told(chunk: Chunk, before: TaskProgress | None) -> TaskProgress:
+    """How far an attempt is, after one more piece: words alone leave the share as it was."""
+    told = read_progress(chunk.text)
+    if told is not None:
+        return TaskProgress(fraction=told.fraction, message=told.message, at=time_of(chunk.at))
+    said = chunk.text.strip().rpartition("\n")[2][:MESSAGE_LENGTH_MAX] or (before.message if before is not None else "")
+    return TaskProgress(fraction=before.fraction if before is not None else None, message=said, at=time_of(chunk.at))
 
 
 def _signed_by(node: Node, nonce: bytes, hello: Hello) -> bool:

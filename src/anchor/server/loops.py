@@ -76,6 +76,7 @@ async def retaining(desk: Desk, retention_ms: int) -> None:
     """Remove finished tasks past their retention."""
     while True:
         await _guarded(desk, "retention", lambda: _remove_old(desk, retention_ms))
+        await _guarded(desk, "uploads", desk.parts.sweep)
         await asyncio.sleep(RETENTION_SECONDS)
 
 

@@ -1,25 +1,29 @@
 """Documents of the truth as the API shows them."""
 
+import urllib.parse
 from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
-from anchor.core.attempt import Usage
+from anchor.core.attempt import OutputFile, Usage
 from anchor.core.ids import wire_id
 from anchor.core.node import Node, Status, is_connected
 from anchor.core.spec import Payload, need_of_shape
 from anchor.core.task import HELD, State, Task
 from anchor.orchestrator.fleet import Fleet
+from anchor.server.desk import Desk
 from anchor.wire.rest import (
     AttemptView,
     Created,
     NodeMetrics,
     NodeView,
     Specs,
+    TaskFile,
     TaskResult,
     TaskRow,
     TaskView,
+    UsageView,
     time_of,
 )
 
@@ -40,13 +44,13 @@ def shown_state(task: Task, fleet: Fleet) -> str:
     return task.state
 
 
-def _row(task: Task, fleet: Fleet) -> dict[str, Any]:
+def _row(task: Task, desk: Desk) -> dict[str, Any]:
     return {
         "id": wire_id("task", task.id),
         "name": task.spec.name,
         "type": task.spec.type,
         "runtime": need_of_shape(task.shape).runtime,
-        "state": shown_state(task, fleet),
+        "state": shown_state(task, desk.world.fleet),
         "priority": task.spec.priority,
         "labels": task.spec.labels,
         "attempt": task.attempt,
@@ -55,19 +59,20 @@ def _row(task: Task, fleet: Fleet) -> dict[str, Any]:
         "created_at": time_of(task.created_at),
         "started_at": time_of(task.leased_at) if task.leased_at is not None else None,
         "finished_at": time_of(task.finished_at) if task.finished_at is not None else None,
+        "progress": desk.progress.get((task.id, task.attempt)) if task.state in HELD else None,
     }
 
 
-def row(task: Task, fleet: Fleet) -> TaskRow:
+def row(task: Task, desk: Desk) -> TaskRow:
     """A task in a list."""
-    return TaskRow(**_row(task, fleet))
+    return TaskRow(**_row(task, desk))
 
 
-def view(task: Task, payload: bytes, fleet: Fleet) -> TaskView:
+def view(task: Task, payload: bytes, desk: Desk) -> TaskView:
     """A task, whole; `payload` is its JSON (empty where it has none)."""
     value, blob = _result(task)
     return TaskView(
-        **_row(task, fleet),
+        **_row(task, desk),
         owner=task.owner,
         payload=msgspec.json.decode(payload, type=Payload) if payload else task.spec.payload,
         requirements=task.spec.requirements,
@@ -76,7 +81,8 @@ def view(task: Task, payload: bytes, fleet: Fleet) -> TaskView:
         attempts=list(_attempts(task)),
         result=value,
         result_blob=blob,
-        usage=task.attempts[-1].usage if task.attempts else None,
+        files=files(task),
+        usage=_usage(task.attempts[-1].usage) if task.attempts else None,
         retry_of=wire_id("task", task.retry_of) if task.retry_of else None,
     )
 
@@ -93,7 +99,23 @@ def result(task: Task) -> TaskResult:
         node_id=task.node or None,
         attempt=task.attempt,
         finished_at=time_of(task.finished_at) if task.finished_at is not None else None,
+        files=files(task),
     )
+
+
+def files(task: Task) -> list[TaskFile]:
+    """The files that a task left behind, by name."""
+    kept = task.result.files if task.result is not None else ()
+    return [_file(wire_id("task", task.id), file) for file in sorted(kept, key=lambda file: file.name)]
+
+
+def _file(task: str, file: OutputFile) -> TaskFile:
+    url = f"/api/tasks/{task}/files/{urllib.parse.quote(file.name)}"
+    return TaskFile(name=file.name, size=file.size, sha256=file.sha256, url=url)
+
+
+def _usage(usage: Usage | None) -> UsageView | None:
+    return None if usage is None else UsageView(**msgspec.structs.asdict(usage))
 
 
 def _result(task: Task) -> tuple[Any, str | None]:
@@ -113,7 +135,7 @@ def _attempts(task: Task) -> Iterable[AttemptView]:
             leased_at=time_of(past.leased_at),
             ended_at=time_of(past.ended_at),
             reason=past.reason,
-            usage=past.usage or Usage(),
+            usage=_usage(past.usage or Usage()),
             output_truncated=past.output_truncated,
         )
     if task.state in HELD and task.leased_at is not None:
@@ -144,6 +166,10 @@ def node_view(node: Node, fleet: Fleet, *, now: int) -> NodeView:
             runtimes=profile.runtimes,
             missing=profile.missing,
             version=profile.version,
+            confinement=profile.confinement,
+            features=list(profile.features),
+            task_memory_mib=profile.task_memory_mib,
+            gpu_tasks=profile.gpu_tasks,
         ),
         labels=list(profile.labels),
         slots=node.slots,

@@ -17,6 +17,10 @@ class _View(msgspec.Struct, frozen=True, rename="camel", omit_defaults=False):
     pass
 
 
+class UsageView(Usage, frozen=True, rename="camel", omit_defaults=False):
+    """What an attempt used, every number of it: one that nothing counts is 0."""
+
+
 class AttemptView(_View, frozen=True):
     """An attempt as shown: over, or the live one (then `outcome` and `ended_at` are null)."""
 
@@ -26,12 +30,29 @@ class AttemptView(_View, frozen=True):
     leased_at: Time
     ended_at: Time | None = None
     reason: Reason | None = None
-    usage: Usage | None = None
+    usage: UsageView | None = None
     output_truncated: bool = False
 
 
+class TaskProgress(_View, frozen=True):
+    """How far a running attempt said it is: a share from 0 to 1 (null where it gave none), and what it is doing."""
+
+    fraction: float | None
+    message: str
+    at: Time
+
+
+class TaskFile(_View, frozen=True):
+    """A file that a task left behind; `url` is where on this server its bytes are."""
+
+    name: str
+    size: int
+    sha256: str
+    url: str
+
+
 class TaskRow(_View, frozen=True):
-    """A task in a list."""
+    """A task in a list. `progress` is null unless it runs, said how far it is, and its node is connected here."""
 
     id: str
     name: str
@@ -46,6 +67,7 @@ class TaskRow(_View, frozen=True):
     created_at: Time
     started_at: Time | None
     finished_at: Time | None
+    progress: TaskProgress | None
 
 
 class TaskView(TaskRow, frozen=True):
@@ -59,7 +81,8 @@ class TaskView(TaskRow, frozen=True):
     attempts: list[AttemptView]
     result: Any
     result_blob: str | None
-    usage: Usage | None
+    files: list[TaskFile]
+    usage: UsageView | None
     retry_of: str | None
 
 
@@ -83,20 +106,24 @@ class TaskResult(_View, frozen=True):
     node_id: str | None
     attempt: int
     finished_at: Time | None
+    files: list[TaskFile] = []
 
 
 class LogLine(_View, frozen=True):
-    """A piece of output: `stream` is stdout, stderr or progress."""
+    """A piece of output: `stream` is stdout, stderr or progress. `fraction` is the share of the work done that a piece
+    of progress tells, from 0 to 1; null where it tells none."""
 
     id: str
     attempt: int
     stream: str
     at: Time
     text: str
+    fraction: float | None = None
 
 
 class Specs(_View, frozen=True):
-    """What a machine has, as its agent measured it; RAM and disk in GiB."""
+    """What a machine has and offers, as its agent measured it; RAM and disk in GiB. `confinement` says for each runtime
+    how well its tasks are held; `task_memory_mib` is the most memory a task may ask for (0: the agent did not say)."""
 
     cores: int
     ram: float
@@ -109,6 +136,10 @@ class Specs(_View, frozen=True):
     runtimes: dict[str, str]
     missing: dict[str, str]
     version: str
+    confinement: dict[str, str] = {}
+    features: list[str] = []
+    task_memory_mib: int = 0
+    gpu_tasks: bool = True
 
 
 class NodeMetrics(Metrics, frozen=True, rename="camel", omit_defaults=False):

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from anchor import __version__
+from anchor.adapters.files.parts import FileParts
 from anchor.adapters.local.clock import SystemChance
 from anchor.agent import identity
 from anchor.config import Settings
@@ -98,6 +99,7 @@ async def _serve(settings: Settings, started: Started, *, enrol: bool = False) -
             desk = Desk(
                 world=world,
                 gate=gate,
+                parts=FileParts(settings.data / "parts"),
                 version=__version__,
                 url=settings.public_url.rstrip("/") or _url_for_others(settings.host, port),
                 started_at=clock.now(),

@@ -8,7 +8,7 @@ import re
 import secrets
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from pathlib import Path
 from typing import IO, ParamSpec, TypeVar
 
@@ -69,10 +69,10 @@ class FileBlobs:
             await asyncio.shield(self._on_disk(temporary.unlink, True))
         return digest, size
 
-    async def get(self, digest: str) -> AsyncIterator[bytes]:
-        """The bytes in chunks; NotFound where there are none.
+    async def get(self, digest: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes from `start` up to before `end` (None: to the last) in chunks; NotFound where there is no blob.
 
-        The stream raises Unavailable at its end where the bytes are no longer those that were put.
+        The stream of a whole blob raises Unavailable at its end where the bytes are no longer those that were put.
         """
         _require_digest(digest)
         try:
@@ -80,13 +80,17 @@ class FileBlobs:
         except FileNotFoundError:
             raise NotFound(f"There is no blob {digest}.", hint=f"Upload it with PUT /api/blobs/{digest}.") from None
         hashed = hashlib.sha256()
+        at = start
         try:
-            while chunk := await self._on_disk(file.read, CHUNK_BYTES):
+            if start:
+                await self._on_disk(file.seek, start)
+            while chunk := await self._on_disk(file.read, CHUNK_BYTES if end is None else min(CHUNK_BYTES, end - at)):
                 hashed.update(chunk)
+                at += len(chunk)
                 yield chunk
         finally:
             file.close()
-        if hashed.hexdigest() != digest:
+        if start == 0 and end is None and hashed.hexdigest() != digest:
             raise Unavailable(
                 f"The blob {digest} is damaged on the disk.",
                 hint="Check the disk, remove the file and upload the blob again.",
@@ -100,6 +104,12 @@ class FileBlobs:
             return (await self._on_disk(self._place(digest).stat)).st_size
         except FileNotFoundError:
             return None
+
+    async def missing(self, digests: Collection[str]) -> list[str]:
+        """Those of the digests under which there is nothing, sorted."""
+        for digest in digests:
+            _require_digest(digest)
+        return await self._on_disk(lambda: sorted(digest for digest in digests if not self._place(digest).exists()))
 
     async def sweep(self) -> int:
         """Remove what uploads left behind that began a day ago and were never finished; how many they were."""
@@ -151,16 +161,21 @@ class FileBlobs:
         reached("files.kept")
 
     def _explained(self, error: OSError) -> AnchorError:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return OutOfSpace(
-                f"There is no space left for blobs in {self._directory}.",
-                hint="Nothing was kept. Free some disk space and try again.",
-            )
-        return Unavailable(
-            f"The blob directory {self._directory} cannot be used: {error.strerror or error}.",
-            hint="Check that this user may write to it and that the disk is healthy.",
-            code="blobs_unusable",
+        return explained(error, self._directory)
+
+
+def explained(error: OSError, directory: Path) -> AnchorError:
+    """What went wrong with blobs on the disk, as OutOfSpace or Unavailable."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return OutOfSpace(
+            f"There is no space left for blobs in {directory}.",
+            hint="Nothing was kept. Free some disk space and try again.",
         )
+    return Unavailable(
+        f"The blob directory {directory} cannot be used: {error.strerror or error}.",
+        hint="Check that this user may write to it and that the disk is healthy.",
+        code="blobs_unusable",
+    )
 
 
 def _append(file: IO[bytes], hashed: "hashlib._Hash", chunks: list[bytes], last: bool = False) -> int:

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import re
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import IO, Any
@@ -26,6 +26,7 @@ SPOOL_BYTES = 1024 * 1024
 """What an upload keeps in memory; the rest waits in a temporary file until its digest is known."""
 UNFINISHED_HOURS = 24
 SWEEP_PAGE = 500
+NAMES_PAGE = 5_000
 RETRY_AFTER_SECONDS = 5
 _OUT_OF_DISK_SPACE = 14031
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -61,10 +62,10 @@ class GridFsBlobs:
                     await self._upload(spool, digest, size)
         return digest, size
 
-    async def get(self, digest: str) -> AsyncIterator[bytes]:
-        """The bytes in chunks; NotFound where there are none.
+    async def get(self, digest: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes from `start` up to before `end` (None: to the last) in chunks; NotFound where there is no blob.
 
-        The stream raises Unavailable at its end where the bytes are no longer those that were put.
+        The stream of a whole blob raises Unavailable at its end where the bytes are no longer those that were put.
         """
         _require_digest(digest)
         hashed = hashlib.sha256()
@@ -73,13 +74,18 @@ class GridFsBlobs:
                 file = await self._bucket.open_download_stream_by_name(digest)
             except NoFile:
                 raise NotFound(f"There is no blob {digest}.", hint=f"Upload it with PUT /api/blobs/{digest}.") from None
+            end = file.length if end is None else min(end, file.length)
+            at = start
             try:
-                while chunk := await file.readchunk():
+                if start:
+                    await file.seek(start)
+                while at < end and (chunk := (await file.readchunk())[: end - at]):
                     hashed.update(chunk)
+                    at += len(chunk)
                     yield chunk
             except CorruptGridFile:
                 raise _damaged(digest) from None
-        if hashed.hexdigest() != digest:
+        if (start, end) == (0, file.length) and hashed.hexdigest() != digest:
             raise _damaged(digest)
 
     async def size(self, digest: str) -> int | None:
@@ -88,6 +94,18 @@ class GridFsBlobs:
         with _explained():
             file = await self._files.find_one({"filename": digest}, {"length": 1})
         return None if file is None else int(file["length"])
+
+    async def missing(self, digests: Collection[str]) -> list[str]:
+        """Those of the digests under which there is nothing, sorted."""
+        wanted = sorted(digests)
+        for digest in wanted:
+            _require_digest(digest)
+        there: set[str] = set()
+        with _explained():
+            for at in range(0, len(wanted), NAMES_PAGE):
+                named = self._files.find({"filename": {"$in": wanted[at : at + NAMES_PAGE]}}, {"filename": 1})
+                there |= {file["filename"] async for file in named}
+        return [digest for digest in wanted if digest not in there]
 
     async def sweep(self, *, now: datetime | None = None) -> int:
         """Remove what uploads left that began more than a day before `now` and were never finished; their number."""

@@ -1,14 +1,15 @@
 """Large bytes, named by their SHA-256."""
 
 import re
+from typing import Any
 
 from anchor.core.access import Role
-from anchor.core.errors import InvalidRequest, NotFound
-from anchor.failpoints import reached
-from anchor.server.http import MIB, Answer, Call, Route
+from anchor.core.errors import InvalidRequest
+from anchor.server.downloads import download
+from anchor.server.http import Answer, Call, Route
+from anchor.server.uploads import BLOB_BYTES_MAX, upload, upload_part
 from anchor.wire.rest import BlobView
 
-BLOB_BYTES_MAX = 1024 * MIB
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -19,29 +20,16 @@ def _digest(call: Call) -> str:
     return digest
 
 
-async def put(call: Call) -> BlobView:
-    """Keep bytes; doing it again changes nothing."""
-    digest, size = await call.desk.world.blobs.put(call.stream, expected=_digest(call))
-    reached("blobs.put")
-    return BlobView(sha256=digest, size=size)
+async def put(call: Call) -> Any:
+    """Keep bytes; doing it again changes nothing. With Content-Range a part of them, or the question where to go on."""
+    if "content-range" in call.headers:
+        return await upload_part(call, _digest(call))
+    return await upload(call, _digest(call))
 
 
 async def get(call: Call) -> Answer:
-    """The bytes."""
-    digest = _digest(call)
-    blobs = call.desk.world.blobs
-    size = await blobs.size(digest)
-    if size is None:
-        raise NotFound(f"There is no blob {digest}.", hint="Upload it with PUT /api/blobs/{sha256}.")
-    return Answer(
-        stream=blobs.get(digest),
-        content_type="application/octet-stream",
-        headers={
-            "content-length": str(size),
-            "content-disposition": "attachment",
-            "content-security-policy": "sandbox",
-        },
-    )
+    """The bytes, or a range of them."""
+    return await download(call, _digest(call))
 
 
 ROUTES = [
@@ -49,7 +37,7 @@ ROUTES = [
         method="PUT",
         path="/api/blobs/{sha256}",
         handler=put,
-        summary="Keep bytes under their SHA-256",
+        summary="Keep bytes under their SHA-256; with Content-Range, in parts",
         roles=(Role.SUBMITTER, Role.NODE),
         response=BlobView,
         status=201,
@@ -60,7 +48,7 @@ ROUTES = [
         method="GET",
         path="/api/blobs/{sha256}",
         handler=get,
-        summary="The bytes with this SHA-256",
+        summary="The bytes with this SHA-256, or the Range of them asked for",
         roles=(Role.VIEWER, Role.NODE),
         response=bytes,
         content_type="application/octet-stream",

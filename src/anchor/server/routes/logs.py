@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from anchor.core.access import Role
 from anchor.core.errors import InvalidRequest
+from anchor.core.progress import read_progress
 from anchor.core.task import TERMINAL, Task
 from anchor.ports.store import LogChunk
 from anchor.server import views
@@ -79,12 +80,14 @@ def _end(task: Task) -> bytes:
 
 
 def _line(chunk: LogChunk) -> LogLine:
+    told = read_progress(chunk.text) if chunk.stream == "progress" else None
     return LogLine(
         id=f"{chunk.attempt}.{chunk.seq}",
         attempt=chunk.attempt,
         stream=chunk.stream,
         at=time_of(chunk.at),
         text=chunk.text,
+        fraction=told.fraction if told is not None else None,
     )
 
 

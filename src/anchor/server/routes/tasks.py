@@ -8,9 +8,9 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from anchor.core.access import Role
-from anchor.core.errors import Conflict, Fault, InvalidRequest, NotFound, TooLarge
+from anchor.core.errors import Conflict, Fault, InvalidRequest, NotFound, TooLarge, Unprocessable
 from anchor.core.ids import key_of, wire_id
-from anchor.core.spec import TASKS_PER_REQUEST_MAX, Payload, TaskSpec, faults_in
+from anchor.core.spec import TASKS_PER_REQUEST_MAX, Payload, TaskSpec, blob_of, faults_in
 from anchor.core.task import TERMINAL, State, Task
 from anchor.orchestrator.cancel import cancel
 from anchor.orchestrator.explain import Why, explain
@@ -67,8 +67,33 @@ async def create(call: Call) -> Answer:
             code="invalid_task",
             errors=faults[:FAULTS_SHOWN_MAX],
         )
+    await _require_blobs(call, specs, one=one)
     made = await _submit(call, specs)
     return _one_created(made) if one else Answer([views.created(task) for task in made.tasks], headers=_replay(made))
+
+
+async def _require_blobs(call: Call, specs: list[TaskSpec], *, one: bool) -> None:
+    """Unprocessable, with the places, where tasks name blobs that are not here."""
+    named: dict[str, str] = {}
+    for at, spec in enumerate(specs):
+        payload = spec.payload
+        if payload is None or not (payload.files or payload.module):
+            continue
+        where = "/payload" if one else f"/{at}/payload"
+        if payload.module is not None and (digest := blob_of(payload.module)) is not None:
+            named.setdefault(digest, f"{where}/module")
+        for name, blob in payload.files.items():
+            key = name.replace("~", "~0").replace("/", "~1")
+            named.setdefault(blob.removeprefix("sha256:"), f"{where}/files/{key}")
+    missing = await call.desk.world.blobs.missing(named) if named else []
+    if missing:
+        raise Unprocessable(
+            f"The blob sha256:{missing[0]} is not here"
+            + (f", nor are {len(missing) - 1} others." if len(missing) > 1 else "."),
+            hint="Nothing was accepted. Upload with PUT /api/blobs/{sha256} what `errors` lists, then submit again.",
+            code="blob_missing",
+            errors=[Fault(named[digest], f"names sha256:{digest}") for digest in missing[:FAULTS_SHOWN_MAX]],
+        )
 
 
 def _one_created(made: Submitted) -> Answer:
@@ -110,8 +135,7 @@ async def index(call: Call) -> Answer:
         headers["link"] = next_link(
             "/api/tasks", CURSOR, page.below, limit=query.limit, state=query.state, label=query.label
         )
-    fleet = call.desk.world.fleet
-    return Answer([views.row(task, fleet) for task in page.tasks], headers=headers)
+    return Answer([views.row(task, call.desk) for task in page.tasks], headers=headers)
 
 
 def _state(name: str | None) -> State | None:
@@ -144,8 +168,7 @@ async def show(call: Call) -> TaskView:
 
 
 async def _view(call: Call, task: Task) -> TaskView:
-    world = call.desk.world
-    return views.view(task, await payload_of(world, task), world.fleet)
+    return views.view(task, await payload_of(call.desk.world, task), call.desk)
 
 
 async def result(call: Call) -> TaskResult:
