@@ -126,6 +126,6 @@ def test_groups_of_agents_that_were_killed_are_swept(tmp_path: Path) -> None:
     gone, mine = tmp_path / "anchor-999999999-1", tmp_path / f"anchor-{os.getpid()}-1"
     gone.mkdir()
     mine.mkdir()
-    cgroup.sweep(str(tmp_path))
+    cgroup.sweep({"pids": str(tmp_path)})
     assert not gone.exists()
     assert mine.exists()

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from anchor.agent.runtimes.native.environments import CannotInstall, explanation, npm_dependencies, pip_dependencies
+from anchor.agent.runtimes.native.environments import npm_dependencies, pip_dependencies
+from anchor.agent.runtimes.native.installer import CannotInstall, explanation
 from anchor.agent.runtimes.native.toolchains import installer_environment, node_on_path, pip_settings, uv_environment
 
 

@@ -2,20 +2,25 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from anchor.agent.budget import Budget, Budgeted
 from anchor.agent.job import Offer, Runtime
-from anchor.agent.policy import Policy
+from anchor.agent.policy import ALL_RUNTIMES, Policy
 from anchor.agent.runtimes.isolate import runtime as isolate
 from anchor.agent.runtimes.native import runtime as native
+from anchor.agent.runtimes.python import runtime as python
 from anchor.agent.runtimes.wasm import runtime as wasm
-from anchor.agent.sandbox.confinement import Confinement
 from anchor.agent.sandbox.probe import probe
+from anchor.agent.workers.examining import Level
+from anchor.agent.workers.frames import FrameError
 from anchor.agent.workers.pool import Pool
+from anchor.agent.workers.process import WorkerLost
 
 NOT_OFFERED = "its owner does not offer it (setting: runtimes)"
-PYTHON_MISSING = "the sandboxed Python runtime is not part of this version; use runtime native with language python"
+IN_WORKERS = ("isolate", "wasm", "python")
+"""The runtimes whose engines are libraries in the worker processes of one pool."""
 CONTAINER_MISSING = "this version has none"
 
 
@@ -27,49 +32,48 @@ class Catalogue:
         self._directory = directory
         self._policy = policy
         self._budget = Budget(memory_mib)
-        self._pool = Pool()
+        self._pool = Pool(directory)
         self.runtimes: dict[str, Runtime] = {}
         self.offer = Offer({}, {})
+        self.workers = Level("process", "it was not looked at")
+        """How well the workers of isolate, wasm and python are confined."""
 
     async def start(self) -> None:
         """Find out what works here and make it ready."""
-        pool = self._pool
         kinds: dict[str, tuple[Runtime, Callable[[], tuple[str | None, str]]]] = {
-            "isolate": (isolate.Isolate(pool), isolate.offer),
-            "wasm": (wasm.Wasm(pool), wasm.offer),
-            "native": (native.Native(self._directory), self._native),
+            "isolate": (isolate.Isolate(self._pool), isolate.offer),
+            "wasm": (wasm.Wasm(self._pool), wasm.offer),
+            "python": (python.Python(self._pool), python.offer),
+            "native": (
+                native.Native(self._directory, policy=self._policy),
+                partial(native.offer, self._directory, self._policy),
+            ),
         }
-        versions: dict[str, str] = {}
-        missing = {"python": PYTHON_MISSING, "container": CONTAINER_MISSING}
         wanted = {name: kind for name, kind in kinds.items() if name in self._policy.runtimes}
         found = await asyncio.gather(*(asyncio.to_thread(offer) for _, offer in wanted.values()))
+        versions: dict[str, str] = {}
+        missing = {"container": CONTAINER_MISSING}
         for (name, (runtime, _)), (version, why) in zip(wanted.items(), found, strict=True):
             if version is None:
                 missing[name] = why
             else:
                 versions[name] = version
                 self.runtimes[name] = Budgeted(runtime, self._budget)
-        missing |= {name: NOT_OFFERED for name in [*kinds, *missing] if name not in self._policy.runtimes}
+        missing |= {name: NOT_OFFERED for name in ALL_RUNTIMES if name not in self._policy.runtimes}
         await asyncio.gather(*(runtime.start() for runtime in self.runtimes.values()))
-        self.offer = Offer(versions, missing, self._confinement(versions))
+        if any(name in versions for name in IN_WORKERS):
+            self.workers = await self._examined()
+        self.offer = Offer(versions, missing, {name: self._level(name) for name in versions})
 
-    def _native(self) -> tuple[str | None, str]:
-        if (why := refusal(probe(), self._policy)) is not None:
-            return None, why
-        return native.offer(self._directory)
+    async def _examined(self) -> Level:
+        try:
+            return await self._pool.confinement()
+        except (WorkerLost, FrameError) as error:
+            return Level("process", str(error))
 
-    def _confinement(self, offered: dict[str, str]) -> dict[str, str]:
-        levels = {"isolate": "process", "wasm": "process", "native": str(probe().level) if "native" in offered else ""}
-        return {name: levels[name] for name in offered}
+    def _level(self, name: str) -> str:
+        return self.workers.level if name in IN_WORKERS else probe().level
 
     async def stop(self) -> None:
         """End every process that was started."""
         await asyncio.gather(*(runtime.stop() for runtime in self.runtimes.values()))
-
-
-def refusal(confinement: Confinement, policy: Policy) -> str | None:
-    """Why native tasks are not taken here, or None where they are: work of strangers only where it can be confined."""
-    if confinement.level == "confined" or (policy.unconfined and confinement.level != "none"):
-        return None
-    why = f"its tasks cannot be confined here: {confinement.why}. `anchor doctor` on the node says how to change that"
-    return why + ("" if confinement.level == "none" else "; allow_unconfined runs them all the same")

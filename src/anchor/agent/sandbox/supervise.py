@@ -3,13 +3,12 @@
 import asyncio
 import codecs
 import contextlib
+import functools
 import json
-import math
 import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,18 +16,18 @@ from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 
-from anchor.agent.sandbox import cgroup, tree
-from anchor.agent.sandbox.bubblewrap import data_kib, options, wrap
-from anchor.agent.sandbox.confinement import FILE_BYTES_MAX, FILES_OPEN_MAX, PROCESSES_MAX, Cell, Confinement
+from anchor.agent.sandbox import tree
+from anchor.agent.sandbox.bubblewrap import data_kib, file_bytes, options, wrap
+from anchor.agent.sandbox.cgroup import Group
+from anchor.agent.sandbox.confinement import FILES_OPEN_MAX, PROCESSES_MAX, Cell, Confinement
+from anchor.agent.sandbox.seccomp import native_filter
+from anchor.agent.sandbox.watch import Watch
 from anchor.core.attempt import Usage
 from anchor.core.errors import FailureCode
 
 if TYPE_CHECKING:
     import resource
 
-TICK_SECONDS = 0.1
-TICK_GROWING_SECONDS = 0.025
-"""Between two looks at a tree; the short one while its memory grows."""
 KILL_SECONDS = 3.0
 """How long a kill may take before every known process is killed one by one."""
 DRAIN_SECONDS = 2.0
@@ -44,24 +43,25 @@ Write = Callable[[str, str], bool]
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
     """How a program ended. `code` is its exit code, 128 + n after signal n. `cut` is the limit it was killed for,
-    `never_started` what the sandbox said if the program could not be started, `stderr_tail` its last words."""
+    `overfull` what was too much where that was the limit on disk, `never_started` what the sandbox said if the program
+    could not be started, `stderr_tail` its last words."""
 
     code: int
     usage: Usage
     cut: FailureCode | None = None
+    overfull: str = ""
     never_started: str = ""
     stderr_tail: str = ""
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
-    """What to run: `env` is the whole environment; `stdin` a file, or nothing. `memory_mib` None means no limit."""
+    """What to run: `env` is the whole environment; `stdin` a file, or nothing."""
 
     argv: list[str]
     env: Mapping[str, str]
     cell: Cell
     timeout_seconds: float
     stdin: Path | None = None
-    limited: bool = True
 
 
 async def supervise(confinement: Confinement, program: Program, write: Write) -> Ended:
@@ -87,17 +87,17 @@ class _Process:
         self._init: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._status = b""
         self._tail = ""
-        self._peak_mib = 0.0
-        self._cpu_seconds = 0.0
         self._wall_seconds = 0.0
-        self._group = cgroup.create(confinement.cgroup) if confinement.cgroup and program.limited else None
+        self._refused: FailureCode | None = None
+        self._group = Group(confinement.cgroup, program.cell.memory_mib) if confinement.cgroup else None
+        self._watch = Watch(program.cell, self._group, confined=self._confined)
         self._status_fd, status_write = os.pipe()
         try:
             self._popen = self._spawn(confinement, status_write)
         except BaseException:
             os.close(self._status_fd)
             if self._group is not None:
-                cgroup.removed(self._group)
+                self._group.removed()
             raise
         finally:
             os.close(status_write)
@@ -119,16 +119,16 @@ class _Process:
                 stdin = stack.enter_context(program.stdin.open("rb"))
             if self._confined:
                 # Not as arguments, which every user of the machine can read: a task's environment may hold secrets.
-                told = stack.enter_context(tempfile.TemporaryFile())
-                for option in options(confinement, program.cell, program.env, status_write):
-                    told.write(option.encode() + b"\0")
-                told.seek(0)
-                argv = wrap(confinement, program.cell, program.argv, ["--args", str(told.fileno())])
-                passed = (told.fileno(), status_write)
+                calls = _system_calls()
+                filtered = None if calls is None else stack.enter_context(_holding(calls)).fileno()
+                told = options(confinement, program.cell, program.env, status_write, filtered)
+                args = stack.enter_context(_holding(b"".join(option.encode() + b"\0" for option in told))).fileno()
+                passed = (status_write, args) if filtered is None else (status_write, args, filtered)
+                argv = wrap(confinement, program.cell, program.argv, ["--args", str(args)])
             else:
-                argv, env = _reaped(program, bounded=self._group is not None), dict(program.env)
+                argv, env = _reaped(program, bounded="pids" in confinement.cgroup), dict(program.env)
             if self._group is not None:
-                argv = cgroup.joining(self._group, argv)
+                argv = self._group.joining(argv)
             return subprocess.Popen(
                 argv,
                 stdin=stdin,
@@ -182,29 +182,28 @@ class _Process:
     async def watch(self) -> FailureCode | None:
         """Look at the tree until it ends or goes beyond a limit; which one is the answer."""
         deadline = self._began + self._program.timeout_seconds
-        limit = float(self._program.cell.memory_mib) if self._program.limited else None
-        last, tick = 0.0, TICK_GROWING_SECONDS
-        while not self._exit.done():
-            await asyncio.wait([self._exit], timeout=max(0, min(tick, deadline - time.monotonic())))
-            if self._exit.done():
-                break
-            late = time.monotonic() >= deadline
-            if not self._init.done():
+        filling: asyncio.Task[FailureCode] | None = None
+        try:
+            while True:
+                wake = [self._exit, filling] if filling is not None else [self._exit]
+                left = max(0, min(self._watch.tick, deadline - time.monotonic()))
+                await asyncio.wait(wake, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                if self._exit.done():
+                    break
+                if filling is not None and filling.done():
+                    return filling.result()
+                late = time.monotonic() >= deadline
+                if self._init.done():
+                    root = self._init.result()
+                    if (code := self._watch.look(root)) is not None:
+                        return code
+                    filling = filling or asyncio.ensure_future(self._watch.until_full(root))
                 if late:
                     return FailureCode.TIMEOUT
-                continue
-            seen = tree.sample(self._init.result(), limit, PROCESSES_MAX if self._program.limited else math.inf)
-            self._peak_mib = max(self._peak_mib, seen.memory_mib)
-            self._cpu_seconds = max(self._cpu_seconds, seen.cpu_seconds)
-            if late:
-                return FailureCode.TIMEOUT
-            if limit is not None and seen.memory_mib > limit:
-                return FailureCode.MEMORY_LIMIT
-            if self._program.limited and seen.processes > PROCESSES_MAX:
-                return FailureCode.PROCESS_LIMIT
-            tick = TICK_GROWING_SECONDS if seen.memory_mib > last * 1.02 else TICK_SECONDS
-            last = seen.memory_mib
-        return None
+        finally:
+            if filling is not None:
+                filling.cancel()
+        return await asyncio.to_thread(self._watch.fullness, None)
 
     async def end(self) -> None:
         """Kill what is left and wait until it is gone, whoever asks us to stop waiting meanwhile."""
@@ -236,8 +235,15 @@ class _Process:
                     self._status += data
         os.close(self._status_fd)
         if self._group is not None:
+            if self._group.memory_kills():
+                self._refused = FailureCode.MEMORY_LIMIT
+            elif self._group.refused_processes():
+                self._refused = FailureCode.PROCESS_LIMIT
+            if self._group.measures_cpu:
+                self._watch.cpu_seconds = self._group.cpu_seconds()
             give_up = time.monotonic() + DRAIN_SECONDS
-            while not cgroup.removed(self._group) and time.monotonic() < give_up:  # noqa: ASYNC110 - no event tells
+            while not self._group.removed() and time.monotonic() < give_up:
+                self._group.kill()
                 await asyncio.sleep(0.01)
 
     async def _kill(self) -> None:
@@ -278,16 +284,19 @@ class _Process:
 
     def ended(self, cut: FailureCode | None) -> Ended:
         code, used = self._exit.result()
+        if code != 0 and cut is None:
+            cut = self._refused
         unstarted = self._confined and cut is None and self._said("exit-code") is None
         return Ended(
             code=code,
             usage=Usage(
                 wall_seconds=round(self._wall_seconds, 4),
                 # The kernel does not charge bubblewrap for what was killed with its namespace; the watcher saw it.
-                cpu_seconds=round(max(used.ru_utime + used.ru_stime, self._cpu_seconds), 4),
-                peak_memory_mb=round(self._peak_mib, 1),
+                cpu_seconds=round(max(used.ru_utime + used.ru_stime, self._watch.cpu_seconds), 4),
+                peak_memory_mb=round(self._watch.peak_mib, 1),
             ),
             cut=cut,
+            overfull=self._watch.overfull,
             never_started=(self._tail.strip() or "the sandbox ended early") if unstarted else "",
             stderr_tail=self._tail,
         )
@@ -298,12 +307,24 @@ def _resolve(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
+@functools.cache
+def _system_calls() -> bytes | None:
+    return native_filter()
+
+
+def _holding(content: bytes) -> IO[bytes]:
+    """A file in memory that a program can be given by its number."""
+    file = os.fdopen(os.memfd_create("anchor"), "w+b")
+    file.write(content)
+    file.seek(0)
+    return file
+
+
 def _reaped(program: Program, *, bounded: bool) -> list[str]:
-    limits = {"RLIMIT_CORE": 0, "RLIMIT_NOFILE": FILES_OPEN_MAX, "RLIMIT_FSIZE": FILE_BYTES_MAX}
-    if program.limited:
-        limits["RLIMIT_DATA"] = data_kib(program.cell.memory_mib) * 1024
-        if not bounded:
-            # This limit counts all of the user's processes, so the task's share goes on top of what there is.
-            limits["RLIMIT_NPROC"] = tree.threads_of_user() + PROCESSES_MAX
+    limits = {"RLIMIT_CORE": 0, "RLIMIT_NOFILE": FILES_OPEN_MAX, "RLIMIT_FSIZE": file_bytes(program.cell)}
+    limits["RLIMIT_DATA"] = data_kib(program.cell.memory_mib) * 1024
+    if not bounded:
+        # This limit counts all of the user's processes, so the task's share goes on top of what there is.
+        limits["RLIMIT_NPROC"] = tree.threads_of_user() + PROCESSES_MAX
     script = str(Path(__file__).with_name("reaper.py"))
     return [sys.executable, "-I", "-S", script, json.dumps(limits), str(os.getpid()), *program.argv]

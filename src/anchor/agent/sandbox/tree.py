@@ -4,6 +4,8 @@ import contextlib
 import math
 import os
 import signal
+import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -50,6 +52,36 @@ def sample(root: int, limit_mib: float | None, most: float = math.inf) -> Sample
     if limit_mib is not None and resident > limit_mib and len(pids) > 1:
         resident = sum(map(_proportional, pids)) / _MIB
     return Sample(len(pids), resident, sum(map(_cpu_seconds, pids)))
+
+
+def in_tmpfs(root: int, places: Iterable[str]) -> int:
+    """Bytes in the tmpfs that the process `root` sees at these places below its `/`."""
+    used = 0
+    for place in places:
+        with contextlib.suppress(*_GONE):
+            about = os.statvfs(f"/proc/{root}/root/{place}")
+            used += (about.f_blocks - about.f_bfree) * about.f_frsize
+    return used
+
+
+def held_open(root: int, device: int) -> tuple[int, int]:
+    """Bytes that no folder shows any more: of memory files (memfd), and of deleted files of the file system `device`,
+    both as far as the tree has them open. The tree may change meanwhile."""
+    memory: dict[int, int] = {}
+    disk: dict[int, int] = {}
+    for pid in members(root):
+        with contextlib.suppress(*_GONE):
+            for number in os.listdir(f"/proc/{pid}/fd"):
+                with contextlib.suppress(*_GONE):
+                    link = os.readlink(f"/proc/{pid}/fd/{number}")
+                    if not link.endswith(" (deleted)"):
+                        continue
+                    about = os.stat(f"/proc/{pid}/fd/{number}")
+                    if link.startswith("/memfd:"):
+                        memory[about.st_ino] = about.st_blocks * 512
+                    elif about.st_dev == device and stat.S_ISREG(about.st_mode):
+                        disk[about.st_ino] = about.st_blocks * 512
+    return sum(memory.values()), sum(disk.values())
 
 
 def threads_of_user() -> int:

@@ -48,6 +48,8 @@ def read(job: Job, ended: Ended, report_file: Path) -> Ran:
         return _from(endings.timed_out(job.limits.timeout_seconds))
     if ended.cut is FailureCode.MEMORY_LIMIT:
         return _from(endings.out_of_memory(job.limits.memory_mib))
+    if ended.cut is FailureCode.DISK_LIMIT:
+        return failed(ended.cut, f"It kept {ended.overfull} in its directory.", "Raise limits.diskMb, or keep less.")
     if ended.cut is not None:
         return failed(ended.cut, f"It had more than {PROCESSES_MAX} processes.", "Start fewer at a time.")
     try:

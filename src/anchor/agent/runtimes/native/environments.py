@@ -5,34 +5,21 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from anchor.agent.job import BoundedOutput, Emit
-from anchor.agent.runtimes.native.toolchains import (
-    NodeToolchain,
-    PythonToolchain,
-    Toolchains,
-    installer_environment,
-    python_toolchain,
-    uv_environment,
-    uv_program,
-)
-from anchor.agent.sandbox.confinement import Cell, Confinement, Mount
-from anchor.agent.sandbox.supervise import Program, supervise
+from anchor.agent.job import Emit
+from anchor.agent.runtimes.native.installer import CannotInstall, Installer
+from anchor.agent.runtimes.native.toolchains import NODE_WHEEL, NodeToolchain, Toolchains, python_toolchain
+from anchor.agent.sandbox import folders
+from anchor.agent.sandbox.confinement import Confinement
 from anchor.core.errors import FailureCode
 
-INSTALL_SECONDS = 300
-"""The limit of one installation. It is not part of the task's own time: who comes first should not pay for all."""
-INSTALL_OUTPUT_BYTES = 64 * 1024
 ENVIRONMENTS_MAX = 64
 """Beyond this the environment unused for longest is removed."""
-_EXPLANATION_LINES = 6
-_EXPLANATION_CHARACTERS = 800
 
 _NPM_NAME = re.compile(r"(?:@[a-z0-9~-][a-z0-9._~-]*/)?[A-Za-z0-9~-][A-Za-z0-9._~-]*")
 _NPM_RANGE = re.compile(r"[0-9A-Za-z^~<>=*][0-9A-Za-z.^~<>=*|+ -]*")
@@ -42,28 +29,8 @@ _PIP = re.compile(
     r"(?:@\s*(?P<at>[0-9][0-9A-Za-z.+!_-]*)|(?P<range>(?:[<>=!~]=?=?\s*[0-9A-Za-z.*+!_-]+\s*,?\s*)*))"
 )
 
-
-_NOISE = re.compile(
-    r"^(npm error|npm ERR!)( code| 404| notarget| E[A-Z0-9]+)?|^error:|^\s*cause:|[\u00d7\u2500-\u25ff]+", re.IGNORECASE
-)
-_BOILERPLATE = re.compile(
-    r"npm (warn|notice)|warning:|Using Python|Resolved |Prepared |A complete log|Note that you can|tarball, folder|"
-    r"In most cases you|This is probably not|Log files|[A-Z][A-Z0-9]+$|hint: |Not Found - GET ",
-)
-_CREDENTIALS = re.compile(r"(https?://)[^/\s@]+@")
-
 Make = Callable[[Path], Awaitable[None]]
 """Fills an empty folder with an environment."""
-
-
-class CannotInstall(Exception):
-    """An environment could not be made. `hint` says what the task's author, or the node's owner, can do."""
-
-    def __init__(self, message: str, hint: str = "", code: FailureCode = FailureCode.DEPENDENCY_ERROR) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
-        self.code = code
 
 
 def npm_dependencies(wanted: Sequence[str]) -> dict[str, str]:
@@ -97,10 +64,10 @@ def pip_dependencies(wanted: Sequence[str]) -> list[str]:
 class Environments:
     """The environments of one agent, under `state`: `environments/`, `toolchains/`, and the installers' caches."""
 
-    def __init__(self, state: Path, *, path: str | None = None) -> None:
-        self._state = state
+    def __init__(self, state: Path, confinement: Confinement, *, path: str | None = None) -> None:
         self._folder = state / "environments"
         self._tools = Toolchains(state / "toolchains", path=path)
+        self._installer = Installer(state, confinement)
         self._locks: dict[str, asyncio.Lock] = {}
         self._in_use: Counter[str] = Counter()
 
@@ -108,17 +75,18 @@ class Environments:
         """Make the folders and remove what an interrupted installation left."""
         self._folder.mkdir(parents=True, exist_ok=True)
         for leftover in self._folder.glob("tmp-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+            folders.remove(leftover)
+        self._installer.prepare()
 
     async def node(self, emit: Emit) -> NodeToolchain:
         """The Node to use, fetched if the machine has none."""
 
-        async def install(command: list[str], env: Mapping[str, str], directory: Path) -> None:
+        async def fetch(folder: Path) -> None:
             emit("progress", "fetching Node, which this machine does not have\n")
-            await self._install(command, env, directory, emit)
+            await self._installer.fetch_wheel(folder, NODE_WHEEL, emit)
 
         try:
-            return await self._tools.node(install)
+            return await self._tools.node(fetch)
         except FileNotFoundError as error:
             raise CannotInstall(
                 str(error), "Install Node 20 or newer on the node.", FailureCode.RUNTIME_UNAVAILABLE
@@ -138,14 +106,8 @@ class Environments:
         async def make(folder: Path) -> None:
             (folder / "package.json").write_text(json.dumps({"private": True, "dependencies": packages}))
             (folder / "node_modules").mkdir()
-            if not packages:
-                return
-            command = [str(node.program), str(node.npm), "install", "--ignore-scripts", "--no-audit", "--no-fund"]
-            command += ["--no-update-notifier", "--omit=dev", "--loglevel=notice"]
-            command += ["--cache", str(self._state / "npm-cache"), "--prefix", str(folder)]
-            env = installer_environment()
-            env["PATH"] = f"{node.program.parent}{os.pathsep}{env.get('PATH', os.defpath)}"
-            await self._install(command, env, folder, emit)
+            if packages:
+                await self._installer.install_npm(folder, node, emit)
 
         key = _key("javascript", sorted(packages.items()), node.version)
         async with self._kept(key, make, ", ".join(wanted), emit) as folder:
@@ -159,14 +121,9 @@ class Environments:
         tool = python_toolchain()
 
         async def make(folder: Path) -> None:
-            env = {**uv_environment(), "UV_CACHE_DIR": str(self._state / "uv-cache"), "UV_PYTHON_DOWNLOADS": "never"}
-            create = [uv_program(), "venv", "--quiet", "--relocatable", "--allow-existing"]
-            await self._install([*create, "--python", str(tool.program), str(folder)], env, folder, emit)
+            await self._installer.make_venv(folder, emit)
             if packages:
-                command = [uv_program(), "pip", "install", "--python", str(folder / "bin" / "python")]
-                command += ["--link-mode", "copy", "--only-binary", ":all:", "--compile-bytecode", "--", *packages]
-                await self._install(command, env, folder, emit)
-            _point_at(folder, tool, seen_as)
+                await self._installer.install_wheels(folder, packages, emit)
 
         key = _key("python", packages, tool.version, str(tool.program), seen_as)
         async with self._kept(key, make, ", ".join(packages), emit) as folder:
@@ -195,73 +152,15 @@ class Environments:
             # Whatever has this name is complete: it appears at once or not at all.
             await asyncio.to_thread(fresh.rename, folder)
         finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+            await asyncio.to_thread(folders.remove, fresh)
 
     def _remove_oldest(self) -> None:
         kept = [folder for folder in self._folder.iterdir() if not folder.name.startswith("tmp-")]
         kept.sort(key=lambda folder: folder.stat().st_mtime, reverse=True)
         for folder in kept[ENVIRONMENTS_MAX:]:
             if not self._in_use[folder.name]:
-                shutil.rmtree(folder, ignore_errors=True)
-
-    async def _install(self, command: list[str], env: Mapping[str, str], folder: Path, emit: Emit) -> None:
-        output = BoundedOutput(emit, INSTALL_OUTPUT_BYTES)
-        said: list[str] = []
-
-        def write(stream: str, text: str) -> bool:
-            said.append(text)
-            del said[:-200]
-            output.write("progress", self._without_paths(text, folder))
-            return True
-
-        # An installer needs the network and the owner's settings, and runs nothing that it downloads: scripts are
-        # off and nothing is built. The reaper still ends all of it on time-out or cancel.
-        program = Program(
-            argv=command,
-            env=env,
-            cell=Cell(directory=Mount(folder, str(folder)), memory_mib=0),
-            timeout_seconds=INSTALL_SECONDS,
-            limited=False,
-        )
-        ended = await supervise(Confinement("process"), program, write)
-        if ended.cut is FailureCode.TIMEOUT:
-            raise CannotInstall(
-                f"Installing took longer than {INSTALL_SECONDS} s.", "Name fewer packages, or try again."
-            )
-        if ended.code != 0:
-            message = explanation(self._without_paths("".join(said), folder))
-            raise CannotInstall(
-                message or f"The installer ended with code {ended.code}.", "Check the names and versions."
-            )
-
-    def _without_paths(self, text: str, folder: Path) -> str:
-        for path in (folder, self._state, Path.home()):
-            text = text.replace(str(path), "…")
-        return _CREDENTIALS.sub(r"\1", text)
-
-
-def explanation(said: str) -> str:
-    """The lines of an installer's output that say why it failed, without its boilerplate."""
-    lines = []
-    for raw in said.splitlines():
-        line = _NOISE.sub("", raw).strip()
-        if line and not _BOILERPLATE.match(line) and line not in lines:
-            lines.append(line)
-    return "\n".join(lines[:_EXPLANATION_LINES])[:_EXPLANATION_CHARACTERS]
+                folders.remove(folder)
 
 
 def _key(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
-
-
-def _point_at(folder: Path, tool: PythonToolchain, seen_as: str) -> None:
-    """Make the environment's interpreter the one that lies in the folder `seen_as` when a task runs."""
-    if seen_as == str(tool.prefix):
-        return
-    program = Path(seen_as) / tool.program.relative_to(tool.prefix)
-    link = folder / "bin" / "python"
-    link.unlink()
-    link.symlink_to(program)
-    config = folder / "pyvenv.cfg"
-    lines = [line for line in config.read_text().splitlines() if not line.startswith("home")]
-    config.write_text("\n".join([f"home = {program.parent}", *lines, ""]))

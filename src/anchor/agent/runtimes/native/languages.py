@@ -8,6 +8,7 @@ import msgspec
 
 from anchor.agent.job import Emit, Job
 from anchor.agent.runtimes.native.environments import Environments
+from anchor.agent.runtimes.native.installer import inside_name
 from anchor.agent.runtimes.native.toolchains import python_toolchain
 from anchor.agent.sandbox.confinement import Confinement, Mount
 
@@ -79,9 +80,3 @@ async def _javascript(
         path=tuple(path),
         env={},
     )
-
-
-def inside_name(path: Path, name: str) -> str:
-    """The name in a cell for a path of the machine: its own if the cell has the system's part it lies in, else `name`,
-    which keeps the owner's folders out of sight."""
-    return str(path) if path.is_relative_to("/usr") or path.is_relative_to("/nix/store") else name

@@ -91,6 +91,21 @@ async function valueOf() {
 }
 
 globalThis.input = input;
+const pipe = process.env.ANCHOR_PROGRESS;
+let progressTo = -1;
+
+// Never waits: what others have filled the pipe with is in the way, so this is dropped.
+anchor.progress = (fraction, text = "") => {
+  const share = Math.min(Math.max(Number(fraction), 0), 1) || 0;
+  const line = `${share.toFixed(4)} ${String(text).slice(0, 500).replace(/\s+/g, " ")}\n`;
+  try {
+    const { O_WRONLY, O_NONBLOCK } = fs.constants;
+    if (progressTo < 0) progressTo = fs.openSync(pipe, O_WRONLY | O_NONBLOCK);
+    fs.writeSync(progressTo, line);
+  } catch {
+    return;
+  }
+};
 globalThis.anchor = Object.freeze(anchor);
 let settled = false;
 const leave = process.exit;

@@ -23,6 +23,27 @@ if TYPE_CHECKING:
 NAME = "task.py"
 
 
+class Anchor:
+    """What a task finds under the name `anchor`: which task and attempt it is, and a way to say how far it is."""
+
+    def __init__(self, task: str, attempt: int, pipe: str) -> None:
+        self.task = task
+        self.attempt = attempt
+        self.__pipe = pipe
+        self.__descriptor = -1
+
+    def progress(self, fraction: float, text: str = "") -> None:
+        """Say how much of the work is done, from 0 to 1, and what is being done. Never waits: it is dropped if others
+        have filled the pipe."""
+        line = f"{min(max(float(fraction), 0.0), 1.0):.4f} {' '.join(str(text)[:500].split())}\n"
+        try:
+            if self.__descriptor < 0:
+                self.__descriptor = os.open(self.__pipe, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            os.write(self.__descriptor, line.encode(errors="replace"))
+        except OSError:
+            return
+
+
 class _ResultInvalid(Exception):
     """The value cannot be written as JSON."""
 
@@ -97,6 +118,7 @@ def main(spec_file: str, result_file: str, *args: str) -> int:
     """Run the task and write its answer; the exit code is 0 exactly if there is a value."""
     with open(spec_file, encoding="utf-8") as file:
         spec = json.load(file)
+    anchor = Anchor(**spec["anchor"], pipe=os.environ.get("ANCHOR_PROGRESS", ""))
     sys.argv = [NAME, *args]
     sys.path[0] = os.getcwd()
     for stream in (sys.stdout, sys.stderr):
@@ -104,7 +126,7 @@ def main(spec_file: str, result_file: str, *args: str) -> int:
             stream.reconfigure(line_buffering=True, errors="backslashreplace")
     failed = False
     try:
-        value = run(spec["source"], {"input": spec["input"], "anchor": types.SimpleNamespace(**spec["anchor"])})
+        value = run(spec["source"], {"input": spec["input"], "anchor": anchor})
         answer = f'{{"value":{value}}}'
     except BaseException as error:
         failed = not (isinstance(error, SystemExit) and error.code in (None, 0))

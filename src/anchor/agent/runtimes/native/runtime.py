@@ -2,20 +2,22 @@
 machine allows."""
 
 import asyncio
-import shutil
+import contextlib
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import msgspec
 
 from anchor.agent.job import BoundedOutput, Emit, Job, Ran, failed
-from anchor.agent.runtimes.native import answer
-from anchor.agent.runtimes.native.environments import CannotInstall, Environments
+from anchor.agent.policy import Policy
+from anchor.agent.runtimes.native import answer, progress
+from anchor.agent.runtimes.native.environments import Environments
+from anchor.agent.runtimes.native.installer import SYSTEM_PATH, CannotInstall, foreign
 from anchor.agent.runtimes.native.languages import provided
 from anchor.agent.runtimes.native.toolchains import Toolchains, python_toolchain
-from anchor.agent.sandbox import cgroup
+from anchor.agent.sandbox import cgroup, folders
 from anchor.agent.sandbox.confinement import Cell, Confinement, Mount
 from anchor.agent.sandbox.probe import probe
 from anchor.agent.sandbox.supervise import Program, supervise
@@ -23,36 +25,52 @@ from anchor.core.attempt import Outcome, Reason
 from anchor.core.errors import FailureCode
 from anchor.core.spec import Payload
 
-SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
-"""The PATH of a task, behind the programs of its own packages."""
 REPORT = "report.json"
 """What the runner of a script writes; beside the job's directory, so that a task does not meet it by chance."""
+_PROGRESS = "progress"
 
 
-def offer(state: Path) -> tuple[str | None, str]:
+def offer(state: Path, policy: Policy = Policy()) -> tuple[str | None, str]:  # noqa: B008 - it is frozen
     """The versions native tasks get here, or None and why there are none. Runs programs: call it in a thread."""
     confinement = probe()
-    if confinement.level == "none":
-        return None, confinement.why
+    if (why := _refusal(confinement, policy)) is not None:
+        return None, why
     node = Toolchains(state / "toolchains").installed_node()
     versions = [f"node {node.version}" if node else "node on demand", f"python {python_toolchain().version}"]
     return ", ".join([*versions, confinement.level]), confinement.why
 
 
+def _refusal(confinement: Confinement, policy: Policy) -> str | None:
+    """Why no native tasks run with this confinement; None if they do."""
+    if confinement.level == "confined" or (confinement.level == "process" and policy.unconfined):
+        return None
+    return f"{confinement.why}. {confinement.fix}".strip() if confinement.fix else confinement.why
+
+
 class Native:
     """Runs native jobs. `state` is the agent's directory for toolchains, environments, caches and running jobs.
 
-    `confinement` and `path` (where Node is looked for) are found out if not given.
+    Without full confinement they run only where `policy` says so. `confinement` and `path` (where Node is looked for)
+    are found out if not given.
     """
 
     name = "native"
 
-    def __init__(self, state: Path, *, confinement: Confinement | None = None, path: str | None = None) -> None:
+    def __init__(
+        self,
+        state: Path,
+        *,
+        policy: Policy = Policy(),  # noqa: B008 - it is frozen
+        confinement: Confinement | None = None,
+        path: str | None = None,
+    ) -> None:
         self._state = state
         self._runs = state / "runs"
-        self._confinement = confinement or Confinement("none", "not started")
+        self._policy = policy
+        self._confinement = confinement or Confinement("none", "the agent has not started them")
         self._probes = confinement is None
-        self._environments = Environments(state, path=path)
+        self._path = path
+        self._environments: Environments | None = None
         self._running: set[asyncio.Task[Ran]] = set()
         self._stopping = False
 
@@ -64,14 +82,14 @@ class Native:
         """Find out how tasks can be confined, and clear what an agent that was killed has left."""
         if self._probes:
             self._confinement = await asyncio.to_thread(probe)
-        await asyncio.to_thread(self._clear)
+        self._environments = Environments(self._state, self._confinement, path=self._path)
+        await asyncio.to_thread(self._clear, self._environments)
 
-    def _clear(self) -> None:
-        shutil.rmtree(self._runs, ignore_errors=True)
-        self._runs.mkdir(parents=True, exist_ok=True)
-        self._environments.prepare()
-        if self._confinement.cgroup:
-            cgroup.sweep(self._confinement.cgroup)
+    def _clear(self, environments: Environments) -> None:
+        folders.remove(self._runs)
+        self._runs.mkdir(parents=True)
+        environments.prepare()
+        cgroup.sweep(self._confinement.cgroup)
 
     async def run(self, job: Job, emit: Emit) -> Ran:
         """Run one job to its end; installing its packages first does not count against its time."""
@@ -96,53 +114,74 @@ class Native:
             await asyncio.wait(self._running)
 
     async def _run(self, job: Job, emit: Emit) -> Ran:
-        if self._confinement.level == "none":
-            return failed(FailureCode.RUNTIME_UNAVAILABLE, f"Native tasks do not run here: {self._confinement.why}.")
+        environments = self._environments
+        why = _refusal(self._confinement, self._policy)
+        if why is not None or environments is None:
+            hint = "Run `anchor doctor` on the node."
+            return failed(FailureCode.RUNTIME_UNAVAILABLE, f"Native tasks do not run here: {why}", hint)
         if (wrong := _fault_in(job)) is not None:
             return failed(FailureCode.INVALID_PAYLOAD, wrong)
+        if (forbidden := _forbidden(job, self._policy)) is not None:
+            return forbidden
         output = BoundedOutput(emit, job.limits.output_bytes)
 
         def write(stream: str, text: str) -> bool:
             output.write(stream, text)
             return not output.truncated
 
-        with tempfile.TemporaryDirectory(dir=self._runs, ignore_cleanup_errors=True) as folder:
-            control = Path(folder)
+        with self._control() as control, progress.listening(control / _PROGRESS, emit):
             try:
-                async with self._program(job, control, emit) as program:
+                async with self._program(job, control, environments, emit) as program:
                     ended = await supervise(self._confinement, program, write)
             except CannotInstall as error:
                 return failed(error.code, error.message, error.hint)
             ran = await asyncio.to_thread(answer.read, job, ended, control / REPORT)
         return msgspec.structs.replace(ran, usage=ended.usage, output_truncated=output.truncated)
 
+    @contextlib.contextmanager
+    def _control(self) -> Iterator[Path]:
+        """A folder for what passes between a runner and the agent. What cannot be removed is when the agent starts."""
+        folder = Path(tempfile.mkdtemp(dir=self._runs))
+        try:
+            yield folder
+        finally:
+            with contextlib.suppress(OSError):
+                folders.remove(folder)
+
     @asynccontextmanager
-    async def _program(self, job: Job, control: Path, emit: Emit) -> AsyncIterator[Program]:
+    async def _program(self, job: Job, control: Path, environments: Environments, emit: Emit) -> AsyncIterator[Program]:
         """What to start for a job; its packages are kept while the context is open."""
         payload = job.payload
         directory = Mount(job.directory, "/job", writable=True)
         argv = [*(payload.command or ()), *map(str, payload.args)]
-        mounts: tuple[Mount, ...] = ()
+        pipe = Mount(control / _PROGRESS, f"/anchor/io/{_PROGRESS}", writable=True, counted=False)
+        mounts: tuple[Mount, ...] = (pipe,)
         path: tuple[str, ...] = ()
         env = {"HOME": directory.seen(self._confinement), "LANG": "C.UTF-8", "USER": "anchor", "LOGNAME": "anchor"}
         env["TMPDIR"] = "/tmp" if self._confinement.level == "confined" else str(control)
         async with AsyncExitStack() as stack:
             if payload.command is None or payload.dependencies:
                 language = payload.language or "javascript"
-                ready = await stack.enter_async_context(
-                    provided(language, job, self._environments, self._confinement, emit)
-                )
-                mounts, path = ready.mounts, ready.path
+                ready = await stack.enter_async_context(provided(language, job, environments, self._confinement, emit))
+                mounts, path = (*mounts, *ready.mounts), ready.path
                 env |= ready.env
                 if payload.command is None:
                     files = _script_files(job, control, ready.runner)
                     mounts += files
                     argv = [*ready.starter, *(file.seen(self._confinement) for file in files), *argv]
             env["PATH"] = ":".join([*path, SYSTEM_PATH])
+            ours = {"ANCHOR_TASK": job.task, "ANCHOR_ATTEMPT": str(job.attempt)}
             yield Program(
                 argv=argv,
-                env={**env, **payload.env, "ANCHOR_TASK": job.task, "ANCHOR_ATTEMPT": str(job.attempt)},
-                cell=Cell(directory=directory, mounts=_foreign(mounts), memory_mib=job.limits.memory_mib),
+                env={**env, **payload.env, **ours, progress.VARIABLE: pipe.seen(self._confinement)},
+                cell=Cell(
+                    directory=directory,
+                    mounts=foreign(mounts),
+                    memory_mib=job.limits.memory_mib,
+                    disk_mib=job.limits.disk_mib,
+                    network=payload.network,
+                    gpu=job.gpu,
+                ),
                 timeout_seconds=job.limits.timeout_seconds,
                 stdin=_stdin(job, control),
             )
@@ -155,6 +194,25 @@ def _fault_in(job: Job) -> str | None:
     if payload.command is not None and payload.dependencies and payload.language is None:
         return "A command with dependencies needs a language, which says where they come from."
     return None
+
+
+def _forbidden(job: Job, policy: Policy) -> Ran | None:
+    """The refusal of a job that wants what this node's owner does not give; another node may."""
+    payload = job.payload
+    wanted = ""
+    if payload.network and not policy.network:
+        wanted = "the network"
+    elif job.gpu and not policy.gpu:
+        wanted = "the GPU"
+    elif payload.command and policy.programs is not None and payload.command[0] not in policy.programs:
+        wanted = f"the program {payload.command[0]}"
+    if not wanted:
+        return None
+    return failed(
+        FailureCode.RUNTIME_UNAVAILABLE,
+        f"The owner of this node does not let tasks use {wanted}.",
+        "It may run on another node; the owner can allow it in the agent's policy.",
+    )
 
 
 def _script_files(job: Job, control: Path, runner: str) -> tuple[Mount, ...]:
@@ -184,8 +242,3 @@ def _stdin(job: Job, control: Path) -> Path | None:
     file = control / "stdin"
     file.write_bytes(text)
     return file
-
-
-def _foreign(mounts: tuple[Mount, ...]) -> tuple[Mount, ...]:
-    """The mounts that a cell does not have already as a part of the system."""
-    return tuple(mount for mount in mounts if mount.inside != str(mount.outside))

