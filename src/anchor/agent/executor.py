@@ -1,10 +1,9 @@
 """Runs the attempts a node holds: journalled before they start, journalled before their endings are sent."""
 
 import asyncio
+import base64
 import contextlib
 import errno
-import shutil
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,20 +11,22 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from anchor.agent.files.jobs import JobFiles
+from anchor.agent.files.room import NoRoom
 from anchor.agent.job import Job, Ran, Runtime, failed
 from anchor.agent.journal import Journal, Unreported
-from anchor.agent.parcels import Parcels
-from anchor.core.attempt import Ending, Outcome, Reason, Result
+from anchor.agent.parcels import NotTaken, Parcels
+from anchor.agent.printed import Printed
+from anchor.core.attempt import Ending, Outcome, OutputFile, Reason, Result
 from anchor.core.errors import AnchorError, FailureCode
 from anchor.core.ids import wire_id
-from anchor.core.spec import Payload
+from anchor.core.spec import Payload, blob_of
 from anchor.failpoints import reached
 from anchor.wire.link import Accepted, Assignment, Chunk, FromAgent, Held, Output
 
 log = structlog.get_logger("anchor.executor")
 OUTPUT_SECONDS = 0.05
 """How long output gathers before it is sent."""
-CHUNK_CHARS_MAX = 16_384
 CHUNKS_PER_FRAME_MAX = 10
 JOURNAL_RETRY_SECONDS = 1.0
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -37,25 +38,22 @@ Send = Callable[[FromAgent], None]
 
 
 class Running:
-    """An attempt under way: its coroutine, what it printed, and how far that was sent."""
+    """An attempt under way: its coroutine, what it printed, and what was brought for it."""
 
     def __init__(self, held: Held) -> None:
         self.held = held
         self.task: asyncio.Task[None] | None = None
-        self.output: list[Chunk] = []
-        self.sent = 0
+        self.printed = Printed(held)
+        self.bytes_in = 0
         self.stop_as: tuple[Outcome, Reason] | None = None
-
-    def add(self, stream: str, text: str) -> None:
-        """Keep a piece of output under its next number."""
-        now = time.time_ns() // 1_000_000
-        for at in range(0, len(text), CHUNK_CHARS_MAX):
-            piece = text[at : at + CHUNK_CHARS_MAX]
-            self.output.append(Chunk(self.held.task, self.held.attempt, len(self.output) + 1, now, stream, piece))
 
 
 class Executor:
-    """Everything this node holds: what runs, and what ended and is not yet recorded by the server."""
+    """Everything this node holds: what runs, and what ended and is not yet recorded by the server.
+
+    `jobs` is for the directories of jobs; what is kept of their input files goes beside it. `disk_mib` is the owner's
+    share of the disk.
+    """
 
     def __init__(
         self,
@@ -66,11 +64,12 @@ class Executor:
         *,
         send: Send,
         report: Callable[[Sequence[Ending]], None],
+        disk_mib: int | None = None,
     ) -> None:
         self._journal = journal
         self._runtimes = runtimes
         self._parcels = parcels
-        self._jobs = jobs
+        self._files = JobFiles(parcels, jobs, jobs.parent / "inputs", disk_mib=disk_mib)
         self._send = send
         self._report = report
         self._running: dict[Held, Running] = {}
@@ -83,8 +82,6 @@ class Executor:
         self._quiet = asyncio.Event()
         self.is_stuck = False
         """Its journal cannot be written at the moment, so it takes no work."""
-        shutil.rmtree(jobs, ignore_errors=True)
-        jobs.mkdir(parents=True)
 
     async def recover(self) -> None:
         """Take up the journal of the agent's last life: what ran then has crashed."""
@@ -173,14 +170,15 @@ class Executor:
 
     async def _run(self, item: Assignment, running: Running) -> None:
         result: Result | None = None
-        directory = self._jobs / f"{item.task}-{item.attempt}"
         try:
-            ran = await self._run_job(item, running, directory)
-            if ran.outcome is Outcome.SUCCEEDED:
-                result = await self._parcels.pack(ran.value)
+            ran, result = await self._run_job(item, running)
         except asyncio.CancelledError:
             outcome, reason = running.stop_as or (Outcome.RELEASED, _released("the agent is stopping"))
             ran = Ran(outcome=outcome, reason=reason)
+        except NoRoom as error:
+            ran = failed(FailureCode.RUNTIME_UNAVAILABLE, error.message, error.hint)
+        except NotTaken as error:
+            ran = failed(FailureCode.RESULT_TOO_LARGE, f"The result was not kept. {error.message}", error.hint)
         except AnchorError as error:
             ran = failed(FailureCode.INPUT_UNAVAILABLE, error.message, error.hint)
         except Exception as error:
@@ -189,9 +187,6 @@ class Executor:
                 ran = failed(FailureCode.RUNTIME_UNAVAILABLE, "This node's disk is full.")
             else:
                 ran = failed(FailureCode.CRASHED, f"The {item.runtime} runtime failed on this node.")
-        finally:
-            if directory.exists():
-                await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
         self._finish(running, ran, result)
 
     def _end_unstarted(self, running: Running, _: "asyncio.Task[None]") -> None:
@@ -200,32 +195,60 @@ class Executor:
             outcome, reason = running.stop_as or (Outcome.RELEASED, _released("the agent is stopping"))
             self._finish(running, Ran(outcome=outcome, reason=reason), None)
 
-    async def _run_job(self, item: Assignment, running: Running, directory: Path) -> Ran:
+    async def _run_job(self, item: Assignment, running: Running) -> tuple[Ran, Result | None]:
+        content = item.payload or await self._parcels.fetch(item.payload_blob)
+        running.bytes_in = len(content)
         if item.runtime == "noop":
-            return Ran(outcome=Outcome.SUCCEEDED, value=_echo(await self._parcels.fetch(item.payload_blob)).json)
+            return Ran(outcome=Outcome.SUCCEEDED), await self._parcels.pack(_echo(content).json)
         runtime = self._runtimes.get(item.runtime)
         if runtime is None:
-            return failed(FailureCode.RUNTIME_UNAVAILABLE, f"This node has no runtime {item.runtime}.")
-        content = item.payload or await self._parcels.fetch(item.payload_blob)
+            return failed(FailureCode.RUNTIME_UNAVAILABLE, f"This node has no runtime {item.runtime}."), None
         payload = _payload(content)
         job = Job(
             task=wire_id("task", item.task),
             attempt=item.attempt,
             payload=payload,
             limits=item.limits,
-            directory=directory,
-            module=await self._parcels.module(payload.module) if payload.module is not None else b"",
+            directory=self._files.place(item.task, item.attempt),
+            module=await self._module(payload.module, running) if payload.module is not None else b"",
         )
+        if not (job.has_directory or runtime.wants_directory(payload)):
+            return await self._perform(job, runtime, running)
+        async with self._files.directory(job.directory):
+            return await self._perform(job, runtime, running)
 
-        if job.has_directory or runtime.wants_directory(payload):
-            await asyncio.to_thread(directory.mkdir)
+    async def _module(self, module: str, running: Running) -> bytes:
+        """The bytes of a module given as base64 or as the name of a blob."""
+        digest = blob_of(module)
+        if digest is None:
+            return base64.b64decode(module)
+        content = await self._files.module(digest)
+        running.bytes_in += len(content)
+        return content
+
+    async def _perform(self, job: Job, runtime: Runtime, running: Running) -> tuple[Ran, Result | None]:
+        """Run a job between its input files and its output files."""
+        if job.payload.files:
+            brought = await self._files.bring(job)
+            if isinstance(brought, Ran):
+                return brought, None
+            running.bytes_in += brought
 
         def emit(stream: str, text: str) -> None:
-            running.add(stream, text)
+            running.printed.add(stream, text)
             if self._printing is None:
                 self._printing = asyncio.create_task(self._print())
 
-        return await runtime.run(job, emit)
+        ran = await runtime.run(job, emit)
+        if ran.outcome is not Outcome.SUCCEEDED:
+            return ran, None
+        files: tuple[OutputFile, ...] = ()
+        if job.payload.outputs:
+            kept = await self._files.keep(job)
+            if isinstance(kept, Ran):
+                return msgspec.structs.replace(kept, usage=ran.usage, output_truncated=ran.output_truncated), None
+            files = kept
+        return ran, msgspec.structs.replace(await self._parcels.pack(ran.value), files=files)
 
     def stop(self, helds: Iterable[Held], outcome: Outcome, reason: Reason) -> None:
         """End running attempts; what they started is killed before their endings are reported."""
@@ -277,7 +300,7 @@ class Executor:
     def present(self) -> None:
         """After a hello: send again whatever the server may have missed."""
         for running in self._running.values():
-            running.sent = 0
+            running.printed.unsend()
         self._send_output([chunk for entry in self._unreported.values() for chunk in entry.output])
         self._send_running_output()
         endings = [entry.ending for entry in self._unreported.values() if entry.ending is not None]
@@ -292,19 +315,21 @@ class Executor:
             self._report(endings)
 
     def _finish(self, running: Running, ran: Ran, result: Result | None) -> None:
-        self._send_output(running.output[running.sent :])
+        printed = running.printed
+        self._send_output(printed.unsent())
         held = running.held
+        moved_out = printed.bytes + (0 if result is None else result.size + sum(file.size for file in result.files))
         ending = Ending(
             task=held.task,
             attempt=held.attempt,
             outcome=ran.outcome,
             result=result,
             reason=ran.reason,
-            usage=ran.usage,
-            output_truncated=ran.output_truncated,
+            usage=msgspec.structs.replace(ran.usage, bytes_in=running.bytes_in, bytes_out=moved_out),
+            output_truncated=ran.output_truncated or printed.truncated,
         )
         del self._running[held]
-        self._ended.append((ending, running.output))
+        self._ended.append((ending, printed.kept))
         self._flush()
 
     def _flush(self) -> None:
@@ -332,14 +357,18 @@ class Executor:
         self._flushing = None
 
     async def _print(self) -> None:
-        await asyncio.sleep(OUTPUT_SECONDS)
+        while True:
+            await asyncio.sleep(OUTPUT_SECONDS)
+            if not self._send_running_output():
+                break
         self._printing = None
-        self._send_running_output()
 
-    def _send_running_output(self) -> None:
+    def _send_running_output(self) -> bool:
+        """Send what was printed; whether some of it has to wait since its attempt prints without end."""
         for running in self._running.values():
-            self._send_output(running.output[running.sent :])
-            running.sent = len(running.output)
+            if not running.printed.rests:
+                self._send_output(running.printed.unsent())
+        return any(running.printed.waits for running in self._running.values())
 
     def _send_output(self, chunks: Sequence[Chunk]) -> None:
         for at in range(0, len(chunks), CHUNKS_PER_FRAME_MAX):

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from anchor.core.errors import Fault
+from anchor.core.file_names import clash_among, fault_in_name, fault_in_pattern
 
 Runtime = Literal["isolate", "wasm", "python", "native", "container"]
 Language = Literal["javascript", "python"]
@@ -20,7 +21,8 @@ TASKS_PER_REQUEST_MAX = 10_000
 NAME_LENGTH_MAX = 200
 FILES_MAX = 200
 """Input files, output patterns or modules of one task; more travel as one archive."""
-FILE_NAME_LENGTH_MAX = 255
+ENTRY_MODULE = "main.js"
+"""What the other modules of a task import `sourceCode` as."""
 MIB = 1024 * 1024
 
 Name = Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH_MAX)]
@@ -234,13 +236,31 @@ def faults_in(spec: TaskSpec, at: str) -> list[Fault]:
         if _CONTROL.search(label):
             faults.append(Fault(f"{at}/labels/{number}", _control_in(label)))
     if spec.type == "noop":
-        if spec.payload is not None and (spec.payload.source_code or spec.payload.module or spec.payload.command):
+        if spec.payload is not None and _asks_for_work(spec.payload):
             faults.append(Fault(f"{at}/payload", "a noop task runs nothing; use type script, or leave the code out"))
         return faults
     if spec.payload is None:
         faults.append(Fault(f"{at}/payload", "is missing; a task needs sourceCode, module or command"))
         return faults
-    return faults + _payload_faults(spec, spec.payload, f"{at}/payload")
+    faults += _payload_faults(spec, spec.payload, f"{at}/payload")
+    if spec.limits.fuel is not None and (runtime := runtime_of(spec)) != "wasm":
+        faults.append(Fault(f"{at}/limits/fuel", f"is counted for wasm only, not for {runtime}; leave it out"))
+    return faults
+
+
+def _asks_for_work(payload: Payload) -> bool:
+    code = payload.source_code or payload.module or payload.command or payload.image
+    return bool(code or payload.files or payload.outputs or payload.modules)
+
+
+_CODE_OF = {
+    "isolate": ["sourceCode"],
+    "python": ["sourceCode"],
+    "wasm": ["module"],
+    "native": ["sourceCode", "command"],
+    "container": ["command"],
+}
+"""Where the code of a task is, by runtime."""
 
 
 def _control_in(text: str) -> str:
@@ -261,14 +281,12 @@ def _payload_faults(spec: TaskSpec, payload: Payload, at: str) -> list[Fault]:
         )
         if value is not None
     ]
-    accepts = {"isolate": ["sourceCode"], "python": ["sourceCode"], "wasm": ["module"]}.get(
-        runtime, ["sourceCode", "command"]
-    )
-    if not given:
+    accepts = _CODE_OF[runtime]
+    if not given and runtime != "container":
         faults.append(Fault(f"{at}/{accepts[0]}", f"is missing; runtime {runtime} needs it"))
     elif len(given) > 1:
         faults.append(Fault(f"{at}/{given[1]}", f"cannot be combined with {given[0]}; send one of them"))
-    elif given[0] not in accepts:
+    elif given and given[0] not in accepts:
         wanted = " or ".join(accepts)
         faults.append(Fault(f"{at}/{given[0]}", f"does not go with runtime {runtime}, which takes {wanted}"))
     if payload.source_code is not None and not payload.source_code.strip():
@@ -299,7 +317,60 @@ def _payload_faults(spec: TaskSpec, payload: Payload, at: str) -> list[Fault]:
         texts = [*payload.args, *(payload.command or [])]
         if any(not isinstance(text, str) or "\0" in text for text in texts):
             faults.append(Fault(f"{at}/args", "must be strings without NUL (typed arguments go with function)"))
+    more = (_wish_faults(payload, runtime, at), _file_faults(payload, at), _bundle_faults(payload, runtime, at))
+    return faults + [fault for some in more for fault in some]
+
+
+def _wish_faults(payload: Payload, runtime: str, at: str) -> list[Fault]:
+    """What is asked of a runtime that cannot give it."""
+    faults: list[Fault] = []
+    if payload.network and runtime not in ("native", "container"):
+        faults.append(Fault(f"{at}/network", f"needs runtime native or container; {runtime} has no network"))
+    if payload.deterministic and runtime != "wasm":
+        faults.append(Fault(f"{at}/deterministic", f"needs runtime wasm; {runtime} has no deterministic profile"))
+    if runtime == "container" and payload.image is None:
+        faults.append(Fault(f"{at}/image", "is missing; runtime container needs the name of an image"))
+    if runtime != "container" and payload.image is not None:
+        faults.append(Fault(f"{at}/image", f"needs runtime container; {runtime} runs no images"))
+    if payload.image is not None and (_CONTROL.search(payload.image) or payload.image.startswith("-")):
+        faults.append(Fault(f"{at}/image", "is not the name of an image; write one such as alpine:3.20"))
     return faults
+
+
+def _file_faults(payload: Payload, at: str) -> list[Fault]:
+    faults: list[Fault] = []
+    for name, blob in payload.files.items():
+        here = f"{at}/files/{_token(name)}"
+        if (wrong := fault_in_name(name)) is not None:
+            faults.append(Fault(here, wrong))
+        if blob_of(blob) is None:
+            faults.append(Fault(here, "is not sha256:… of an uploaded blob; upload it with PUT /api/blobs/{sha256}"))
+    if (clash := clash_among(payload.files)) is not None:
+        faults.append(Fault(f"{at}/files/{_token(clash[0])}", f"is a file, and the folder of {clash[1]}; rename one"))
+    for number, pattern in enumerate(payload.outputs):
+        if (wrong := fault_in_pattern(pattern)) is not None:
+            faults.append(Fault(f"{at}/outputs/{number}", wrong))
+    return faults
+
+
+def _bundle_faults(payload: Payload, runtime: str, at: str) -> list[Fault]:
+    if not payload.modules:
+        return []
+    if runtime != "isolate" or payload.source_code is None:
+        return [Fault(f"{at}/modules", "go beside sourceCode in runtime isolate only; put them into files instead")]
+    faults: list[Fault] = []
+    for name in payload.modules:
+        wrong = "is the name of sourceCode itself; choose another" if name == ENTRY_MODULE else fault_in_name(name)
+        if wrong is not None:
+            faults.append(Fault(f"{at}/modules/{_token(name)}", wrong))
+    if (clash := clash_among(payload.modules)) is not None:
+        faults.append(Fault(f"{at}/modules/{_token(clash[0])}", f"is also the folder of {clash[1]}; rename one"))
+    return faults
+
+
+def _token(key: str) -> str:
+    """A key as it stands in a JSON pointer."""
+    return key.replace("~", "~0").replace("/", "~1")
 
 
 def _module_faults(module: str, at: str) -> list[Fault]:

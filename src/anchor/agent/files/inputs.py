@@ -1,0 +1,314 @@
+"""The input files this node keeps: each fetched once, checked, and there for every later task that names it."""
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import re
+import time
+from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import httpx
+import structlog
+
+from anchor.agent.files.room import NoRoom, spare_bytes
+from anchor.agent.parcels import RETRY_SECONDS, TRIES_MAX, Parcels, unfetched
+from anchor.agent.threads import in_thread
+from anchor.core.errors import Unavailable
+from anchor.core.spec import MIB
+
+log = structlog.get_logger("anchor.inputs")
+FETCHES_MAX = 4
+"""Fetched at the same time, of all tasks together."""
+WRITE_BYTES = MIB
+UNFINISHED_SECONDS = 24 * 3600.0
+"""How long what arrived of a file is kept for going on there."""
+LIES_MAX = 2
+"""How often a file may arrive whole and wrong."""
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class _Fetch:
+    """A file on its way, and how many tasks wait for it."""
+
+    def __init__(self, task: "asyncio.Task[None]") -> None:
+        self.task = task
+        self.waiting = 0
+
+
+class Inputs:
+    """Files by their digests (64 hex digits) in a directory that only the agent writes to.
+
+    What is asked for while it is kept is used at once; the least recently used files make room for new ones, and never
+    one that is in use. What is found at start is checked again before its first use.
+    """
+
+    def __init__(self, directory: Path, parcels: Parcels, *, bytes_max: int) -> None:
+        self._directory = directory
+        self._unfinished = directory / "unfinished"
+        self._parcels = parcels
+        self._bytes_max = bytes_max
+        self._kept: OrderedDict[str, int] = OrderedDict()
+        self._proved: set[str] = set()
+        self._held: Counter[str] = Counter()
+        self._fetches: dict[str, _Fetch] = {}
+        self._ending: dict[str, asyncio.Task[None]] = {}
+        self._coming: dict[str, int] = {}
+        """Bytes that are still to be written, by digest, of the files under way."""
+        self._fetching = asyncio.Semaphore(FETCHES_MAX)
+        self._making_room = asyncio.Lock()
+        self._unfinished.mkdir(parents=True, exist_ok=True)
+        directory.chmod(0o700)
+        self._take_stock()
+
+    def _take_stock(self) -> None:
+        found: list[tuple[float, str, int]] = []
+        for entry in os.scandir(self._directory):
+            status = entry.stat(follow_symlinks=False)
+            if _DIGEST.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                found.append((status.st_mtime, entry.name, status.st_size))
+        for _, digest, size in sorted(found):
+            self._kept[digest] = size
+        stale = time.time() - UNFINISHED_SECONDS
+        for part in self._unfinished.iterdir():
+            if part.stat().st_mtime < stale or not _DIGEST.fullmatch(part.name):
+                part.unlink()
+
+    @property
+    def bytes_kept(self) -> int:
+        """What the whole files take together."""
+        return sum(self._kept.values())
+
+    @asynccontextmanager
+    async def held(self, digests: Collection[str]) -> AsyncIterator[dict[str, tuple[Path, int]]]:
+        """The file and its size for each digest, for as long as the context is open; they must not be written to.
+
+        Unavailable where one cannot be had from the server, NoRoom where this disk does not take it.
+        """
+        wanted = sorted(set(digests))
+        self._held.update(wanted)
+        try:
+            await self._have_all(wanted)
+            yield {digest: (self._directory / digest, self._kept[digest]) for digest in wanted}
+        finally:
+            self._held.subtract(wanted)
+            self._held += Counter()  # drops what nobody holds
+
+    async def read(self, digest: str) -> bytes:
+        """All of a file's bytes, in memory."""
+        async with self.held([digest]) as files:
+            return await in_thread(files[digest][0].read_bytes)
+
+    async def require_room(self, size: int) -> None:
+        """NoRoom where the disk does not take this many bytes more beside what is on its way."""
+        if await in_thread(spare_bytes, self._directory) - sum(self._coming.values()) < size:
+            raise _no_room(size)
+
+    async def _have_all(self, digests: Collection[str]) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                for digest in digests:
+                    group.create_task(self._have(digest))
+        except BaseExceptionGroup as several:
+            raise _first(several) from None
+
+    async def _have(self, digest: str) -> None:
+        """Wait until the file is there; whoever asks first has it fetched for everybody."""
+        if digest in self._proved and self._is_there(digest):
+            self._kept.move_to_end(digest)
+            os.utime(self._directory / digest)
+            return
+        fetch = self._fetches.get(digest)
+        if fetch is None:
+            fetch = self._fetches[digest] = _Fetch(asyncio.create_task(self._bring(digest)))
+        fetch.waiting += 1
+        try:
+            await asyncio.shield(fetch.task)
+        finally:
+            fetch.waiting -= 1
+            if self._fetches.get(digest) is fetch and (fetch.task.done() or not fetch.waiting):
+                del self._fetches[digest]
+            if not fetch.task.done() and not fetch.waiting:
+                fetch.task.cancel()
+                self._ending[digest] = fetch.task
+                fetch.task.add_done_callback(lambda task: self._forget_ending(digest, task))
+
+    def _forget_ending(self, digest: str, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled():
+            task.exception()  # nobody waits for it
+        if self._ending.get(digest) is task:
+            del self._ending[digest]
+
+    def _is_there(self, digest: str) -> bool:
+        try:
+            there = (self._directory / digest).stat().st_size == self._kept.get(digest)
+        except FileNotFoundError:
+            there = False
+        if not there:
+            self._kept.pop(digest, None)
+            self._proved.discard(digest)
+        return there
+
+    async def _bring(self, digest: str) -> None:
+        if (before := self._ending.get(digest)) is not None:
+            await asyncio.wait({before})
+        async with self._fetching:
+            whole = self._directory / digest
+            if digest in self._kept:
+                if await in_thread(_digest_of, whole) == digest:
+                    self._proved.add(digest)
+                    return
+                log.warning("a kept input is damaged and fetched again", digest=digest)
+                del self._kept[digest]
+                await in_thread(whole.unlink, missing_ok=True)
+            part = self._unfinished / digest
+            try:
+                size = await self._fetch(digest, part)
+            except OSError:
+                await in_thread(part.unlink, missing_ok=True)
+                raise
+            finally:
+                self._coming.pop(digest, None)
+            await in_thread(_keep, part, whole)
+            self._kept[digest] = size
+            self._proved.add(digest)
+
+    async def _fetch(self, digest: str, part: Path) -> int:
+        """Fetch what is missing of a file until all of it is there and right; its size."""
+        failures = lies = 0
+        while failures < TRIES_MAX:
+            before = await in_thread(_size_of, part)
+            try:
+                if await self._fetch_rest(digest, part):
+                    return await in_thread(_size_of, part)
+            except httpx.HTTPError:
+                failures = 0 if await in_thread(_size_of, part) > before else failures + 1
+                await asyncio.sleep(RETRY_SECONDS * failures)
+                continue
+            await in_thread(part.unlink, missing_ok=True)
+            lies += 1
+            if lies == LIES_MAX:
+                raise Unavailable(
+                    f"The server sent other bytes than those of blob sha256:{digest}.",
+                    hint="Upload it again, or look for what changes bytes on the way.",
+                )
+        raise unfetched(digest)
+
+    async def _fetch_rest(self, digest: str, part: Path) -> bool:
+        """Fetch a file from where the last fetch was cut; whether what is there now is the file."""
+        with await in_thread(part.open, "ab") as file:
+            hashed = hashlib.sha256()
+            have = await in_thread(_hash_file, hashed, part)
+            async with self._parcels.reading(digest, have) as blob:
+                if blob.start != have:
+                    await in_thread(file.truncate, 0)
+                    hashed, have = hashlib.sha256(), 0
+                if blob.start not in (0, have):
+                    return False
+                await self._make_room(digest, blob.size - have)
+                waiting = bytearray()
+                try:
+                    async for chunk in blob.chunks:
+                        waiting += chunk
+                        if have + len(waiting) > blob.size:
+                            return False
+                        if len(waiting) >= WRITE_BYTES:
+                            have += await self._write(digest, file, hashed, waiting)
+                            waiting = bytearray()
+                finally:  # what has arrived before the line is cut is kept, too
+                    have += await self._write(digest, file, hashed, waiting)
+                return have == blob.size and hashed.hexdigest() == digest
+
+    async def _write(self, digest: str, file: BinaryIO, hashed: "hashlib._Hash", content: bytearray) -> int:
+        await in_thread(_append, file, hashed, content)
+        self._coming[digest] -= len(content)
+        return len(content)
+
+    async def _make_room(self, digest: str, size: int) -> None:
+        """Have room for so many bytes more, and keep it for this file."""
+        async with self._making_room:
+            self._coming.pop(digest, None)
+            while True:
+                coming = sum(self._coming.values())
+                spare = await in_thread(spare_bytes, self._directory) - coming
+                taken = self.bytes_kept + await in_thread(self._bytes_unfinished) + coming
+                if taken + size <= self._bytes_max and size <= spare:
+                    break
+                oldest = next((one for one in self._kept if not self._held[one]), None)
+                if oldest is None:
+                    if not await in_thread(self._drop_unfinished):
+                        raise _no_room(size)
+                    continue
+                del self._kept[oldest]
+                self._proved.discard(oldest)
+                await in_thread((self._directory / oldest).unlink, missing_ok=True)
+            self._coming[digest] = size
+
+    def _bytes_unfinished(self) -> int:
+        return sum(_size_of(part) for part in self._unfinished.iterdir())
+
+    def _drop_unfinished(self) -> bool:
+        """Remove what arrived of files that nobody waits for any more; whether there was some."""
+        dropped = False
+        for part in self._unfinished.iterdir():
+            if part.name not in self._fetches and part.name not in self._ending:
+                with contextlib.suppress(FileNotFoundError):
+                    part.unlink()
+                    dropped = True
+        return dropped
+
+
+def _no_room(size: int) -> NoRoom:
+    return NoRoom(
+        f"This node's disk has no room for {size / MIB:.1f} MiB of input files.",
+        hint="Free some disk space there, or raise its share of the disk; other nodes may have room.",
+    )
+
+
+def _first(several: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = several
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _size_of(part: Path) -> int:
+    try:
+        return part.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _hash_file(hashed: "hashlib._Hash", path: Path) -> int:
+    size = 0
+    with path.open("rb") as file:
+        while chunk := file.read(WRITE_BYTES):
+            hashed.update(chunk)
+            size += len(chunk)
+    return size
+
+
+def _digest_of(path: Path) -> str | None:
+    hashed = hashlib.sha256()
+    try:
+        _hash_file(hashed, path)
+    except OSError:
+        return None
+    return hashed.hexdigest()
+
+
+def _append(file: BinaryIO, hashed: "hashlib._Hash", content: bytearray) -> None:
+    file.write(content)
+    file.flush()
+    hashed.update(content)
+
+
+def _keep(part: Path, whole: Path) -> None:
+    with part.open("r+b") as file:
+        os.fsync(file.fileno())
+    part.chmod(0o400)
+    part.replace(whole)
