@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-
 from tests.runtimes.wasm_steps import Bench
 
 FOLDER = os.environ.get("ANCHOR_TEST_WASI_TESTSUITE", "")

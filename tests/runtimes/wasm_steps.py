@@ -58,7 +58,7 @@ SIGNATURES = {
 }
 """The functions of WASI preview 1 and their parameters; all of them answer with an errno."""
 
-OK, ACCESS, BADF, EXIST, FAULT, INVAL = 0, 2, 8, 20, 21, 28
+OK, ACCESS, BADF, EXIST, INVAL, IO = 0, 2, 8, 20, 28, 29
 ISDIR, LOOP, MFILE, NAMETOOLONG, NOENT, NOTDIR, NOTEMPTY, NOTSOCK, PERM = 31, 32, 33, 37, 44, 54, 55, 57, 63
 NOTCAPABLE = 76
 CREATE, DIRECTORY, EXCLUSIVE, TRUNCATE = 1, 2, 4, 8
@@ -122,7 +122,9 @@ class Steps:
         """Answer with the i32 at an address."""
         self.value(f"(i32.load (i32.const {at}))")
 
-    def open(self, path: str, flags: int = 0, *, how: int = 0, rights: int = READ_WRITE, below: int | str = HOME) -> str:
+    def open(
+        self, path: str, flags: int = 0, *, how: int = 0, rights: int = READ_WRITE, below: int | str = HOME
+    ) -> str:
         """Open a path; the expression that is the descriptor."""
         at = self.room()
         self.call("path_open", below, 0, *self.text(path), flags, rights, rights, how, at)

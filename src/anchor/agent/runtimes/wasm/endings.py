@@ -10,6 +10,8 @@ from anchor.agent.workers.frames import MIB, Ended, Program
 from anchor.core.errors import FailureCode
 
 _WASM_TRAP: Final = re.compile(r"wasm trap: (.+)")
+_NO_MEMORY: Final = ("exceeds memory limits", "os error 12", "annot allocate memory")
+_NUMBERED: Final = re.compile(r"^[0-9]+: ")
 _INNERMOST: Final = re.compile(r"^ +0: .*!(.+)$", re.MULTILINE)
 
 
@@ -48,16 +50,21 @@ def trapped(trap: wasmtime.Trap, program: Program, memory_bytes: int) -> Ended:
 
 
 def refused(error: wasmtime.WasmtimeError, program: Program) -> Unrunnable:
-    """Why a module could not be instantiated or called."""
+    """Why a module could not be instantiated."""
     text = cause(str(error))
-    if "exceeds memory limits" in str(error):
+    if any(sign in str(error) for sign in _NO_MEMORY):
         raised = Unrunnable(FailureCode.MEMORY_LIMIT, "")
         raised.ended = out_of_memory(program.memory_mib, f"The module cannot start: {text}.")
         return raised
     return invalid(f"The module cannot be started: {text}.")
 
 
+def misused(error: wasmtime.WasmtimeError) -> Ended:
+    """How a program ended that called a function of WASI with what cannot be."""
+    return Ended(FailureCode.SCRIPT_ERROR, f"The program called WASI wrongly: {cause(str(error))}.")
+
+
 def cause(text: str) -> str:
     """The innermost cause in one of wasmtime's many-lined messages."""
     lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
-    return lines[-1].rstrip(".") if lines else "no reason was given"
+    return _NUMBERED.sub("", lines[-1]).rstrip(".") if lines else "no reason was given"

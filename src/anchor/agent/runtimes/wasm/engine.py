@@ -11,7 +11,7 @@ from wasmtime import _ffi as ffi
 
 from anchor.agent.job import RESULT_BYTES_MAX
 from anchor.agent.runtimes.wasm.calls import call_function, call_start
-from anchor.agent.runtimes.wasm.endings import Unrunnable, exited, refused, trapped
+from anchor.agent.runtimes.wasm.endings import Unrunnable, exited, misused, refused, trapped
 from anchor.agent.runtimes.wasm.loading import Loaded, Workshop
 from anchor.agent.runtimes.wasm.output import Output
 from anchor.agent.runtimes.wasm.profiles import Profile, profile_of
@@ -116,6 +116,8 @@ def _run(program: Program, loaded: Loaded, store: wasmtime.Store, output: Output
     except wasmtime.Trap as trap:
         return trapped(trap, program, _memory_bytes(store, instance))
     except wasmtime.WasmtimeError as error:
+        if instance is not None:
+            return misused(error)
         raise refused(error, program) from error
 
 

@@ -9,7 +9,6 @@ class Errno(Exception):
     """What a WASI function answers where it cannot do what was asked; `number` is WASI's own."""
 
     BADF: Final = 8
-    FAULT: Final = 21
     INVAL: Final = 28
     NAMETOOLONG: Final = 37
 
@@ -19,28 +18,29 @@ class Errno(Exception):
 
 
 class Guest:
-    """The program that is calling. Raises wasmtime.Trap where it exports no memory."""
+    """The program that is calling. As in WASI's own functions, a pointer to what is not its memory ends the program:
+    that, and no memory at all, raises WasmtimeError."""
 
     def __init__(self, caller: wasmtime.Caller) -> None:
         memory = caller.get("memory")
         if not isinstance(memory, wasmtime.Memory):
-            raise wasmtime.Trap("the module exports no memory named memory, which WASI functions need")
+            raise wasmtime.WasmtimeError("missing required memory export")
         self.caller = caller
         self._memory = memory
         self._size = memory.data_len(caller)
 
     def check(self, at: int, size: int) -> None:
-        """Raises Errno where these bytes are not all in the memory."""
+        """Raises WasmtimeError where these bytes are not all in the memory."""
         if at + size > self._size:
-            raise Errno(Errno.FAULT)
+            raise wasmtime.WasmtimeError(f"Pointer out of bounds: Region {{ start: {at}, len: {size} }}")
 
     def read(self, at: int, size: int) -> bytes:
-        """A copy of bytes. Raises Errno."""
+        """A copy of bytes. Raises WasmtimeError."""
         self.check(at, size)
         return bytes(self._memory.read(self.caller, at, at + size))
 
     def write(self, at: int, data: bytes) -> None:
-        """Put bytes into the memory. Raises Errno."""
+        """Put bytes into the memory. Raises WasmtimeError."""
         self.check(at, len(data))
         if data:
             self._memory.write(self.caller, data, at)

@@ -17,6 +17,7 @@ SUBSCRIPTIONS_MAX: Final = 4096
 """How many things a program may wait for at once."""
 _CHANCE_BYTES: Final = 64 * 1024
 _REALTIME, _MONOTONIC = 0, 1
+_OF_THE_PROCESSOR: Final = (2, 3)
 _SUBSCRIPTION_BYTES, _EVENT_BYTES = 48, 32
 _CLOCK = 0
 _ABSOLUTE = 1
@@ -158,8 +159,10 @@ def _guarded(function: Callable[..., None], bits: list[int]) -> Callable[..., in
 
 
 def _known(clock: int) -> None:
+    if clock in _OF_THE_PROCESSOR:
+        raise Errno(Errno.BADF)
     if clock not in (_REALTIME, _MONOTONIC):
-        raise Errno(Errno.BADF if clock in (2, 3) else Errno.INVAL)
+        raise wasmtime.WasmtimeError("Invalid enum value Clockid")
 
 
 def _event(subscription: bytes, problem: int = 0, size: int = 0) -> bytes:
