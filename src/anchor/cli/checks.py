@@ -15,16 +15,18 @@ from typing import Literal
 import httpx
 import msgspec
 
-from anchor.agent.runtimes.isolate import runtime as isolate
-from anchor.agent.runtimes.native import runtime as native
-from anchor.agent.runtimes.wasm import runtime as wasm
+from anchor.agent.host import memory_bytes
+from anchor.agent.policy import ALL_RUNTIMES, Policy, task_memory_mib
+from anchor.agent.runtimes.catalogue import IN_WORKERS, NOT_OFFERED, Catalogue
 from anchor.agent.sandbox.probe import probe
+from anchor.cli import remedies
 from anchor.client import AsyncClient
 from anchor.client.address import is_loopback
 from anchor.config import Settings
 from anchor.core.errors import AnchorError
 
 PYTHON_MIN = (3, 11)
+OPTIONAL = ("container",)
 FREE_BYTES_MIN = 256 * 1024**2
 FREE_BYTES_GOOD = 2 * 1024**3
 SYNCS = 15
@@ -42,11 +44,11 @@ class Check(msgspec.Struct, frozen=True):
     hint: str = ""
 
 
-async def checks(settings: Settings, url: str, *, is_remote: bool) -> list[Check]:
+async def checks(settings: Settings, policy: Policy, url: str, *, is_remote: bool) -> list[Check]:
     """Everything worth knowing before or after something goes wrong."""
     server = await _server(settings, url, is_remote=is_remote)
     local = await asyncio.to_thread(_local, settings)
-    return [*local, server, await _clock(url, server)]
+    return [*local, _shares(policy), *await _runtimes(policy), server, await _clock(url, server)]
 
 
 def _local(settings: Settings) -> list[Check]:
@@ -55,7 +57,7 @@ def _local(settings: Settings) -> list[Check]:
     found = [_python(), _directory(settings.data, existing)]
     if found[-1].verdict != "problem":
         found += [_space(existing), _sync(existing)]
-    return [*found, *_runtimes(settings.data / "agent"), _confinement()]
+    return found
 
 
 def _python() -> Check:
@@ -103,31 +105,48 @@ def _sync(directory: Path) -> Check:
     return Check("Disk speed", "ok", found)
 
 
-def _runtimes(directory: Path) -> list[Check]:
-    found = []
-    for name, (version, why) in {
-        "isolate": isolate.offer(),
-        "wasm": wasm.offer(),
-        "native": native.offer(directory),
-    }.items():
-        if version is None:
-            found.append(Check(f"Runtime {name}", "warning", f"missing: {why}", "The agent works without it."))
-        else:
-            found.append(Check(f"Runtime {name}", "ok", version))
-    return found
+def _shares(policy: Policy) -> Check:
+    cores = "all cores" if policy.cores is None else f"{policy.cores:g} core{'' if policy.cores == 1 else 's'}"
+    ram = f"{task_memory_mib(policy, memory_bytes()) / 1024:.1f} GiB of RAM"
+    disk = "no bound on the disk" if policy.disk_mib is None else f"{policy.disk_mib / 1024:.1f} GiB of disk"
+    allowed = [word for word, yes in (("network", policy.network), ("GPU", policy.gpu)) if yes]
+    asked = f"{' and '.join(allowed)} for those that ask" if allowed else "neither network nor GPU"
+    return Check("Tasks get", "ok", f"{cores}, {ram}, {disk}, {asked}")
 
 
-def _confinement() -> Check:
-    confinement = probe()
-    name = "Confinement"
-    match confinement.level:
-        case "confined":
-            return Check(name, "ok", "native tasks are confined by bubblewrap", confinement.why)
-        case "process":
-            found = "native tasks are separate processes only: they can read what this user can read"
-            return Check(name, "warning", found, confinement.why)
-        case "none":
-            return Check(name, "warning", "there is none, so native tasks are not offered", confinement.why)
+async def _runtimes(policy: Policy) -> list[Check]:
+    """What an agent would offer here, found out as it does."""
+    with tempfile.TemporaryDirectory(prefix="anchor-doctor-", ignore_cleanup_errors=True) as folder:
+        catalogue = Catalogue(Path(folder), policy, task_memory_mib(policy, memory_bytes()))
+        await catalogue.start()
+        await catalogue.stop()
+    machine = await asyncio.to_thread(remedies.look)
+    offer = catalogue.offer
+    return [_runtime(name, catalogue, machine) for name in ALL_RUNTIMES if name in {*offer.runtimes, *offer.missing}]
+
+
+def _runtime(name: str, catalogue: Catalogue, machine: remedies.Machine) -> Check:
+    what = f"Runtime {name}"
+    steps = remedies.for_native(probe(), machine) if name == "native" else []
+    version = catalogue.offer.runtimes.get(name)
+    if version is None:
+        why = catalogue.offer.missing[name]
+        if why == NOT_OFFERED:
+            return Check(what, "ok", why)
+        return Check(what, "ok" if name in OPTIONAL else "warning", f"missing: {why}", _lines(steps))
+    level = catalogue.offer.confinement[name]
+    version = version.removesuffix(f", {level}")
+    if level == "confined":
+        return Check(what, "ok", f"{version}: confined, as a self-test showed", _lines(steps))
+    if name in IN_WORKERS:
+        found = f"{version}: held by its engine alone ({catalogue.workers.why})"
+        return Check(what, "warning", found, _lines(remedies.for_workers(machine)))
+    found = f"{version}: not confined ({probe().why}); its tasks can read what this user can read"
+    return Check(what, "warning", found, _lines(steps))
+
+
+def _lines(steps: list[str]) -> str:
+    return "\n".join(steps)
 
 
 async def _server(settings: Settings, url: str, *, is_remote: bool) -> Check:

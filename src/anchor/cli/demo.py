@@ -122,7 +122,10 @@ async def tour(client: AsyncClient, console: Console | None = None) -> bool:
             else:
                 why = node.specs.missing.get(part.runtime, "the node does not offer it")
                 console.print(
-                    Text(f"  left out, this machine has no runtime {part.runtime}: {why}", style="yellow"),
+                    Text(
+                        f"  left out, this machine has no runtime {part.runtime}: {why}\n  `anchor doctor` says more.",
+                        style="yellow",
+                    ),
                     soft_wrap=True,
                 )
             progress.advance(bar)

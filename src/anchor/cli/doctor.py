@@ -6,6 +6,7 @@ import typing
 import typer
 from rich.text import Text
 
+from anchor import wiring
 from anchor.cli import show
 from anchor.cli.checks import Check, checks
 from anchor.cli.exits import Exit
@@ -28,7 +29,8 @@ def doctor(
 ) -> None:
     """Check this machine: what works, what does not, and what to do about it."""
     settings = settings_of(config, host=host, port=port, data=data)
-    found = asyncio.run(checks(settings, server_url(url, settings), is_remote=url is not None))
+    policy = wiring.policy_of(settings)
+    found = asyncio.run(checks(settings, policy, server_url(url, settings), is_remote=url is not None))
     if output is Output.JSON:
         show.as_json(found)
     else:
