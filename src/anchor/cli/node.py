@@ -61,12 +61,17 @@ def get(node: NodeId, url: Url = None, token: Token = None, output: Format = Out
         [
             ("Node", view.node_id),
             ("Status", show.state(view.status)),
-            ("Why", view.reason.message if view.reason else ""),
+            ("Why", view.reason.message if view.reason else view.metrics.trouble),
             ("Machine", f"{specs.host}, {specs.os}, {specs.arch}"),
-            ("CPU", f"{specs.cpu}, {specs.cores} cores, {view.metrics.cpu_usage:.0f} % in use"),
+            (
+                "CPU",
+                f"{specs.cpu}, {specs.cores} {'core' if specs.cores == 1 else 'cores'}, {view.metrics.cpu_usage:.0f} % in use",
+            ),
             ("RAM", f"{specs.ram:.1f} GiB, {view.metrics.ram_usage:.0f} % in use"),
             ("Disk", f"{specs.disk:.1f} GiB"),
-            ("GPU", ", ".join(specs.gpus)),
+            ("GPU", ", ".join(specs.gpus) + ("" if specs.gpu_tasks or not specs.gpus else " (not for tasks)")),
+            ("Per task", f"up to {specs.task_memory_mib:,} MiB of memory" if specs.task_memory_mib else ""),
+            ("Offers", ", ".join(specs.features)),
             ("Slots", f"{view.slots}" + ("" if view.active is None else f", {view.active} in use")),
             ("Labels", ", ".join(view.labels)),
             ("Owner", view.owner),
@@ -75,9 +80,9 @@ def get(node: NodeId, url: Url = None, token: Token = None, output: Format = Out
             ("Agent", specs.version),
         ]
     )
-    offered = [(name, "yes", version) for name, version in specs.runtimes.items()]
-    lacking = [(name, "no", why) for name, why in specs.missing.items()]
-    return show.as_table(("RUNTIME", "OFFERED", "VERSION, OR WHY NOT"), [*offered, *lacking])
+    offered = [(name, "yes", specs.confinement.get(name, ""), version) for name, version in specs.runtimes.items()]
+    lacking = [(name, "no", "", why) for name, why in specs.missing.items()]
+    return show.as_table(("RUNTIME", "OFFERED", "HELD", "VERSION, OR WHY NOT"), [*offered, *lacking])
 
 
 def _act(node: str, action: NodeAction, url: str | None, token: str | None, output: Output) -> None:
