@@ -63,10 +63,7 @@ def get(node: NodeId, url: Url = None, token: Token = None, output: Format = Out
             ("Status", show.state(view.status)),
             ("Why", view.reason.message if view.reason else view.metrics.trouble),
             ("Machine", f"{specs.host}, {specs.os}, {specs.arch}"),
-            (
-                "CPU",
-                f"{specs.cpu}, {specs.cores} {'core' if specs.cores == 1 else 'cores'}, {view.metrics.cpu_usage:.0f} % in use",
-            ),
+            ("CPU", f"{specs.cpu}, cores: {specs.cores}, {view.metrics.cpu_usage:.0f} % in use"),
             ("RAM", f"{specs.ram:.1f} GiB, {view.metrics.ram_usage:.0f} % in use"),
             ("Disk", f"{specs.disk:.1f} GiB"),
             ("GPU", ", ".join(specs.gpus) + ("" if specs.gpu_tasks or not specs.gpus else " (not for tasks)")),
