@@ -1,12 +1,14 @@
 """What `anchor run` was given, as a payload: which runtime a file goes to, and what its options mean."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
 
 from anchor.cli.exits import Usage
+from anchor.cli.imports import relative_imports
 from anchor.core.spec import Language, Payload, Runtime
 
 LANGUAGES: dict[str, Language] = {".js": "javascript", ".mjs": "javascript", ".cjs": "javascript", ".py": "python"}
@@ -37,6 +39,10 @@ def program_of(
     input_text: str | None,
     stdin: str | None,
     env: list[str],
+    outputs: Sequence[str] = (),
+    network: bool = False,
+    deterministic: bool = False,
+    image: str | None = None,
 ) -> Program:
     """The program meant by a command line; Usage where it cannot be told or read."""
     known = (*get_args(Runtime), "isolated-vm")
@@ -51,6 +57,10 @@ def program_of(
         env=dict(_variable(text) for text in env),
         stdin=None if stdin is None else _text(stdin, "--stdin"),
         input=None if input_text is None else _json(_text(input_text, "--input"), "--input"),
+        outputs=list(outputs),
+        network=network,
+        deterministic=deterministic,
+        image=image,
     )
     if file is None:
         return _command(after_dashes, common)
@@ -65,13 +75,21 @@ def program_of(
 def _command(command: list[str], common: Payload) -> Program:
     if not command:
         raise Usage("There is nothing to run.", hint="Name a file, or a command after two dashes: anchor run -- ls -l")
-    if common.runtime not in (None, "native"):
-        raise Usage(f"A command runs natively, not in runtime {common.runtime}.", hint="Leave --runtime out.")
-    payload = msgspec.structs.replace(common, command=command, runtime="native")
+    runtime = common.runtime or ("native" if common.image is None else "container")
+    if runtime not in ("native", "container"):
+        raise Usage(
+            f"A command runs natively or in a container, not in runtime {runtime}.", hint="Leave --runtime out."
+        )
+    payload = msgspec.structs.replace(common, command=command, runtime=runtime)
     return Program(name=Path(command[0]).name or command[0], payload=payload)
 
 
 def _source(file: Path, content: bytes, common: Payload) -> Program:
+    if common.image is not None or common.runtime == "container":
+        raise Usage(
+            "A container runs a command, not a file.",
+            hint=f"Bring the file along: anchor run --image IMAGE --file {file} -- PROGRAM {file.name}",
+        )
     language = LANGUAGES.get(file.suffix)
     if language is None:
         raise Usage(
@@ -83,7 +101,8 @@ def _source(file: Path, content: bytes, common: Payload) -> Program:
     except UnicodeDecodeError as error:
         raise Usage(f"{file} is not UTF-8 text (byte {error.start}).", hint="Save it as UTF-8.") from error
     runtime = common.runtime or ("native" if language == "python" or common.dependencies else "isolate")
-    payload = msgspec.structs.replace(common, source_code=source, language=language, runtime=runtime)
+    modules = relative_imports(file, source) if runtime in ("isolate", "isolated-vm") else {}
+    payload = msgspec.structs.replace(common, source_code=source, language=language, runtime=runtime, modules=modules)
     return Program(name=file.name, payload=payload)
 
 

@@ -7,23 +7,25 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.text import Text
 from typer.core import TyperCommand
 
 from anchor.cli import show
-from anchor.cli.exits import Exit, exit_of_result
+from anchor.cli.attached import files_of, uploaded
+from anchor.cli.bar import Bar
+from anchor.cli.exits import Exit, Usage, exit_of_result
 from anchor.cli.options import LONG_PATIENCE_SECONDS, Format, Token, Url, connect
 from anchor.cli.program import Program, program_of
 from anchor.cli.show import Output
-from anchor.cli.talk import is_interactive, say, say_reason, stderr
+from anchor.cli.talk import say, say_reason
 from anchor.cli.task import value_of, write
 from anchor.client import Client, StateChange
 from anchor.core.errors import AnchorError
-from anchor.core.spec import Limits, Requirements, RetryPolicy, TaskSpec
+from anchor.core.spec import Limits, Payload, Requirements, RetryPolicy, TaskSpec
 from anchor.core.task import State
 from anchor.wire.rest import Created, LogLine, TaskResult
 
 CANCEL_SECONDS = 30.0
+FILES_SHOWN_MAX = 10
 PATIENCE_WITH_THE_QUEUE_SECONDS = 3.0
 _AFTER_DASHES = "anchor.after_dashes"
 
@@ -55,13 +57,29 @@ def run(
     stdin: Annotated[str | None, typer.Option(help="What it reads from stdin: text, @FILE, or @- for ours.")] = None,
     env: Annotated[list[str] | None, typer.Option(help="NAME=VALUE in its environment.")] = None,
     dep: Annotated[list[str] | None, typer.Option(help="A package it needs (npm or pip), like lodash@4.")] = None,
+    file_: Annotated[
+        list[str] | None,
+        typer.Option("--file", "-f", help="PATH[=NAME]: a file or folder it finds in its directory; may be repeated."),
+    ] = None,
+    out: Annotated[
+        list[str] | None, typer.Option(help="Files to keep of what it writes, like 'plots/*.png'; may be repeated.")
+    ] = None,
+    save: Annotated[Path | None, typer.Option(help="Save the files it kept into this directory.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Saving may overwrite files.")] = False,
     function: Annotated[str | None, typer.Option(help="Call this exported function of a wasm module.")] = None,
     runtime: Annotated[
-        str | None, typer.Option(help="isolate, wasm, python or native.", show_default="by file")
+        str | None, typer.Option(help="isolate, wasm, python, native or container.", show_default="by file")
     ] = None,
     name: Annotated[str | None, typer.Option(help="What to call the task.", show_default="the file's name")] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds an attempt may run.", show_default=False)] = None,
     memory: Annotated[int | None, typer.Option(help="MiB an attempt may use.", show_default=False)] = None,
+    disk: Annotated[int | None, typer.Option(help="MiB it may keep in its directory.", show_default="1024")] = None,
+    fuel: Annotated[int | None, typer.Option(help="Instructions wasm may run, about.", show_default=False)] = None,
+    network: Annotated[bool, typer.Option("--network", help="It needs the network (native, container).")] = False,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="Virtual clock, seeded chance: every run is the same (wasm).")
+    ] = False,
+    image: Annotated[str | None, typer.Option(help="The image a container runs.", show_default=False)] = None,
     ram: Annotated[float, typer.Option(help="GiB of RAM its node must have.", show_default=False)] = 0,
     cores: Annotated[int, typer.Option(help="Cores its node must have.", show_default=False)] = 0,
     gpu: Annotated[bool, typer.Option("--gpu", help="Its node must have a GPU.")] = False,
@@ -85,37 +103,64 @@ def run(
         input_text=input_,
         stdin=stdin,
         env=env or [],
+        outputs=out or [],
+        network=network,
+        deterministic=deterministic,
+        image=image,
     )
+    if detach and save is not None:
+        raise Usage("--save waits for the end and --detach does not.", hint="Later: anchor task files TASK --save DIR")
+    files = files_of(file_ or [])
     spec = TaskSpec(
         name=name or program.name,
         type="wasm" if program.module is not None else "script",
         requirements=Requirements(min_ram=ram, min_cores=cores, gpu_required=gpu, labels=on or []),
-        limits=Limits(memory_mb=memory, timeout_seconds=timeout),
+        limits=_limits(memory, timeout, disk, fuel),
         retry=RetryPolicy() if retries is None else RetryPolicy(attempts=retries + 1),
         priority=priority,
         labels=label or [],
     )
     with connect(url, token) as client:
-        created = client.submit(msgspec.structs.replace(spec, payload=_payload(client, program)))
+        created = client.submit(msgspec.structs.replace(spec, payload=_payload(client, program, files)))
     if detach:
         return show.as_json(created) if output is Output.JSON else typer.echo(created.id)
     with connect(url, token, patience_seconds=LONG_PATIENCE_SECONDS) as client:
-        raise typer.Exit(_attend(client, created, output, prints_result=program.prints_result))
+        outcome, code = _attend(client, created, output, prints_result=program.prints_result)
+        if outcome is not None and outcome.state == State.SUCCEEDED:
+            _keep_files(client, outcome, save, overwrite=overwrite)
+        raise typer.Exit(code)
 
 
-def _payload(client: Client, program: Program) -> Any:
+def _limits(memory: int | None, timeout: float | None, disk: int | None, fuel: int | None) -> Limits:
+    limits = Limits(memory_mb=memory, timeout_seconds=timeout, fuel=fuel)
+    return limits if disk is None else msgspec.structs.replace(limits, disk_mb=disk)
+
+
+def _payload(client: Client, program: Program, files: dict[str, Path]) -> Payload:
+    payload = msgspec.structs.replace(program.payload, files=uploaded(client, files))
     if program.module is None:
-        return program.payload
-    return msgspec.structs.replace(program.payload, module=client.module_text(program.module))
+        return payload
+    return msgspec.structs.replace(payload, module=client.module_text(program.module))
 
 
-def _attend(client: Client, created: Created, output: Output, *, prints_result: bool) -> Exit:
+def _keep_files(client: Client, outcome: TaskResult, save: Path | None, *, overwrite: bool) -> None:
+    """Save what the task left behind, or say how."""
+    if save is not None:
+        for path in client.save_files(outcome.id, save, overwrite=overwrite):
+            say(f"Saved {path}")
+    elif outcome.files:
+        names = ", ".join(f"{file.name} ({show.size(file.size)})" for file in outcome.files[:FILES_SHOWN_MAX])
+        say(f"Files: {names}{', …' if len(outcome.files) > FILES_SHOWN_MAX else ''}")
+        say(f"Save them: `anchor task files {outcome.id} --save DIR`", style="dim")
+
+
+def _attend(client: Client, created: Created, output: Output, *, prints_result: bool) -> tuple[TaskResult | None, Exit]:
     """Stay with a task to its end; Ctrl-C asks for that end, a second one leaves."""
     try:
         outcome = _watch(client, created, output)
         value = value_of(client, outcome)
     except KeyboardInterrupt:
-        return _interrupted(client, created)
+        return None, _interrupted(client, created)
     except AnchorError as error:
         error.hint += f" The task goes on: `anchor task logs -f {created.id}`."
         raise
@@ -127,13 +172,11 @@ def _attend(client: Client, created: Created, output: Output, *, prints_result: 
     else:
         say_reason("Cancelled" if outcome.state == State.CANCELLED else "The task failed", outcome.reason)
         say(f"More: `anchor task get {created.id}`", style="dim")
-    return exit_of_result(outcome)
+    return outcome, exit_of_result(outcome)
 
 
 def _watch(client: Client, created: Created, output: Output) -> TaskResult:
-    spinner = stderr.status(f"{created.name}: {created.state}")
-    if is_interactive():
-        spinner.start()
+    bar = Bar(created.name, created.state)
     doubt = threading.Timer(PATIENCE_WITH_THE_QUEUE_SECONDS, _say_why_it_waits, (client, created.id))
     doubt.daemon = True
     doubt.start()
@@ -142,27 +185,25 @@ def _watch(client: Client, created: Created, output: Output) -> TaskResult:
             if isinstance(happening, TaskResult):
                 return happening
             if isinstance(happening, StateChange):
-                spinner.update(f"{created.name}: {happening.state}")
+                bar.state(happening.state)
                 if happening.state == State.BACKOFF:
-                    spinner.stop()
+                    bar.clear()
                     _say_it_is_tried_again(client, created.id)
                 elif happening.state != State.QUEUED:
                     doubt.cancel()
+            elif happening.stream == "progress":
+                bar.progress(happening)
             else:
-                # A spinner and the task's own lines cannot share a terminal.
-                spinner.stop()
+                bar.output(happening.text)
                 _print(happening, output)
     finally:
         doubt.cancel()
-        spinner.stop()
+        bar.clear()
     raise AssertionError("a followed task ends with its result")
 
 
 def _print(line: LogLine, output: Output) -> None:
-    if line.stream == "progress":
-        # Tools that install things print in bits of lines: pass them on as they are.
-        stderr.print(Text(line.text, style="dim"), end="", soft_wrap=True)
-    elif output is Output.JSON:
+    if output is Output.JSON:
         # stdout belongs to the JSON document.
         sys.stderr.write(line.text)
         sys.stderr.flush()

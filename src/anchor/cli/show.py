@@ -94,6 +94,16 @@ def duration(seconds: float) -> str:
     return f"{int(seconds // 60)} min {int(seconds % 60)} s"
 
 
+def size(count: int) -> str:
+    """A number of bytes: `512 B`, `1.5 KiB`, `3.0 GiB`."""
+    amount = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if amount < 1024:
+            return f"{count} B" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} GiB"
+
+
 def _console() -> Console:
     # A pipe has no width of its own: rows stay whole for grep and awk.
     return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=10_000)

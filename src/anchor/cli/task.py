@@ -2,6 +2,7 @@
 
 import itertools
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -14,7 +15,7 @@ from anchor.cli.show import Output
 from anchor.cli.talk import say, say_reason
 from anchor.client import StateChange
 from anchor.core.task import State
-from anchor.wire.rest import LogLine, TaskResult, TaskView
+from anchor.wire.rest import LogLine, TaskResult, TaskView, UsageView
 
 app = typer.Typer(
     add_completion=False,
@@ -119,6 +120,32 @@ def result(
     raise typer.Exit(exit_of_result(outcome))
 
 
+@app.command("files")
+def files(
+    task: TaskId,
+    save: Annotated[Path | None, typer.Option(help="Write them into this directory.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Files that are there may be overwritten.")] = False,
+    url: Url = None,
+    token: Token = None,
+    output: Format = Output.TABLE,
+) -> None:
+    """List the files a task left behind, or save them."""
+    with connect(url, token) as client:
+        found = client.task_files(task)
+        saved = [] if save is None else client.save_files(task, save, overwrite=overwrite)
+    if output is Output.JSON:
+        return show.as_json(found)
+    if not found:
+        return say("It left no files. `anchor run --out 'GLOB'` keeps some.")
+    if save is None:
+        return show.as_table(
+            ("NAME", "SIZE", "SHA256"), ((file.name, show.size(file.size), file.sha256) for file in found)
+        )
+    for path in saved:
+        typer.echo(path)
+    return None
+
+
 @app.command("cancel")
 def cancel(
     tasks: Annotated[list[str], typer.Argument(metavar="TASK...", help="Ids of tasks.")],
@@ -197,23 +224,49 @@ def _facts(view: TaskView) -> None:
             ("Created", f"{view.created_at:%Y-%m-%d %H:%M:%S} UTC, {show.age(view.created_at)} ago"),
             ("Took", show.duration(took) if took is not None else ""),
             ("Retry of", view.retry_of or ""),
+            ("Progress", _progress(view)),
+            ("Used", _used(view.usage)),
             ("Result", _short(view)),
+            ("Files", ", ".join(f"{file.name} ({show.size(file.size)})" for file in view.files)),
         ]
     )
     if view.attempts:
         show.as_table(
-            ("ATTEMPT", "NODE", "OUTCOME", "TOOK", "WHY"),
+            ("ATTEMPT", "NODE", "OUTCOME", "TOOK", "USED", "WHY"),
             (
                 (
                     str(attempt.number),
                     attempt.node_id,
                     show.state(attempt.outcome or "running"),
                     show.duration((attempt.ended_at - attempt.leased_at).total_seconds()) if attempt.ended_at else "",
+                    _used(attempt.usage),
                     attempt.reason.message if attempt.reason else "",
                 )
                 for attempt in view.attempts
             ),
         )
+
+
+def _progress(view: TaskView) -> str:
+    told = view.progress
+    if told is None:
+        return ""
+    share = "" if told.fraction is None else f"{told.fraction:.0%} "
+    return f"{share}{told.message} ({show.age(told.at)} ago)"
+
+
+def _used(usage: UsageView | None) -> str:
+    """What is known of it: CPU time, memory, bytes in and out, fuel."""
+    if usage is None:
+        return ""
+    facts = [
+        (usage.cpu_seconds, f"{show.duration(usage.cpu_seconds)} CPU"),
+        (usage.peak_memory_mb, f"{usage.peak_memory_mb:.0f} MB"),
+        (usage.bytes_in, f"{show.size(usage.bytes_in)} in"),
+        (usage.bytes_out, f"{show.size(usage.bytes_out)} out"),
+        (usage.fuel, f"{usage.fuel:,} fuel"),
+    ]
+    return ", ".join(text for amount, text in facts if amount)
 
 
 def _short(view: TaskView) -> str:

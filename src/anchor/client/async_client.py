@@ -1,9 +1,12 @@
 """The asyncio client: the blocking one, awaited."""
 
 import asyncio
+import os
 import random
 import time
 from collections.abc import AsyncIterator, Iterable
+from contextlib import closing
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -14,7 +17,9 @@ from anchor.client.address import normal_url
 from anchor.client.answers import Answer, NoAnswer
 from anchor.client.calls import NodeAction, TaskLike
 from anchor.client.exchange import Manners, Steps, Wait
+from anchor.client.fetching import Fetching, Wanted, wanted_files
 from anchor.client.follow import Following, Happening
+from anchor.client.sources import source_of
 from anchor.core.spec import INLINE_BYTES_MAX
 from anchor.wire import rest
 
@@ -170,9 +175,58 @@ class AsyncClient:
         """The bytes under a SHA-256 (64 hex digits)."""
         return await self._call(calls.blob(digest))
 
+    async def upload(self, content: "bytes | str | os.PathLike[str]") -> str:
+        """Have the server keep bytes, or those of the file at a path; their SHA-256 (64 hex digits).
+
+        A file is read as it is sent. What the server has is not sent, and after a break it goes on where that was.
+        """
+        return await self._run(exchange.brought(await asyncio.to_thread(source_of, content), self._manners))
+
+    async def download(
+        self, digest: str, to: "str | os.PathLike[str]", *, resume: bool = True, overwrite: bool = False
+    ) -> Path:
+        """Write the bytes under a SHA-256 into a file, verified; with `resume` what an earlier try brought is used."""
+        await self._fetch(Wanted(f"/api/blobs/{digest}", digest, Path(to)), resume=resume, overwrite=overwrite)
+        return Path(to)
+
+    async def task_files(self, task_id: str) -> list[rest.TaskFile]:
+        """The files a task left behind, by name."""
+        return await self._call(calls.task_files(task_id))
+
+    async def save_files(
+        self, task_id: str, directory: "str | os.PathLike[str]", *, overwrite: bool = False
+    ) -> list[Path]:
+        """Write the files a task left behind into a directory, each verified by its SHA-256; where they are now.
+
+        Nothing is written outside of the directory, and nothing that is there is overwritten unless asked.
+        """
+        files = wanted_files(await self.task_files(task_id), Path(directory), overwrite=overwrite)
+        for wanted in files:
+            await self._fetch(wanted, resume=True, overwrite=overwrite)
+        return [wanted.to for wanted in files]
+
     async def module_text(self, module: bytes) -> str:
         """What to write into a payload's `module` for these bytes; large ones are uploaded first."""
         return await self._run(exchange.module_text(module, INLINE_BYTES_MAX, self._manners))
+
+    async def _fetch(self, wanted: Wanted, *, resume: bool, overwrite: bool) -> None:
+        with closing(Fetching(wanted, self._manners, resume=resume, overwrite=overwrite)) as fetching:
+            while not fetching.is_over:
+                began = time.monotonic()
+                try:
+                    async with self._http.stream(**transport.request(fetching.call(), streaming=True)) as response:
+                        if fetching.is_open(response.status_code):
+                            async for chunk in response.aiter_raw():
+                                fetching.feed(chunk)
+                                began = time.monotonic()
+                            fetching.finish()
+                        elif not fetching.is_over:
+                            await response.aread()
+                            why = fetching.refused(transport.answer_of(response))
+                except httpx.HTTPError as error:
+                    why = transport.no_answer(error, 0).why
+                if not fetching.is_over:
+                    await asyncio.sleep(fetching.broke(why, time.monotonic() - began))
 
     async def _call(self, call: calls.Call[T]) -> T:
         return await self._run(exchange.exchange(call, self._manners))
@@ -194,6 +248,6 @@ class AsyncClient:
     async def _send(self, call: calls.Call[Any]) -> Answer | NoAnswer:
         began = time.monotonic()
         try:
-            return transport.answer_of(await self._http.request(**transport.request(call)))
+            return transport.answer_of(await self._http.request(**transport.request(call, awaited=True)))
         except httpx.HTTPError as error:
             return transport.no_answer(error, time.monotonic() - began)

@@ -1,6 +1,5 @@
 """Every request of the REST API as a value: what to send, and how to read what comes back."""
 
-import hashlib
 import urllib.parse
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -10,6 +9,7 @@ import msgspec
 
 from anchor.client import answers
 from anchor.client.answers import Answer, Page
+from anchor.client.sources import Body, Source, source_of
 from anchor.core.spec import TASKS_PER_REQUEST_MAX, TaskSpec
 from anchor.wire import rest
 
@@ -27,16 +27,18 @@ TIMEOUT_SECONDS = 30.0
 
 
 class Call(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
-    """One request. With `repeatable`, sending it twice does no more than sending it once."""
+    """One request. With `repeatable`, sending it twice does no more than sending it once. `also` are statuses beside
+    those of success that `read` understands."""
 
     method: str
     path: str
     read: Callable[[Answer], T]
     query: Mapping[str, str] = {}
-    body: bytes = b""
+    body: bytes | Body = b""
     headers: Mapping[str, str] = {}
     repeatable: bool = True
     timeout_seconds: float = TIMEOUT_SECONDS
+    also: frozenset[int] = frozenset()
 
 
 def _get(path: str, read: Callable[[Answer], T], query: Mapping[str, object] | None = None) -> Call[T]:
@@ -183,15 +185,65 @@ def health() -> Call[rest.Health]:
 
 def put_blob(content: bytes) -> Call[rest.BlobView]:
     """Keep bytes under their SHA-256."""
-    digest = hashlib.sha256(content).hexdigest()
+    return put_source(source_of(content))
+
+
+def put_source(source: Source) -> Call[rest.BlobView]:
+    """Keep bytes, or those of a file, under their SHA-256."""
     return Call(
         method="PUT",
-        path=f"/api/blobs/{digest}",
+        path=f"/api/blobs/{source.digest}",
         read=answers.json_as(rest.BlobView),
-        body=content,
-        headers={"Content-Type": "application/octet-stream"},
+        body=source.body(),
+        headers={"Content-Type": "application/octet-stream", "Content-Length": str(source.size)},
         timeout_seconds=BLOB_TIMEOUT_SECONDS,
     )
+
+
+def put_rest(source: Source, start: int) -> Call[None]:
+    """Bring the bytes from `start` on; those before are there."""
+    headers = {
+        "Content-Type": "application/octet-stream",
+        "Content-Length": str(source.size - start),
+        "Content-Range": f"bytes {start}-{source.size - 1}/{source.size}",
+    }
+    return Call(
+        method="PUT",
+        path=f"/api/blobs/{source.digest}",
+        read=answers.nothing,
+        body=source.body(start),
+        headers=headers,
+        timeout_seconds=BLOB_TIMEOUT_SECONDS,
+    )
+
+
+def arrived(source: Source) -> Call[int]:
+    """How many of the bytes the server has."""
+
+    def read(answer: Answer) -> int:
+        last = answer.headers.get("range", "").rpartition("-")[2]
+        return source.size if answer.status != 308 else int(last) + 1 if last.isdecimal() else 0
+
+    headers = {"Content-Range": f"bytes */{source.size}"}
+    path = f"/api/blobs/{source.digest}"
+    return Call(method="PUT", path=path, read=read, headers=headers, also=frozenset({308}))
+
+
+def has_blob(digest: str) -> Call[bool]:
+    """Whether the server has the bytes under a SHA-256."""
+    path = f"/api/blobs/{digest}"
+    return Call(method="HEAD", path=path, read=lambda answer: answer.status == 200, also=frozenset({404}))
+
+
+def task_files(task_id: str) -> Call[list[rest.TaskFile]]:
+    """The files a task left behind."""
+    return _get(f"{_of(task_id)}/files", answers.json_as(list[rest.TaskFile]))
+
+
+def fetch(url: str, start: int, digest: str) -> Call[None]:
+    """The bytes at a path of the server from `start` on, if they still are those of the digest."""
+    headers = {"Range": f"bytes={start}-", "If-Range": f'"{digest}"'} if start else {}
+    return Call(method="GET", path=url, read=answers.nothing, headers={"Accept-Encoding": "identity", **headers})
 
 
 def blob(digest: str) -> Call[bytes]:

@@ -1,8 +1,11 @@
 """The blocking client."""
 
+import os
 import random
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -13,7 +16,9 @@ from anchor.client.address import normal_url
 from anchor.client.answers import Answer, NoAnswer
 from anchor.client.calls import NodeAction, TaskLike
 from anchor.client.exchange import Manners, Steps, Wait
+from anchor.client.fetching import Fetching, Wanted, wanted_files
 from anchor.client.follow import Following, Happening
+from anchor.client.sources import source_of
 from anchor.core.spec import INLINE_BYTES_MAX
 from anchor.wire import rest
 
@@ -172,9 +177,56 @@ class Client:
         """The bytes under a SHA-256 (64 hex digits)."""
         return self._call(calls.blob(digest))
 
+    def upload(self, content: "bytes | str | os.PathLike[str]") -> str:
+        """Have the server keep bytes, or those of the file at a path; their SHA-256 (64 hex digits).
+
+        A file is read as it is sent. What the server has is not sent, and after a break it goes on where that was.
+        """
+        return self._run(exchange.brought(source_of(content), self._manners))
+
+    def download(
+        self, digest: str, to: "str | os.PathLike[str]", *, resume: bool = True, overwrite: bool = False
+    ) -> Path:
+        """Write the bytes under a SHA-256 into a file, verified; with `resume` what an earlier try brought is used."""
+        self._fetch(Wanted(f"/api/blobs/{digest}", digest, Path(to)), resume=resume, overwrite=overwrite)
+        return Path(to)
+
+    def task_files(self, task_id: str) -> list[rest.TaskFile]:
+        """The files a task left behind, by name."""
+        return self._call(calls.task_files(task_id))
+
+    def save_files(self, task_id: str, directory: "str | os.PathLike[str]", *, overwrite: bool = False) -> list[Path]:
+        """Write the files a task left behind into a directory, each verified by its SHA-256; where they are now.
+
+        Nothing is written outside of the directory, and nothing that is there is overwritten unless asked.
+        """
+        files = wanted_files(self.task_files(task_id), Path(directory), overwrite=overwrite)
+        for wanted in files:
+            self._fetch(wanted, resume=True, overwrite=overwrite)
+        return [wanted.to for wanted in files]
+
     def module_text(self, module: bytes) -> str:
         """What to write into a payload's `module` for these bytes; large ones are uploaded first."""
         return self._run(exchange.module_text(module, INLINE_BYTES_MAX, self._manners))
+
+    def _fetch(self, wanted: Wanted, *, resume: bool, overwrite: bool) -> None:
+        with closing(Fetching(wanted, self._manners, resume=resume, overwrite=overwrite)) as fetching:
+            while not fetching.is_over:
+                began = time.monotonic()
+                try:
+                    with self._http.stream(**transport.request(fetching.call(), streaming=True)) as response:
+                        if fetching.is_open(response.status_code):
+                            for chunk in response.iter_raw():
+                                fetching.feed(chunk)
+                                began = time.monotonic()
+                            fetching.finish()
+                        elif not fetching.is_over:
+                            response.read()
+                            why = fetching.refused(transport.answer_of(response))
+                except httpx.HTTPError as error:
+                    why = transport.no_answer(error, 0).why
+                if not fetching.is_over:
+                    time.sleep(fetching.broke(why, time.monotonic() - began))
 
     def _call(self, call: calls.Call[T]) -> T:
         return self._run(exchange.exchange(call, self._manners))

@@ -14,7 +14,8 @@ import msgspec
 from anchor.client import calls
 from anchor.client.answers import TRANSIENT, Answer, NoAnswer, failure_of, stranger
 from anchor.client.calls import Call
-from anchor.core.errors import Unavailable
+from anchor.client.sources import Source
+from anchor.core.errors import AnchorError, Unavailable
 from anchor.core.task import TERMINAL
 from anchor.wire import rest
 
@@ -22,6 +23,9 @@ T = TypeVar("T")
 
 BACKOFF_SECONDS = 0.1
 BACKOFF_CAP_SECONDS = 5.0
+AT_ONCE_BYTES_MAX = 1024 * 1024
+"""Up to this size an upload that breaks is simply sent again."""
+GO_ON_CODES = frozenset({"wrong_offset", "upload_busy", "upload_stalled", "disconnected"})
 WAIT_SECONDS_MAX = 25.0
 """The longest wait asked of a server in one request; longer ones are asked again."""
 
@@ -78,7 +82,7 @@ def exchange(call: Call[T], manners: Manners) -> Steps[T]:
                 raise unreachable(manners.url, answer.why)
         else:
             assert answer is not None
-            error = failure_of(answer, manners.url)
+            error = None if answer.status in call.also else failure_of(answer, manners.url)
             if error is None:
                 return _read(call, answer, manners.url)
             pause = max(pause, error.retry_after_seconds or 0)
@@ -121,6 +125,46 @@ def whole_log(task_id: str, manners: Manners) -> Steps[list[rest.LogLine]]:
         lines += page
         if len(page) < calls.LOG_PAGE:
             return lines
+
+
+def brought(source: Source, manners: Manners) -> Steps[str]:
+    """Have the server keep bytes it does not have yet, going on where a connection broke; their SHA-256.
+
+    Patience counts from the last byte that arrived.
+    """
+    if (yield from exchange(calls.has_blob(source.digest), manners)):
+        return source.digest
+    if source.size <= AT_ONCE_BYTES_MAX:
+        yield from exchange(calls.put_source(source), manners)
+        return source.digest
+    there, failures, spent = 0, 0, 0.0
+    while True:
+        answer = yield Send(calls.put_rest(source, there))
+        error = _why_not_brought(answer, manners.url)
+        if error is None:
+            return source.digest
+        failures += 1
+        pause = max(backoff_seconds(failures, manners.chance()), error.retry_after_seconds or 0)
+        spent += pause
+        if spent > manners.patience_seconds:
+            raise error
+        yield Wait(pause)
+        before, there = there, (yield from exchange(calls.arrived(source), manners))
+        if there == source.size:
+            return source.digest
+        if there > before:
+            failures, spent = 0, 0.0
+
+
+def _why_not_brought(answer: Answer | NoAnswer | None, url: str) -> AnchorError | None:
+    """What stands between an upload and its end, None where nothing does; raises what time does not mend."""
+    if isinstance(answer, NoAnswer):
+        return unreachable(url, answer.why)
+    assert answer is not None
+    error = None if answer.status == 308 else failure_of(answer, url)
+    if error is not None and answer.status not in TRANSIENT and error.code not in GO_ON_CODES:
+        raise error
+    return error
 
 
 def module_text(module: bytes, inline_max: int, manners: Manners) -> Steps[str]:

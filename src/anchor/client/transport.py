@@ -1,7 +1,8 @@
 """What the two clients share of HTTP: options, requests, and failures put into words."""
 
+import asyncio
 import os
-from collections.abc import Generator
+from collections.abc import AsyncIterator, Generator
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ from anchor.client.address import is_loopback
 from anchor.client.answers import Answer, NoAnswer
 from anchor.client.calls import Call
 from anchor.client.follow import QUIET_SECONDS_MAX
+from anchor.client.sources import Body
 
 CONNECT_SECONDS = 5.0
 
@@ -44,17 +46,23 @@ def options(url: str, token: str | None, token_if_asked: str | None) -> dict[str
     return {"base_url": url, "headers": headers, "auth": auth, "trust_env": not is_loopback(url)}
 
 
-def request(call: Call[Any], *, streaming: bool = False) -> dict[str, Any]:
-    """The arguments of httpx's `request` or `stream` for a call."""
+def request(call: Call[Any], *, streaming: bool = False, awaited: bool = False) -> dict[str, Any]:
+    """The arguments of httpx's `request` or `stream` for a call; `awaited` for its asyncio client."""
     quiet = QUIET_SECONDS_MAX if streaming else call.timeout_seconds
     return {
         "method": call.method,
         "url": call.path,
         "params": dict(call.query),
-        "content": call.body or None,
+        "content": _awaited(call.body) if awaited and isinstance(call.body, Body) else call.body or None,
         "headers": dict(call.headers),
         "timeout": httpx.Timeout(quiet, connect=CONNECT_SECONDS),
     }
+
+
+async def _awaited(body: Body) -> AsyncIterator[bytes]:
+    chunks = iter(body)
+    while chunk := await asyncio.to_thread(next, chunks, b""):
+        yield chunk
 
 
 def answer_of(response: httpx.Response) -> Answer:
