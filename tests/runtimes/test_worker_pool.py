@@ -19,8 +19,19 @@ from hypothesis import strategies as st
 from anchor.agent.job import Job, Ran
 from anchor.agent.runtimes.isolate.runtime import Isolate
 from anchor.agent.runtimes.wasm.runtime import Wasm
-from anchor.agent.workers.frames import WORD_BYTES_MAX, Ended, FrameError, Program, Script, frame, read_word, read_work
+from anchor.agent.workers.frames import (
+    WORD_BYTES_MAX,
+    Ended,
+    FrameError,
+    Program,
+    Script,
+    Source,
+    frame,
+    read_word,
+    read_work,
+)
 from anchor.agent.workers.pool import Pool
+from anchor.agent.workers.running import run_in
 from anchor.agent.workers.worker import WORK_PER_WORKER_MAX
 from anchor.core.attempt import Outcome
 from anchor.core.errors import FailureCode
@@ -96,7 +107,7 @@ async def test_twenty_scripts_at_once_each_get_their_own_answer() -> None:
 
 
 async def test_a_worker_killed_in_the_middle_is_a_crash_of_that_attempt_only() -> None:
-    pool = Pool(warm=1)
+    pool = Pool(warm=1, spare=0)
     async with running(pool) as runtime:
         victim = await begin(runtime)
         [pid] = pool.pids
@@ -112,7 +123,7 @@ async def test_a_worker_killed_in_the_middle_is_a_crash_of_that_attempt_only() -
 
 
 async def test_an_idle_worker_that_dies_is_never_handed_out() -> None:
-    pool = Pool(warm=1)
+    pool = Pool(warm=1, spare=0)
     async with running(pool) as runtime:
         assert (await runtime.run(job("return 1"), ignore)).value == b"1"
         [pid] = pool.pids
@@ -123,7 +134,7 @@ async def test_an_idle_worker_that_dies_is_never_handed_out() -> None:
 
 
 async def test_cancelling_lets_go_only_when_the_process_is_gone() -> None:
-    pool = Pool(warm=1)
+    pool = Pool(warm=1, spare=0)
     async with running(pool) as runtime:
         task = await begin(runtime)
         [pid] = pool.pids
@@ -135,7 +146,7 @@ async def test_cancelling_lets_go_only_when_the_process_is_gone() -> None:
 
 
 async def test_cancelling_a_job_that_still_waits_for_a_worker_loses_no_worker() -> None:
-    pool = Pool(warm=1)
+    pool = Pool(warm=1, spare=0)
     async with running(pool) as runtime:
         waiting = [asyncio.create_task(runtime.run(job("return 1"), ignore)) for _ in range(3)]
         await asyncio.sleep(0)
@@ -147,7 +158,7 @@ async def test_cancelling_a_job_that_still_waits_for_a_worker_loses_no_worker() 
 
 
 async def test_a_worker_is_replaced_after_its_hundredth_task_without_anyone_noticing() -> None:
-    pool = Pool(warm=1)
+    pool = Pool(warm=1, spare=0)
     async with running(pool) as runtime:
         assert (await runtime.run(job("return 0"), ignore)).value == b"0"
         first = pool.pids
@@ -158,7 +169,7 @@ async def test_a_worker_is_replaced_after_its_hundredth_task_without_anyone_noti
 
 @pytest.mark.parametrize("source", ["for (;;);", "await new Promise(() => {})", "new ArrayBuffer(3e9)"])
 async def test_a_worker_is_replaced_after_a_breach(source: str) -> None:
-    pool = Pool(warm=1)
+    pool = Pool(warm=1, spare=0)
     async with running(pool) as runtime:
         assert (await runtime.run(job("return 1"), ignore)).value == b"1"
         before = pool.pids
@@ -169,7 +180,7 @@ async def test_a_worker_is_replaced_after_a_breach(source: str) -> None:
 
 
 async def test_two_runtimes_share_the_workers_until_the_last_one_stops() -> None:
-    pool = Pool(warm=1)
+    pool = Pool(warm=1, spare=0)
     isolate, wasm = Isolate(pool), Wasm(pool)
     await isolate.start()
     await wasm.start()
@@ -184,7 +195,7 @@ async def test_two_runtimes_share_the_workers_until_the_last_one_stops() -> None
 
 
 async def test_stopping_fails_whoever_waits_and_leaves_no_process() -> None:
-    pool = Pool(warm=1)
+    pool = Pool(warm=1, spare=0)
     runtime = Isolate(pool)
     await runtime.start()
     running_one = await begin(runtime)
@@ -253,7 +264,7 @@ asyncio.run(main())
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
 async def test_a_worker_has_given_away_what_it_does_not_need() -> None:
-    pool = Pool(warm=1)
+    pool = Pool(warm=1, spare=0)
     async with running(pool) as runtime:
         task = await begin(runtime)
         [pid] = pool.pids
@@ -316,45 +327,37 @@ def test_work_arrives_as_it_was_sent() -> None:
         os.close(ours)
 
 
-async def test_a_worker_that_breaks_its_protocol_is_killed_and_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A stand-in for a worker that foreign code has taken over: it says it is ready, then says nonsense.
-    script = """
-import os, sys
-from anchor.agent.workers.frames import Ready, frame, read_work
-os.write(1, frame(Ready([], 0.0, 0.0)))
-read_work(0)
-os.write(1, b"\\0\\0\\0\\3abc")
-import time
-time.sleep(60)
-"""
-    monkeypatch.setattr("anchor.agent.workers.process._BOOT", "import sys; sys.path[:0] = sys.argv[2:]\n" + script)
-    pool = Pool(warm=0)
-    async with running(pool) as runtime:
-        ran = await runtime.run(job("return 1"), ignore)
-        assert (ran.outcome, ran.reason.code) == (Outcome.CRASHED, FailureCode.CRASHED)
-        assert ran.reason.message.startswith("The worker process broke its protocol")
-        assert pool.pids == []
-
-
-async def test_a_result_that_is_no_json_is_refused_whoever_says_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    script = """
-import os
-from anchor.agent.workers.frames import Ended, Ready, frame, read_work
-os.write(1, frame(Ready([], 0.0, 0.0)))
-read_work(0)
-os.write(1, frame(Ended(value=b"{not json")))
-"""
-    monkeypatch.setattr("anchor.agent.workers.process._BOOT", "import sys; sys.path[:0] = sys.argv[2:]\n" + script)
-    async with running(Pool(warm=0)) as runtime:
-        ran = await runtime.run(job("return 1"), ignore)
-        assert ran.reason.code == FailureCode.RESULT_INVALID
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        (r"b'\0\0\0\3abc'", FailureCode.CRASHED),
+        (r"b'\xff\xff\xff\xff'", FailureCode.CRASHED),
+        ("frame(Ready([], 0.0, 0.0))", FailureCode.CRASHED),
+        ("frame(Compiled(b'code that nobody asked for'))", FailureCode.CRASHED),
+        ("frame(Ended(value=b'{not json'))", FailureCode.RESULT_INVALID),
+        ("frame(Ended(value=b'[' * 100_000))", FailureCode.RESULT_INVALID),
+    ],
+)
+async def test_a_worker_that_says_nonsense_is_told_of_and_never_believed(said: str, code: FailureCode) -> None:
+    pool = Pool(warm=0, engines={"python": "tests.runtimes.broken_engine"})
+    await pool.start()
+    source = f"from anchor.agent.workers.frames import *; os.write(3, {said}); time.sleep(60)"
+    try:
+        ran = await run_in(pool, Source(source, "{}", [], {}, b"", 64, 10.0, 1000), ignore)
+        assert ran.reason is not None
+        assert ran.reason.code == code
+        if code is FailureCode.CRASHED:
+            assert ran.reason.message.startswith("The worker process broke its protocol")
+            assert pool.pids == []
+    finally:
+        await pool.stop()
 
 
 async def test_an_emit_that_fails_takes_its_worker_with_it() -> None:
     def broken(stream: str, text: str) -> None:
         raise RuntimeError("the journal is full")
 
-    pool = Pool(warm=1)
+    pool = Pool(warm=1, spare=0)
     async with running(pool) as runtime:
         await runtime.run(job("return 1"), ignore)
         [pid] = pool.pids

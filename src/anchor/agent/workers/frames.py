@@ -25,7 +25,8 @@ class FrameError(Exception):
 
 class Script(msgspec.Struct, frozen=True, array_like=True, tag="script"):
     """JavaScript for an isolate. `given` is JSON: what the script sees as `input` and `anchor`; `modules` are further
-    ES modules by their path. With `has_directory` the job's files are in the worker's directory."""
+    ES modules by their path. With `has_directory` the job's files are in the worker's directory, where they may grow to
+    `disk_mib` (0: as large as they like)."""
 
     source: str
     given: str
@@ -34,14 +35,15 @@ class Script(msgspec.Struct, frozen=True, array_like=True, tag="script"):
     output_bytes: int
     modules: dict[str, str] = {}
     has_directory: bool = False
+    disk_mib: int = 0
 
 
 class Program(msgspec.Struct, frozen=True, array_like=True, tag="program"):
     """A wasm module to run as a command, or one of its functions to call.
 
     `digest` names the module as it is compiled for this; `module` is empty where the worker said that it holds that one
-    already. `compiled` is what an earlier worker made of it, if that was kept; `keep` asks for it. `deterministic` gives
-    it a virtual clock and chance from `seed`; `fuel` 0 is as much as the time allows.
+    already. `compiled` is what an earlier worker made of it, if that was kept; `keep` asks for it. `deterministic`
+    gives it a virtual clock and chance from `seed`; `fuel` 0 is as much as the time allows.
     """
 
     digest: bytes
@@ -59,6 +61,7 @@ class Program(msgspec.Struct, frozen=True, array_like=True, tag="program"):
     seed: bytes = b""
     compiled: bytes = b""
     keep: bool = False
+    disk_mib: int = 0
 
 
 class Source(msgspec.Struct, frozen=True, array_like=True, tag="source"):
@@ -73,15 +76,35 @@ class Source(msgspec.Struct, frozen=True, array_like=True, tag="source"):
     timeout_seconds: float
     output_bytes: int
     has_directory: bool = False
+    disk_mib: int = 0
+
+
+class Trial(msgspec.Struct, frozen=True, array_like=True, tag="trial"):
+    """The self-test: try all that a worker must not be able to do. Its result is the list of what could be done.
+
+    `agent` is the agent's process id, `port` one that listens on loopback, `files` are what must not be readable and
+    `folder` a place that must not be writable.
+    """
+
+    agent: int
+    port: int
+    files: list[str]
+    folder: str
+    memory_mib: int = 64
+    timeout_seconds: float = 10.0
+    output_bytes: int = 0
+    has_directory: bool = False
+    disk_mib: int = 0
 
 
 class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready"):
-    """The worker can take work. `modules` are the digests of the compiled modules it holds; the rest is what it has
-    used up so far and what it needs without any work."""
+    """The worker can take work. `modules` are the digests of the compiled modules it holds; then what it has used up so
+    far and what it needs without any work; `lacks` are the steps of its confinement that could not be taken."""
 
     modules: list[bytes]
     cpu_seconds: float
     resident_mib: float
+    lacks: list[str] = []
 
 
 class Printed(msgspec.Struct, frozen=True, array_like=True, tag="printed"):
@@ -110,7 +133,7 @@ class Ended(msgspec.Struct, frozen=True, array_like=True, tag="ended"):
     fuel: int = 0
 
 
-Work = Script | Program | Source
+Work = Script | Program | Source | Trial
 Word = Ready | Printed | Compiled | Ended
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -1,4 +1,4 @@
-"""One worker process as its agent sees it: started, talked to, measured, killed with everything it started."""
+"""One worker process as its agent sees it: talked to, measured, killed with everything it started."""
 
 import asyncio
 import contextlib
@@ -7,35 +7,50 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Protocol
 
 import psutil
 
 from anchor.agent.workers.frames import MIB, Compiled, Ended, FrameError, Printed, Ready, Work, frame, read_word
+from anchor.agent.workers.place import Place
 
-_BOOT: Final = "import sys; sys.path[:0] = sys.argv[2:]; from anchor.agent.workers.worker import main; main()"
-_STREAM_BYTES: Final = 1024 * 1024
+_BOOT: Final = "import sys; sys.path[:0] = sys.argv[3:]; from anchor.agent.workers.worker import main; main()"
+STREAM_BYTES: Final = 1024 * 1024
 _WINDOWS_NEEDS: Final = ("SYSTEMROOT",)
 
 
-def _command() -> list[str]:
-    paths = [os.path.abspath(path) for path in sys.path if path]
-    return [sys.executable, "-I", "-S", "-X", "utf8", "-c", _BOOT, str(os.getpid()), *paths]
+def import_paths() -> list[str]:
+    """Where this process finds modules, for one that looks nowhere by itself."""
+    return [os.path.abspath(path) for path in sys.path if path]
 
 
 class WorkerLost(Exception):
     """There is no worker to be had: it could not be started, or the pool is being stopped."""
 
 
+class Body(Protocol):
+    """A process, whoever started it."""
+
+    pid: int
+    code: int | None
+    """Its return code (minus the signal's number); None while nothing is known of its end."""
+
+    def end(self) -> None:
+        """Kill it, with whatever it started."""
+
+    async def gone(self) -> int:
+        """Wait until it has ended and nothing is left of it; its return code."""
+
+
 class Worker:
     """A worker process. `modules` are as it last said in its Ready."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, body: Body, place: Place) -> None:
+        self.place = place
+        self._reader = reader
+        self._writer = writer
+        self._body = body
         self._measured: psutil.Process | None = None
-        # A process that ended at once may be gone already: then there is nothing to measure.
-        with contextlib.suppress(psutil.Error):
-            self._measured = psutil.Process(process.pid)
         self._ready = Ready([], 0.0, 0.0)
         self._listening = asyncio.Lock()
         self.cpu_seconds = 0.0
@@ -45,44 +60,30 @@ class Worker:
         self.fresh = True
         """Whether it was never given any work, and so nobody else's code can have touched it."""
 
-    @classmethod
-    async def start(cls) -> Self:
-        """A new process that is loading its engines. Raises OSError.
-
-        It sees no site directories, no environment and no files but its libraries'; the agent's pipes are its stdin
-        and stdout only until its first line has run.
-        """
-        process = await asyncio.create_subprocess_exec(
-            *_command(),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            limit=_STREAM_BYTES,
-            cwd=Path(sys.executable).anchor,
-            env={name: os.environ[name] for name in _WINDOWS_NEEDS if name in os.environ},
-            start_new_session=True,
-        )
-        return cls(process)
-
     @property
     def pid(self) -> int:
-        """The process id; also the id of its process group."""
-        return self._process.pid
+        """The process id."""
+        return self._body.pid
 
     @property
     def alive(self) -> bool:
         """Whether nothing is known of its end yet."""
-        return self._process.returncode is None and not self._stdout.at_eof()
+        return self._body.code is None and not self._reader.at_eof()
 
     @property
     def modules(self) -> list[bytes]:
         """Digests of the compiled modules it holds."""
         return self._ready.modules
 
+    @property
+    def lacks(self) -> list[str]:
+        """Steps of its confinement that could not be taken, and why."""
+        return self._ready.lacks
+
     async def ready(self) -> bool:
         """Wait until it can take work; False where it ended instead. Raises FrameError."""
         async with self._listening:
-            word = await read_word(self._stdout)
+            word = await read_word(self._reader)
         if isinstance(word, Ready):
             self._ready = word
             self.cpu_seconds = self.memory_mib = 0.0
@@ -97,15 +98,13 @@ class Worker:
         """Hand work over and pass on what it prints and compiles; None where the process ended first. Raises
         FrameError, also where something was compiled and nobody asked for it."""
         self.fresh = False
-        stdin = self._process.stdin
-        assert stdin is not None
         with contextlib.suppress(ConnectionError):
             # A process that is gone shows in what it says next: nothing.
-            stdin.write(frame(work))
-            await stdin.drain()
+            self._writer.write(frame(work))
+            await self._writer.drain()
         async with self._listening:
             while True:
-                match await read_word(self._stdout):
+                match await read_word(self._reader):
                     case Printed(stream, text):
                         printed(stream, text)
                     case Compiled(code) if compiled is not None:
@@ -120,34 +119,72 @@ class Worker:
 
     def measure(self) -> None:
         """Look at what the process uses right now."""
-        if self._measured is None:
-            return
-        with contextlib.suppress(psutil.Error), self._measured.oneshot():
-            times = self._measured.cpu_times()
-            self.cpu_seconds = max(self.cpu_seconds, times.user + times.system - self._ready.cpu_seconds)
-            grown = self._measured.memory_info().rss / MIB - self._ready.resident_mib
-            self.memory_mib = max(self.memory_mib, grown)
+        # A process that has ended may be gone already: then there is nothing to measure.
+        with contextlib.suppress(psutil.Error):
+            if self._measured is None:
+                self._measured = psutil.Process(self.pid)
+            with self._measured.oneshot():
+                times = self._measured.cpu_times()
+                self.cpu_seconds = max(self.cpu_seconds, times.user + times.system - self._ready.cpu_seconds)
+                grown = self._measured.memory_info().rss / MIB - self._ready.resident_mib
+                self.memory_mib = max(self.memory_mib, grown)
 
     async def kill(self) -> int:
-        """Kill its whole process group and wait until it is gone; its return code (minus the signal's number).
+        """Kill it and wait until it is gone; its return code (minus the signal's number).
 
         Whoever is in `ready` or `run` meanwhile sees the process end.
         """
-        if self._process.returncode is None:
+        self._body.end()
+        self._writer.transport.abort()
+        return await self._body.gone()
+
+
+class Started(Body):
+    """A process that was started for one worker, and its pipes."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.pid = process.pid
+
+    @property
+    def code(self) -> int | None:  # type: ignore[override]
+        """Its return code, once it is known."""
+        return self._process.returncode
+
+    @staticmethod
+    async def worker(place: Place) -> Worker:
+        """A new process that is loading its engines. Raises OSError.
+
+        It sees no site directories, no environment and no files but its libraries'; the agent's pipes are its stdin
+        and stdout only until its first line has run.
+        """
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", "-X", "utf8", "-c", _BOOT),
+            *(str(os.getpid()), str(place.path), *import_paths()),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            limit=STREAM_BYTES,
+            cwd=Path(sys.executable).anchor,
+            env={name: os.environ[name] for name in _WINDOWS_NEEDS if name in os.environ},
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        assert process.stdin is not None
+        return Worker(process.stdout, process.stdin, Started(process), place)
+
+    def end(self) -> None:
+        """Kill its whole process group."""
+        if self.code is None:
             with contextlib.suppress(ProcessLookupError):
                 if sys.platform == "win32":
                     self._process.kill()
                 else:
                     os.killpg(self.pid, signal.SIGKILL)
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        async with self._listening:
-            # asyncio sees the end of a process only once its pipes are read to their ends.
-            while await self._stdout.read(_STREAM_BYTES):
-                pass
-        return await self._process.wait()
 
-    @property
-    def _stdout(self) -> asyncio.StreamReader:
+    async def gone(self) -> int:
+        """Wait for its end. Its pipes are read to theirs, or asyncio would not see it."""
         assert self._process.stdout is not None
-        return self._process.stdout
+        while await self._process.stdout.read(STREAM_BYTES):
+            pass
+        return await self._process.wait()

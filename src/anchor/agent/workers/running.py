@@ -4,6 +4,7 @@ import asyncio
 import re
 import signal
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
@@ -63,32 +64,20 @@ async def run_in(
         work = modules.fit(work, worker)
         if work.keep:
             compiled = partial(modules.keep, work.digest)
-    loop = asyncio.get_running_loop()
     began = time.perf_counter()
-    kills_before = _kernel_kills()
-    meter = _Meter(worker, loop)
-    ended: Ended | None = None
     try:
-        async with asyncio.timeout(work.timeout_seconds + GRACE_SECONDS):
-            ended = await worker.run(work, output.write, compiled)
-    except TimeoutError:
-        worker.measure()
-        ended = timed_out(work.timeout_seconds)
-        await pool.discard(worker)
-    except FrameError as error:
-        ended = Ended(FailureCode.CRASHED, f"The worker process broke its protocol: {error}.")
-        await pool.discard(worker)
+        if directory is not None:
+            work = msgspec.structs.replace(work, has_directory=True)
+            worker.place.lend(directory)
+        ended = await _run(pool, worker, work, output, compiled)
     except BaseException:
         await pool.discard(worker)
         raise
-    else:
-        if ended is None:
-            code = await pool.discard(worker)
-            ended = _how_it_died(code, work, worker, _kernel_kills() > kills_before)
-        else:
-            pool.release(worker)
     finally:
-        meter.stop()
+        if directory is not None:
+            worker.place.give_back(directory)
+    if worker.alive:
+        pool.release(worker)
     usage = Usage(
         wall_seconds=round(time.perf_counter() - began, 6),
         cpu_seconds=round(ended.cpu_seconds or worker.cpu_seconds, 6),
@@ -98,13 +87,35 @@ async def run_in(
     return _ran(ended, usage, output.truncated or ended.truncated)
 
 
+async def _run(
+    pool: Pool, worker: Worker, work: Work, output: BoundedOutput, compiled: Callable[[bytes], None] | None
+) -> Ended:
+    """How the work ended; a worker that is not to be used again is gone by then."""
+    meter = _Meter(worker)
+    try:
+        async with asyncio.timeout(work.timeout_seconds + GRACE_SECONDS):
+            ended = await worker.run(work, output.write, compiled)
+    except TimeoutError:
+        worker.measure()
+        await pool.discard(worker)
+        return timed_out(work.timeout_seconds)
+    except FrameError as error:
+        await pool.discard(worker)
+        return Ended(FailureCode.CRASHED, f"The worker process broke its protocol: {error}.")
+    finally:
+        meter.stop()
+    if ended is None:
+        return _how_it_died(await pool.discard(worker), work, worker, pool.killed_by_kernel())
+    return ended
+
+
 class _Meter:
     """Looks at a worker now and then while it works: a process that dies takes its own figures with it."""
 
-    def __init__(self, worker: Worker, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self._loop = loop
-        self._timer = loop.call_later(MEASURE_SECONDS, self._measure)
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(MEASURE_SECONDS, self._measure)
 
     def _measure(self) -> None:
         self._worker.measure()
@@ -143,9 +154,8 @@ def _problem_of(value: bytes) -> Ended | None:
 def _how_it_died(code: int, work: Work, worker: Worker, killed_by_kernel: bool) -> Ended:
     name = signal.Signals(-code).name if code < 0 else ""
     pressed = killed_by_kernel or worker.memory_mib > _MEMORY_SHARE * work.memory_mib
-    # V8 and wasmtime abort the process when memory that they cannot do without is refused to them.
-    aborted = name in _ENGINE_ABORTS and not isinstance(work, Program)
-    if aborted or (name and pressed):
+    # Engines abort the process when memory that they cannot do without is refused to them.
+    if name in _ENGINE_ABORTS or (name and pressed):
         return out_of_memory(work.memory_mib)
     end = f"was ended by {name}" if name else f"ended with code {code}"
     return Ended(
@@ -153,13 +163,3 @@ def _how_it_died(code: int, work: Work, worker: Worker, killed_by_kernel: bool) 
         f"The worker process {end} in the middle of the task.",
         "It is tried again as the retry policy says.",
     )
-
-
-def _kernel_kills() -> int:
-    """How many processes the kernel has killed for want of memory since the machine started; 0 where it is not told."""
-    try:
-        with Path("/proc/vmstat").open("rb") as counters:
-            _, found, rest = counters.read().partition(b"\noom_kill ")
-    except OSError:
-        return 0
-    return int(rest.split(maxsplit=1)[0]) if found else 0

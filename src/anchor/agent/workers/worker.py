@@ -1,16 +1,37 @@
 """A worker process: it takes work from its agent, a piece at a time, runs it in an engine and says how it ended."""
 
+import ctypes
 import importlib
+import importlib.util
 import os
 import queue
 import sys
 import threading
 import time
+from collections.abc import Callable, Mapping
+from importlib import resources
+from pathlib import Path
 from typing import Any, Final
 
-from anchor.agent.workers import limits
+import msgspec
+
+from anchor.agent.sandbox import self_test
+from anchor.agent.workers.confining import Confining
 from anchor.agent.workers.endings import out_of_memory
-from anchor.agent.workers.frames import MIB, Compiled, Ended, FrameError, Program, Ready, Script, Source, Work, read_work
+from anchor.agent.workers.frames import (
+    MIB,
+    Compiled,
+    Ended,
+    FrameError,
+    Program,
+    Ready,
+    Script,
+    Source,
+    Trial,
+    Work,
+    read_work,
+)
+from anchor.agent.workers.limits import Gauge, limit_data, limit_files
 from anchor.agent.workers.printer import Printer, Pulse, Stage, Words
 from anchor.core.errors import FailureCode
 
@@ -19,50 +40,71 @@ GROWTH_BYTES_MAX: Final = 64 * MIB
 """A worker whose resident memory has grown by this since it started is not used again."""
 DATA_SPARE_BYTES: Final = 64 * MIB
 """What engines may map beside the memory they hand to the work: compiled code, copies of results and the like."""
-_ENGINES: Final = {
+JOB: Final = "job"
+"""The name of the running job's directory in the worker's place."""
+ENGINES: Final = {
     "isolate": "anchor.agent.runtimes.isolate.engine",
     "wasm": "anchor.agent.runtimes.wasm.engine",
     "python": "anchor.agent.runtimes.python.engine",
 }
 """What has `load() -> engine`: `engine.run(work, stage) -> Ended`, `engine.finish()`, `engine.spent`."""
+_PACKAGES: Final = {"isolate": "py_mini_racer", "wasm": "wasmtime", "python": "eryx"}
+"""Whose own files an engine may go on reading."""
+_LIBRARIES: Final = {"isolate": ("py_mini_racer", "libmini_racer.so")}
+"""Libraries that are loaded late by themselves: loaded ahead, they are in memory once for all workers."""
 _ENGINE_OF: Final = {Script: "isolate", Program: "wasm", Source: "python"}
 
 
 class _Worker:
-    def __init__(self, words: Words, engines: dict[str, Any], missing: dict[str, str]) -> None:
+    def __init__(
+        self, words: Words, place: Path, engines: Mapping[str, str], confining: Confining, gauge: Gauge
+    ) -> None:
         self._words = words
-        self._engines = engines
-        self._missing = missing
+        self._place = place
+        self._gauge = gauge
         self._pulse = Pulse()
-        self._data_at_start = limits.data_bytes()
-        self._resident_at_start = limits.resident_bytes()
+        self._engines: dict[str, Any] = {}
+        self._missing: dict[str, str] = {}
+        for name, module in engines.items():
+            try:
+                self._engines[name] = importlib.import_module(module).load()
+            except Exception as error:
+                self._missing[name] = f"{type(error).__name__}: {error}"
+        confining.close_the_kernel()
+        self._lacks = confining.lacks
+        self._data_at_start = self._gauge.data_bytes()
+        self._resident_at_start = self._gauge.resident_bytes()
 
-    def work(self, inbox: "queue.SimpleQueue[Work]") -> None:
+    def work(self, following: Callable[[], Work]) -> None:
         """Take work until it is time to be replaced."""
         for _ in range(WORK_PER_WORKER_MAX):
             self._words.say(self._ready())
-            work = inbox.get()
+            work = following()
+            if isinstance(work, Trial):
+                done = self_test.succeeded(work.agent, work.port, work.files, work.folder)
+                self._words.say(Ended(value=msgspec.json.encode(done)))
+                return
             name = _ENGINE_OF[type(work)]
             engine = self._engines.get(name)
             if engine is None:
-                why = f"The engine of {name} could not be loaded: {self._missing[name]}."
+                why = f"The engine of {name} could not be loaded: {self._missing.get(name, 'it is not part of this')}."
                 self._words.say(Ended(FailureCode.RUNTIME_UNAVAILABLE, why, "Run `anchor doctor` on the node."))
                 continue
             self._do(work, engine)
             if engine.spent:
                 return
             engine.finish()
-            if limits.resident_bytes() - self._resident_at_start > GROWTH_BYTES_MAX:
+            if self._gauge.resident_bytes() - self._resident_at_start > GROWTH_BYTES_MAX:
                 return
 
     def _ready(self) -> Ready:
         modules = self._engines["wasm"].modules if "wasm" in self._engines else []
-        return Ready(modules, time.process_time(), limits.resident_bytes() / MIB)
+        return Ready(modules, time.process_time(), self._gauge.resident_bytes() / MIB, self._lacks)
 
-    def _do(self, work: Work, engine: Any) -> None:
+    def _do(self, work: Script | Program | Source, engine: Any) -> None:
         printer = Printer(self._words, work.output_bytes)
-        before_bytes = limits.resident_bytes()
-        limits.forget_peak()
+        before_bytes = self._gauge.resident_bytes()
+        self._gauge.forget_peak()
         before_seconds = time.process_time()
 
         def last(ended: Ended) -> None:
@@ -75,44 +117,68 @@ class _Worker:
                     ended.value,
                     printer.truncated,
                     time.process_time() - before_seconds,
-                    max(0, limits.peak_bytes() - before_bytes) / MIB,
+                    max(0, self._gauge.peak_bytes() - before_bytes) / MIB,
                     ended.fuel,
                 )
             )
 
         if self._data_at_start:
-            limits.limit_data(self._data_at_start + work.memory_mib * MIB + DATA_SPARE_BYTES)
+            limit_data(self._data_at_start + work.memory_mib * MIB + DATA_SPARE_BYTES)
+        limit_files(work.disk_mib * MIB or None)
+        directory = self._place / JOB if work.has_directory else None
         try:
-            ended = engine.run(work, Stage(printer, self._pulse, last, None, self._keep))
+            ended = engine.run(work, Stage(printer, self._pulse, last, directory, self._keep))
         except MemoryError:
             ended, engine.spent = out_of_memory(work.memory_mib), True
-        limits.limit_data(None)
+        limit_data(None)
         last(ended)
 
     def _keep(self, code: bytes) -> None:
         self._words.say(Compiled(code))
 
 
-def main() -> None:
-    """Run as the worker of the process whose id is the first argument; stdin and stdout are the pipes to it."""
-    inbox_fd, words_fd = _take_pipes()
-    limits.bind_to(int(sys.argv[1]))
-    engines: dict[str, Any] = {}
-    missing: dict[str, str] = {}
-    for name, module in _ENGINES.items():
+def load_ahead(engines: Mapping[str, str]) -> None:
+    """Import all that workers will need, without starting a thread: forks of this process share it, and have nothing
+    left to read from the machine."""
+    for name, module in engines.items():
         try:
-            engines[name] = importlib.import_module(module).load()
-        except Exception as error:
-            missing[name] = f"{type(error).__name__}: {error}"
-    limits.close_doors()
-    inbox: queue.SimpleQueue[Work] = queue.SimpleQueue()
-    threading.Thread(target=_read, args=(inbox_fd, inbox), daemon=True).start()
-    _Worker(Words(words_fd), engines, missing).work(inbox)
+            importlib.import_module(module)
+            if name in _LIBRARIES:
+                package, file = _LIBRARIES[name]
+                with resources.as_file(resources.files(package) / file) as library:
+                    ctypes.CDLL(str(library))
+        except Exception:
+            # The worker finds out again, and has somebody to tell.
+            continue
+
+
+def serve(inbox: int, words: int, place: Path, parent: int, engines: Mapping[str, str]) -> None:
+    """Be the worker behind a freshly forked process: `inbox` and `words` lead to the agent, `place` is the only
+    directory it may use, and the end of `parent` is its own. Never returns."""
+    confining = Confining()
+    gauge = Gauge()
+    confining.leave_the_machine(parent, place, _libraries(engines))
+    _Worker(Words(words), place, engines, confining, gauge).work(lambda: _next(inbox))
     # Threads of the engines may be stuck in foreign code: nothing is waited for.
     os._exit(0)
 
 
-def _take_pipes() -> tuple[int, int]:
+def main() -> None:
+    """Be a worker started directly, where nothing can be forked: stdin and stdout are the pipes to the agent, the
+    arguments its process id and the worker's place."""
+    inbox, words = take_pipes()
+    confining = Confining()
+    gauge = Gauge()
+    place = Path(sys.argv[2])
+    confining.leave_the_machine(int(sys.argv[1]), place, _libraries(ENGINES))
+    works: queue.SimpleQueue[Work] = queue.SimpleQueue()
+    # No signal tells of the agent's end here, but this thread sees it even while an engine is at work.
+    threading.Thread(target=_read, args=(inbox, works), daemon=True).start()
+    _Worker(Words(words), place, ENGINES, confining, gauge).work(works.get)
+    os._exit(0)
+
+
+def take_pipes() -> tuple[int, int]:
     """Move the pipes away from stdin and stdout, so that no library can read or print into them by accident."""
     pipes = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -122,15 +188,24 @@ def _take_pipes() -> tuple[int, int]:
     return pipes
 
 
-def _read(fd: int, inbox: "queue.SimpleQueue[Work]") -> None:
-    """Pass work on; the end of the pipe is the end of the agent, and of this process at once."""
+def _libraries(engines: Mapping[str, str]) -> list[Path]:
+    # Python loads a text encoding when it is first used, whoever uses it.
+    packages = ["encodings", *(_PACKAGES[name] for name in engines if name in _PACKAGES)]
+    found = map(importlib.util.find_spec, packages)
+    return [Path(spec.origin).parent for spec in found if spec is not None and spec.origin is not None]
+
+
+def _next(inbox: int) -> Work:
+    """The next work; the end of the pipe is the end of the agent, and of this process at once."""
     try:
-        while (work := read_work(fd)) is not None:
-            inbox.put(work)
+        work = read_work(inbox)
     except (FrameError, OSError):
         os._exit(1)
-    os._exit(0)
+    if work is None:
+        os._exit(0)
+    return work
 
 
-if __name__ == "__main__":
-    main()
+def _read(inbox: int, works: "queue.SimpleQueue[Work]") -> None:
+    while True:
+        works.put(_next(inbox))

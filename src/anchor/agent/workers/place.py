@@ -1,0 +1,52 @@
+"""The directory of one worker: all that it can reach, and where a job's own directory is while the worker has it."""
+
+import contextlib
+import os
+import shutil
+import stat
+from pathlib import Path
+
+from anchor.agent.workers.worker import JOB
+
+
+class Place:
+    """Made for a worker, removed with it. What is in it was left there by a process nobody has to trust."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir(mode=0o700)
+
+    def lend(self, directory: Path) -> None:
+        """Move a job's directory in, by its name only. Raises OSError, also where it is on another file system."""
+        directory.rename(self.path / JOB)
+
+    def give_back(self, directory: Path) -> None:
+        """Move it back. Whatever the worker left in its stead, a real directory is there afterwards. Raises OSError."""
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(self.path / JOB, directory)
+        # Looked at only now, where the worker cannot change it any more.
+        try:
+            if stat.S_ISDIR(directory.lstat().st_mode):
+                return
+            directory.unlink()
+        except FileNotFoundError:
+            pass
+        directory.mkdir()
+
+    def remove(self) -> None:
+        """Remove it with everything in it; for after the worker's end."""
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
+            return
+        remove_tree(self.path)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a directory that no process uses any more, whatever permissions were taken from what is in it."""
+    for parent, names, _ in os.walk(folder):
+        for name in names:
+            inside = os.path.join(parent, name)
+            if not os.path.islink(inside):
+                with contextlib.suppress(OSError):
+                    os.chmod(inside, 0o700)
+    shutil.rmtree(folder, ignore_errors=True)
