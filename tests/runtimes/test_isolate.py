@@ -174,7 +174,7 @@ async def test_megabytes_of_output_arrive_whole_and_in_order(isolate: Isolate) -
             'setTimeout(() => { throw new Error("late") }, 1); await new Promise(() => {})',
             "Error: late (line 1, column",
         ),
-        ('await import("fs")', "Error: Not supported"),
+        ('await import("fs")', "TypeError: Cannot find module 'fs' (line 1, column 7)"),
     ],
 )
 async def test_an_error_is_told_with_its_place_in_the_authors_source(

@@ -1,37 +1,50 @@
 """The isolate engine inside a worker process: a fresh V8 isolate for every script, the next one made ahead."""
 
+import codecs
 import os
 import re
 import time
-from array import array
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from anchor.agent.job import RESULT_BYTES_MAX
 from anchor.agent.runtimes.isolate import v8
+from anchor.agent.runtimes.isolate.bundle import Bundle, prepare
+from anchor.agent.runtimes.isolate.modules import ModuleFault
+from anchor.agent.runtimes.isolate.requests import Requests
+from anchor.agent.runtimes.isolate.room import Room
 from anchor.agent.workers.endings import out_of_memory, timed_out, too_large
 from anchor.agent.workers.frames import MIB, Ended, Script
-from anchor.agent.workers.printer import Printer, Stage
+from anchor.agent.workers.printer import Stage
 from anchor.core.errors import FailureCode
 
-_PRELUDE = Path(__file__).with_name("prelude.js").read_text("utf-8")
-# The script begins on the wrapper's own line, so that V8's line numbers are the author's.
-_OPENING = "("
-_FUNCTION = ("async()=>{", "\n}")
-_CLOSING = ")\n//# sourceURL=task.js"
-_SHIFT = len(_OPENING + _FUNCTION[0])
-_FRAME = re.compile(r"task\.js:(\d+):(\d+)")
+# Python reads a codec from disk when it is first used, and a worker at work sees no disk.
+for _codec in ("utf-16-le", "utf-8-sig"):
+    codecs.lookup(_codec)
+_NO_SPACE = "Array buffer allocation failed"
 _UNPARSABLE = re.compile(r"\A[^\n]*?:(\d+): ([^\n]*)\n[^\n]*\n([ \t]*)\^")
-_HEADER_BYTES = 16
-_HEAD, _TAIL, _TRUNCATED = 0, 1, 2
-_STREAMS = {1: "stdout", 2: "stderr"}
-
-_MODULE_WORDS = ("import statement", "require is not defined", "process is not defined", "Unexpected token 'export'")
-_NO_MODULES = "An isolate is bare JavaScript without modules; use runtime native for packages, files and the network."
+_WANTS_NODE = re.compile(r"(?:require|process|module) is not defined|Cannot find module '(?![./])")
+_NO_NODE = "An isolate has no packages and no Node; use runtime native for them, for the network and for processes."
+# How V8 speaks of names that the rewriting of modules has put into the text.
+_SPEECH = (
+    (
+        re.compile(r"Cannot set property (\S+) of \[object Module\] which has only a getter"),
+        r"Assignment to import '\1'",
+    ),
+    (re.compile(r"\(0 ?, ?\$_\d+\.([\w$]+)\)"), r"\1"),
+    (re.compile(r"\$_\d+\.([\w$]+)"), r"\1"),
+    (re.compile(r"\$_\d*d\b"), "default"),
+)
 
 NEVER_SETTLED = "The script waits for a promise that nothing is left to settle."
+
+
+class _Unparsable(Exception):
+    def __init__(self, description: str, url: str) -> None:
+        super().__init__(description)
+        self.description = description
+        self.url = url
 
 
 class _Thrown(msgspec.Struct):
@@ -40,47 +53,12 @@ class _Thrown(msgspec.Struct):
     stack: str
 
 
-class _Room:
-    """An isolate with the prelude in it, ready for one script."""
-
-    def __init__(self) -> None:
-        self.isolate = v8.Isolate()
-        parts = self.isolate.evaluate(_PRELUDE)
-        self._buffer = self.isolate.item(parts, 0)
-        self.start = self.isolate.item(parts, 1)
-        self.launch = self.isolate.item(parts, 2)
-        self.pump = self.isolate.item(parts, 3)
-        memory = v8.memory_of(self._buffer)
-        self._header = memory[:_HEADER_BYTES].cast("i")
-        self._units = memory[_HEADER_BYTES:]
-
-    def drain(self, printer: Printer) -> None:
-        """Take what the script has printed since the last time out of its ring."""
-        head, tail = self._header[_HEAD], self._header[_TAIL]
-        if self._header[_TRUNCATED]:
-            printer.truncated = True
-        if head == tail:
-            return
-        if head > tail:
-            data = bytes(self._units[2 * tail : 2 * head])
-        else:
-            data = bytes(self._units[2 * tail :]) + bytes(self._units[: 2 * head])
-        self._header[_TAIL] = head
-        units = array("H", data)
-        at = 0
-        while at < len(units):
-            stream, length = units[at], units[at + 1]
-            text = data[2 * (at + 2) : 2 * (at + 2 + length)].decode("utf-16-le", "replace")
-            printer.write(_STREAMS[stream], text)  # type: ignore[arg-type]
-            at += 2 + length
-
-
 class IsolateEngine:
     """Runs scripts one after the other. `finish` frees the last isolate and makes the next."""
 
     def __init__(self) -> None:
-        self._room = _Room()
-        self._used: _Room | None = None
+        self._room = Room()
+        self._used: Room | None = None
         self.spent = False
         """Whether the last script left the engine in a state that nothing should run in any more."""
 
@@ -101,7 +79,7 @@ class IsolateEngine:
 
         stage.pulse.begin(script.timeout_seconds, beat, late)
         try:
-            ended = _ended(room, script)
+            ended = _ended(room, script, stage)
         finally:
             stage.pulse.end()
         beat()
@@ -113,36 +91,58 @@ class IsolateEngine:
         if self._used is not None:
             self._used.isolate.close()
             self._used = None
-            self._room = _Room()
+            self._room = Room()
 
 
-def _ended(room: _Room, script: Script) -> Ended:
+def _ended(room: Room, script: Script, stage: Stage) -> Ended:
+    try:
+        bundle = prepare(script.source, script.modules)
+    except ModuleFault as fault:
+        return _failed(f"{fault.message} ({fault.place})")
+    room.places = bundle.places
+    requests = Requests(room, stage.directory if script.has_directory else None, script.disk_mib * MIB)
     isolate = room.isolate
     try:
-        isolate.call(room.start, isolate.text(script.given))
-        # A first line for the shell is a comment to node too.
-        source = "//" + script.source[2:] if script.source.startswith("#!") else script.source
-        function = source.join(_FUNCTION)
-        main = isolate.evaluate(_OPENING + function + _CLOSING)
-        isolate.call(room.launch, main, isolate.text(function))
+        room.begin(script.given)
+        _launch(room, bundle)
         while True:
             state = v8.read(isolate.call(room.pump))
             if isinstance(state, bytes):
-                return _judged(state, script)
+                if state[:1] == b"?":
+                    requests.settle(state[1:])
+                    continue
+                return _judged(state, script, bundle, requests)
             if state < 0:
                 return Ended(
                     FailureCode.SCRIPT_ERROR, NEVER_SETTLED, "Look for an await of a promise that is never resolved."
                 )
             time.sleep(state / 1000)
+    except _Unparsable as error:
+        return _unparsable(error.description, bundle, error.url)
     except v8.ScriptError as error:
-        return _unparsable(error, script) if error.parsing else _failed(error.description.splitlines()[0])
+        message = error.description.splitlines()[0]
+        return out_of_memory(script.memory_mib) if _NO_SPACE in message else _failed(message)
     except v8.HeapFull:
         return out_of_memory(script.memory_mib)
     except v8.Terminated:
         return Ended(FailureCode.CRASHED, "V8 stopped the script.")
 
 
-def _judged(outcome: bytes, script: Script) -> Ended:
+def _launch(room: Room, bundle: Bundle) -> None:
+    isolate = room.isolate
+    values: list[Any] = []
+    for url, code in bundle.code.items():
+        try:
+            values += [isolate.evaluate(f"({code})\n//# sourceURL={url}"), isolate.text(code)]
+        except v8.ScriptError as error:
+            raise _Unparsable(error.description, url) from error
+    if bundle.plan is None:
+        isolate.call(room.launch, *values)
+    else:
+        isolate.call(room.link, isolate.text(msgspec.json.encode(bundle.plan).decode()), *values)
+
+
+def _judged(outcome: bytes, script: Script, bundle: Bundle, requests: Requests) -> Ended:
     kind, body = outcome[:1], outcome[1:]
     match kind:
         case b"V" if len(body) <= RESULT_BYTES_MAX:
@@ -157,35 +157,43 @@ def _judged(outcome: bytes, script: Script) -> Ended:
             )
         case _:
             thrown = msgspec.json.decode(body, type=_Thrown)
-    if thrown.name == "RangeError" and thrown.message == "Array buffer allocation failed":
+    if thrown.name == "RangeError" and thrown.message == _NO_SPACE:
         return out_of_memory(script.memory_mib)
     if not thrown.name:
         return _failed(f"Thrown: {thrown.message}")
-    text = f"{thrown.name}: {thrown.message}" if thrown.message else thrown.name
-    place = _FRAME.search(thrown.stack)
-    return _failed(f"{text} ({_at(int(place[1]), int(place[2]))})" if place else text)
+    message = thrown.message
+    for pattern, words in _SPEECH:
+        message = pattern.sub(words, message)
+    text = f"{thrown.name}: {message}" if message else thrown.name
+    place = bundle.places.first(thrown.stack)
+    ended = _failed(f"{text} ({place})" if place else text)
+    if requests.overrun and thrown.message == requests.overrun:
+        return Ended(FailureCode.DISK_LIMIT, ended.message, "Raise limits.diskMb.")
+    return ended
 
 
-def _unparsable(error: v8.ScriptError, script: Script) -> Ended:
-    found = _UNPARSABLE.match(error.description)
-    if found is None:
-        return _failed(error.description.splitlines()[0])
-    line, column = int(found[1]), len(found[3]) + 1
-    if line > script.source.count("\n") + 1:
+def _unparsable(description: str, bundle: Bundle, url: str) -> Ended:
+    """A source that V8 could not read; V8 says `<anonymous>` for its name."""
+    found = _UNPARSABLE.match(description)
+    text = bundle.places.text(url)
+    if found is None or text is None:
+        return _failed(description.splitlines()[0])
+    fault = bundle.broken.get(url)
+    line, column, message = int(found[1]), len(found[3]) + 1, found[2]
+    place = text.seen(line, column)
+    if line > len(text.lines):
         # V8 stumbled over the wrapper's own end: something of the author's is still open there.
-        last = script.source.rpartition("\n")[2]
-        return _failed(f"SyntaxError: Unexpected end of input ({_at(line - 1, len(last) + 1, shifted=False)})")
-    return _failed(f"{found[2]} ({_at(line, column)})")
-
-
-def _at(line: int, column: int, *, shifted: bool = True) -> str:
-    if line == 1 and shifted:
-        column = max(1, column - _SHIFT)
-    return f"line {line}, column {column}"
+        message, place = (
+            "SyntaxError: Unexpected end of input",
+            text.place(len(text.source.encode("utf-16-le", "surrogatepass")) // 2),
+        )
+    elif fault is not None and (place is None or "import" in message or "export" in message):
+        message, place = fault.message, fault.place
+    return _failed(f"{message} ({place})" if place else message)
 
 
 def _failed(message: str) -> Ended:
-    hint = _NO_MODULES if any(words in message for words in _MODULE_WORDS) else ""
+    hint = _NO_NODE if _WANTS_NODE.search(message) else ""
     return Ended(FailureCode.SCRIPT_ERROR, message, hint)
 
 

@@ -1,25 +1,44 @@
-// What a script finds in its isolate: `console`, timers, `input` and `anchor`; evaluated before any foreign code.
-// Its value is [buffer, start, launch, pump] for the worker; the script itself can reach none of the four.
-(() => {
+// What a script finds in its isolate: `console`, timers, `input`, `anchor` and, made when first asked for, what the parts
+// hold; evaluated before any foreign code. `parts` are their sources by name. Its value is for the worker: a buffer and
+// functions, none of which the script itself can reach.
+(parts) => {
   "use strict";
   const { apply } = Reflect;
   const { parse, stringify } = JSON;
+  const evaluate = eval;
+  const Pledge = Promise;
+  const { call } = Function.prototype;
+  const bound = (method) => call.bind(method);
+  const charCodeAt = bound(String.prototype.charCodeAt);
+  const cut = bound(String.prototype.slice);
+  const begins = bound(String.prototype.startsWith);
+  const replaceAll = bound(String.prototype.replaceAll);
+  const test = bound(RegExp.prototype.test);
+  const splice = bound(Array.prototype.splice);
+  const push = bound(Array.prototype.push);
+  const shift = bound(Array.prototype.shift);
   const { load, store, wait } = Atomics;
   const { then } = Promise.prototype;
   const { now } = Date;
   const toSource = Function.prototype.toString;
   const { defineProperty, freeze, getPrototypeOf, is, keys } = Object;
   const text = String;
+  const Failure = Error;
+  const { isError } = Error;
   const RESULT_LENGTH_MAX = 16 * 1024 * 1024;
 
   // Output leaves through memory that the worker reads while the script runs: records of stream, length and UTF-16
   // units in a ring. So a loop that never yields still prints live, and no host function is within a script's reach.
   const UNITS = 256 * 1024;
   const PIECE = 4096;
-  const HEAD = 0, TAIL = 1, TRUNCATED = 2, NEVER = 3;
-  const buffer = new SharedArrayBuffer(16 + UNITS * 2);
-  const header = new Int32Array(buffer, 0, 4);
-  const units = new Uint16Array(buffer, 16, UNITS);
+  const HEAD = 0, TAIL = 1, TRUNCATED = 2, NEVER = 3, TURN = 4, LENGTH = 5;
+  const HEADER = 32;
+  const SAYING = 512;
+  const buffer = new SharedArrayBuffer(HEADER + UNITS * 2 + SAYING * 2);
+  const header = new Int32Array(buffer, 0, 6);
+  const share = new Float64Array(buffer, 24, 1);
+  const units = new Uint16Array(buffer, HEADER, UNITS);
+  const saying = new Uint16Array(buffer, HEADER + UNITS * 2, SAYING);
   let budget = 0;
 
   const put = (head, unit) => {
@@ -30,21 +49,34 @@
   const write = (stream, line) => {
     if (line.length > budget) {
       store(header, TRUNCATED, 1);
-      line = line.slice(0, budget);
+      line = cut(line, 0, budget);
     }
     budget -= line.length;
     for (let from = 0; from < line.length; ) {
       let size = line.length - from;
       if (size > PIECE) {
         size = PIECE;
-        if ((line.charCodeAt(from + size - 1) & 0xfc00) === 0xd800) size--;
+        if ((charCodeAt(line, from + size - 1) & 0xfc00) === 0xd800) size--;
       }
       while ((load(header, TAIL) - load(header, HEAD) - 1 + UNITS) % UNITS < size + 2) wait(header, NEVER, 0, 1);
       let head = put(put(load(header, HEAD), stream), size);
-      for (let at = 0; at < size; at++) head = put(head, line.charCodeAt(from + at));
+      for (let at = 0; at < size; at++) head = put(head, charCodeAt(line, from + at));
       store(header, HEAD, head);
       from += size;
     }
+  };
+
+  // How far the script is: one place that is written over, so that saying it often costs nothing. The worker reads it
+  // between two even turns.
+  const progress = (fraction, message = "") => {
+    const number = Number(fraction);
+    const words = text(message);
+    const length = words.length < SAYING ? words.length : SAYING;
+    store(header, TURN, load(header, TURN) + 1);
+    share[0] = number;
+    for (let at = 0; at < length; at++) saying[at] = charCodeAt(words, at);
+    header[LENGTH] = length;
+    store(header, TURN, load(header, TURN) + 1);
   };
 
   const name = (value) => {
@@ -72,13 +104,20 @@
     return items;
   };
 
+  // A line with a stack in it goes to the worker marked as such: it knows the places in the author's own sources.
+  let marked = 0;
+  const withStack = (error) => {
+    marked = 2;
+    return text(error.stack ?? error);
+  };
+
   const show = (value, above = []) => {
     if (typeof value === "string") return above.length ? stringify(value) : value;
     if (typeof value === "bigint") return `${value}n`;
     if (typeof value === "function") return `[Function: ${value.name || "anonymous"}]`;
     if (value === null || typeof value !== "object") return is(value, -0) ? "-0" : text(value);
     if (above.includes(value)) return "[Circular]";
-    if (value instanceof Error) return text(value.stack ?? value);
+    if (value instanceof Error) return withStack(value);
     if (value instanceof Date || value instanceof RegExp) return text(value);
     const kind = name(value);
     if (above.length > 3) return `[${kind}]`;
@@ -116,8 +155,9 @@
 
   let indent = "";
   const printer = (stream) => (...values) => {
+    marked = 0;
     const line = format(values);
-    write(stream, (indent ? indent + line.replaceAll("\n", `\n${indent}`) : line) + "\n");
+    write(stream + marked, (indent ? indent + replaceAll(line, "\n", `\n${indent}`) : line) + "\n");
   };
   const out = printer(1);
   const err = printer(2);
@@ -126,7 +166,12 @@
   const console = {
     log: out, info: out, debug: out, dir: (value) => out(value), table: out,
     warn: err, error: err,
-    trace: (...values) => err(`${new Error(format(values)).stack.replace(/^Error/, "Trace")}`),
+    trace: (...values) => {
+      const here = new Error(format(values));
+      here.name = "Trace";
+      here.stack = here.stack.replace(/^Error/, "Trace");
+      err(here);
+    },
     assert: (fine, ...values) => { if (!fine) err(`Assertion failed${values.length ? ":" : ""}`, ...values); },
     group: (...values) => { if (values.length) out(...values); indent += "  "; },
     groupEnd: () => { indent = indent.slice(2); },
@@ -154,10 +199,12 @@
       if (timers[middle].due <= timer.due) low = middle + 1;
       else high = middle;
     }
-    timers.splice(low, 0, timer);
+    splice(timers, low, 0, timer);
   };
   const cancel = (id) => {
-    timers = timers.filter((timer) => timer.id !== id);
+    for (let at = 0; at < timers.length; at++) {
+      if (timers[at].id === id) return void splice(timers, at, 1);
+    }
   };
 
   let outcome;
@@ -168,7 +215,7 @@
   const fail = (error) => {
     const seen = { name: "", message: "", stack: "" };
     try {
-      if (error instanceof Error || Error.isError(error)) {
+      if (isError(error) || error instanceof Failure) {
         seen.name = text(error.name);
         seen.message = text(error.message);
         seen.stack = text(error.stack);
@@ -195,34 +242,102 @@
       } catch {
         // Then the sentence above is all there is to say.
       }
-      if (why.startsWith("Do not know how to serialize a BigInt")) why = "it contains a BigInt";
-      else if (why.startsWith("Converting circular structure")) why = "it contains itself";
-      else if (why.startsWith("Maximum call stack")) why = "it is nested too deeply";
+      if (begins(why, "Do not know how to serialize a BigInt")) why = "it contains a BigInt";
+      else if (begins(why, "Converting circular structure")) why = "it contains itself";
+      else if (begins(why, "Maximum call stack")) why = "it is nested too deeply";
       end("I", why);
     }
   };
 
-  const start = (given) => {
-    const { input, anchor, budget: bytes } = parse(given);
+  // What only the worker can do is asked of it: `pump` says what is wanted, `answer` settles it.
+  const asked = [];
+  const ask = (what, data) => {
+    // Made here, where the script's own frames are.
+    const refusal = new Failure("");
+    return new Pledge((resolve, reject) => push(asked, { what, data, resolve, reject, refusal, space: undefined }));
+  };
+  const wanted = () => asked[0].data;
+  const space = (size) => (asked[0].space = new ArrayBuffer(size));
+  const answer = (reply) => {
+    const { resolve, reject, refusal, space: bytes } = shift(asked);
+    const { error, value } = parse(reply);
+    if (error === undefined) return resolve(bytes === undefined ? value : new Uint8Array(bytes));
+    const frames = cut(refusal.stack, 5);
+    defineProperty(refusal, "message", { value: error.message, writable: true, configurable: true });
+    defineProperty(refusal, "stack", { value: `Error: ${error.message}${frames}`, writable: true, configurable: true });
+    refusal.code = error.code;
+    reject(refusal);
+  };
+
+  const isClass = /^class\b/;
+  const isFunction = (value) => typeof value === "function" && !test(isClass, apply(toSource, value, []));
+  const made = { __proto__: null };
+  const part = (title) => (made[title] ??= evaluate(parts[title])(tools));
+  const tools = {
+    ask, apply, isFunction, report: (error) => fail(error),
+    get seed() { return seed; },
+    get DOMException() { return part("errors").DOMException; },
+    get TextEncoder() { return part("encoding").TextEncoder; },
+    get TextDecoder() { return part("encoding").TextDecoder; },
+  };
+  const lazily = (title, names) => {
+    for (const key of names) {
+      const fix = (value) => defineProperty(globalThis, key, { value, writable: true, configurable: true, enumerable: false });
+      defineProperty(globalThis, key, {
+        get: () => { fix(part(title)[key]); return globalThis[key]; },
+        set: fix,
+        configurable: true, enumerable: false,
+      });
+    }
+  };
+
+  let seed;
+  let given;
+  const start = (text, random) => {
+    const { input, anchor, budget: bytes } = parse(text);
     budget = bytes;
+    seed = parse(random);
+    given = input;
     globalThis.input = input;
+    defineProperty(anchor, "files", { get: () => part("files") });
+    defineProperty(anchor, "progress", { value: progress });
     globalThis.anchor = freeze(anchor);
   };
 
+  // A source that closes the function around it and goes on is no script, whatever else it parses as.
+  const genuine = (main, source) => typeof main === "function" && apply(toSource, main, []) === source;
+  const settle = async (run) => {
+    let value;
+    try {
+      value = await run();
+    } catch (error) {
+      return fail(error);
+    }
+    succeed(value);
+  };
   const launch = (main, source) => {
-    // A source that closes the function around it and goes on is no script, whatever else it parses as.
-    if (typeof main !== "function" || apply(toSource, main, []) !== source) return fail(new SyntaxError("Unexpected token '}'"));
-    apply(then, main(), [succeed, fail]);
+    if (!genuine(main, source)) return fail(new SyntaxError("Unexpected token '}'"));
+    settle(main);
+  };
+  const link = (plan, ...rest) => {
+    const functions = [];
+    for (let at = 0; at < rest.length; at += 2) {
+      if (!genuine(rest[at], rest[at + 1])) return fail(new SyntaxError("Unexpected token '}'"));
+      push(functions, rest[at]);
+    }
+    settle(() => part("linking")(functions, parse(plan), given));
   };
 
-  // A text is the outcome; a number is how many milliseconds to wait before the next call, or -1: nothing is left.
+  // A text is the outcome, or what is asked of the worker if it begins with "?"; a number is how many milliseconds to
+  // wait before the next call, or -1: nothing is left.
   const pump = () => {
     if (outcome !== undefined) return outcome;
+    if (asked.length > 0) return `?${stringify(asked[0].what)}`;
     const timer = timers[0];
     if (timer === undefined) return -1;
     const early = timer.due - now();
     if (early > 0) return early;
-    timers.shift();
+    shift(timers);
     if (timer.interval) plan({ ...timer, due: now() + timer.interval });
     try {
       apply(timer.callback, undefined, timer.args);
@@ -232,21 +347,29 @@
     return 0;
   };
 
+  const began = now();
+  const settled = Pledge.resolve();
   for (const [key, value] of Object.entries({
     console,
+    performance: freeze({ timeOrigin: began, now: () => now() - began }),
     setTimeout: (callback, delay, ...args) => schedule(callback, delay, args, false),
     setInterval: (callback, delay, ...args) => schedule(callback, delay, args, true),
     clearTimeout: cancel,
     clearInterval: cancel,
     queueMicrotask: (callback) => {
       if (typeof callback !== "function") throw new TypeError("queueMicrotask needs a function to call");
-      apply(then, apply(then, Promise.resolve(), [() => callback()]), [undefined, fail]);
+      apply(then, apply(then, settled, [() => callback()]), [undefined, fail]);
     },
   })) {
     defineProperty(globalThis, key, { value, writable: true, configurable: true, enumerable: false });
   }
+  lazily("errors", ["DOMException"]);
+  lazily("encoding", ["TextEncoder", "TextDecoder", "atob", "btoa"]);
+  lazily("url", ["URL", "URLSearchParams"]);
+  lazily("clone", ["structuredClone"]);
+  lazily("crypto", ["crypto"]);
+  lazily("abort", ["AbortController", "AbortSignal"]);
   delete globalThis.WebAssembly;
   delete globalThis.SharedArrayBuffer;
-  return [buffer, start, launch, pump];
-})()
-//# sourceURL=anchor:prelude
+  return [buffer, start, launch, pump, link, wanted, space, answer];
+}

@@ -52,8 +52,11 @@ class Isolate:
             memory_mib=job.limits.memory_mib,
             timeout_seconds=job.limits.timeout_seconds,
             output_bytes=job.limits.output_bytes,
+            modules=payload.modules,
+            has_directory=job.has_directory,
+            disk_mib=job.limits.disk_mib,
         )
-        return await run_in(self._pool, script, emit)
+        return await run_in(self._pool, script, emit, job.directory if job.has_directory else None)
 
     async def stop(self) -> None:
         """Stop the pool, unless another runtime still uses it."""

@@ -11,7 +11,7 @@ _INTEGER: Final = 3
 _DOUBLE: Final = 4
 _STRING: Final = 5
 _UNDEFINED: Final = 11
-_SHARED_ARRAY_BUFFER: Final = 101
+_BUFFERS: Final = (101, 102)
 _THROWN: Final = 200
 _UNPARSABLE: Final = 201
 _OUT_OF_MEMORY: Final = 202
@@ -59,6 +59,10 @@ class Isolate:
         """A string as a value for `call`."""
         encoded = value.encode("utf-8", "surrogatepass")
         return self._dll.mr_alloc_string_val(self._context, encoded, len(encoded), _STRING)
+
+    def number(self, value: int) -> Any:
+        """An integer as a value for `call`."""
+        return self._dll.mr_alloc_double_val(self._context, float(value), _DOUBLE)
 
     def evaluate(self, source: str) -> Any:
         """The value of a program. Raises ScriptError, HeapFull or Terminated."""
@@ -111,8 +115,10 @@ def read(value: Any) -> bytes | float:
 
 
 def memory_of(value: Any) -> memoryview:
-    """The memory behind a SharedArrayBuffer value: live, writable, and not to be touched once its isolate is closed."""
+    """The memory behind a buffer value: live, writable, and not to be touched once its isolate is closed."""
     raw = value.contents
-    if raw.type != _SHARED_ARRAY_BUFFER:
-        raise TypeError(f"a value of V8 type {raw.type} is no SharedArrayBuffer")
+    if raw.type not in _BUFFERS:
+        raise TypeError(f"a value of V8 type {raw.type} is no buffer")
+    if raw.len == 0:
+        return memoryview(bytearray())
     return memoryview((ctypes.c_ubyte * raw.len).from_address(raw.value.value_ptr)).cast("B")

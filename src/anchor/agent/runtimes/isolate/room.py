@@ -1,0 +1,99 @@
+"""A V8 isolate furnished for one script: what the script sees is in it, and the worker has a hold of the doors."""
+
+import json
+import math
+import os
+import struct
+from array import array
+from pathlib import Path
+from typing import Final
+
+from anchor.agent.runtimes.isolate import v8
+from anchor.agent.runtimes.isolate.places import Places
+from anchor.agent.workers.printer import Printer, Stream
+from anchor.core.progress import progress_text
+
+_HERE: Final = Path(__file__).parent
+_PARTS: Final = ("abort", "clone", "crypto", "encoding", "errors", "files", "linking", "url")
+
+
+def _named(part: str) -> str:
+    source = (_HERE / f"{part}.js").read_text("utf-8")
+    return f'"use strict";({source})\n//# sourceURL=anchor:{part}'
+
+
+_FURNITURE: Final = (
+    f"({(_HERE / 'prelude.js').read_text('utf-8')})({json.dumps({part: _named(part) for part in _PARTS})})"
+    "\n//# sourceURL=anchor:prelude"
+)
+# The layout of the buffer that prelude.js makes.
+_HEADER_BYTES: Final = 32
+_SHARE_AT: Final = 24
+_RING_BYTES: Final = 2 * 256 * 1024
+_HEAD, _TAIL, _TRUNCATED, _TURN, _LENGTH = 0, 1, 2, 4, 5
+_STREAMS: Final[dict[int, Stream]] = {1: "stdout", 2: "stderr"}
+_WITH_STACK: Final = 2
+_SEED_WORDS: Final = 8
+
+
+class Room:
+    """An isolate ready for one script. `start`, `launch`, `link`, `pump`, `wanted`, `space` and `answer` are functions
+    of prelude.js for `isolate.call`."""
+
+    def __init__(self) -> None:
+        self.isolate = v8.Isolate()
+        parts = self.isolate.evaluate(_FURNITURE)
+        # Held as long as its memory is in use.
+        self._buffer = self.isolate.item(parts, 0)
+        self.start, self.launch, self.pump, self.link, self.wanted, self.space, self.answer = (
+            self.isolate.item(parts, number) for number in range(1, 8)
+        )
+        memory = v8.memory_of(self._buffer)
+        self._header = memory[:_SHARE_AT].cast("i")
+        self._share = memory[_SHARE_AT:_HEADER_BYTES]
+        self._ring = memory[_HEADER_BYTES : _HEADER_BYTES + _RING_BYTES]
+        self._saying = memory[_HEADER_BYTES + _RING_BYTES :]
+        self._told = 0
+        self.places = Places([])
+        """The script's own sources, for the stacks that it prints."""
+
+    def begin(self, given: str) -> None:
+        """Put a script's input and its chance into the room."""
+        seed = struct.unpack(f"{_SEED_WORDS}I", os.urandom(4 * _SEED_WORDS))
+        self.isolate.call(self.start, self.isolate.text(given), self.isolate.text(json.dumps(seed)))
+
+    def drain(self, printer: Printer) -> None:
+        """Take what the script has printed since the last time out of its ring, and how far it says it is."""
+        self._tell(printer)
+        head, tail = self._header[_HEAD], self._header[_TAIL]
+        if self._header[_TRUNCATED]:
+            printer.truncated = True
+        if head == tail:
+            return
+        if head > tail:
+            data = bytes(self._ring[2 * tail : 2 * head])
+        else:
+            data = bytes(self._ring[2 * tail :]) + bytes(self._ring[: 2 * head])
+        self._header[_TAIL] = head
+        units = array("H", data)
+        at = 0
+        while at + 2 <= len(units):
+            stream, length = units[at], units[at + 1]
+            text = data[2 * (at + 2) : 2 * (at + 2 + length)].decode("utf-16-le", "replace")
+            if stream > _WITH_STACK:
+                stream, text = stream - _WITH_STACK, self.places.retold(text)
+            printer.write(_STREAMS.get(stream, "stderr"), text)
+            at += 2 + length
+
+    def _tell(self, printer: Printer) -> None:
+        turn = self._header[_TURN]
+        if turn == self._told or turn % 2:
+            return
+        [share] = struct.unpack("d", bytes(self._share))
+        length = max(0, min(self._header[_LENGTH], len(self._saying) // 2))
+        words = bytes(self._saying[: 2 * length]).decode("utf-16-le", "replace")
+        if self._header[_TURN] != turn:
+            # It was written over meanwhile: the next beat finds the newer one.
+            return
+        self._told = turn
+        printer.write("progress", progress_text(share if math.isfinite(share) else 0.0, words))
