@@ -75,7 +75,7 @@ def options(
     """
     command = ["--die-with-parent", "--new-session", "--as-pid-1"]
     command += ["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
-    command += ["--uid", "1000", "--gid", "1000", "--hostname", "anchor"]
+    command += ["--cap-drop", "ALL", "--uid", "1000", "--gid", "1000", "--hostname", "anchor"]
     if not cell.network:
         command.append("--unshare-net")
     if confinement.hardened:
@@ -108,7 +108,8 @@ def options(
     command += _tmpfs(confinement, "/tmp", min(_TMP_MIB_MAX, cell.memory_mib))
     for mount in (cell.directory, *cell.mounts):
         command += ["--bind" if mount.writable else "--ro-bind", str(mount.outside), mount.inside]
-    command += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", cell.directory.inside]
+    # All of /proc: what is in /proc/sys belongs to the machine, and to root's user number also in a namespace.
+    command += ["--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", cell.directory.inside]
     for name, value in env.items():
         command += ["--setenv", name, value]
     return command

@@ -20,6 +20,7 @@ _KEYRING_ID, _SESSION_KEYRING = 0, -3
 _NUMBERS = {"x86_64": {"keyctl": 250, "io_uring_setup": 425}, "aarch64": {"keyctl": 219, "io_uring_setup": 425}}
 _SYSTEM = ("/", "/usr", "/usr/bin", "/etc", "/dev", "/proc/sys/kernel", "/sys")
 _SECRETS = ("/etc/shadow", "/etc/machine-id", "/root", "/home", "/run", "/var", "/sys/kernel", "/boot")
+_SETTINGS = ("/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/proc/irq/default_smp_affinity")
 _SECONDS = 2.0
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -34,6 +35,7 @@ def main(where: "dict[str, Any]") -> list[str]:
         ("it reads the agent's files", lambda: _reads(where["secret"])),
         ("it sees the machine's files", lambda: any(os.path.exists(path) for path in _SECRETS)),
         ("it changes the system", lambda: any(map(_writes, _SYSTEM))),
+        ("it changes the kernel's settings", lambda: any(map(_opens_to_write, _SETTINGS))),
         ("it signals other processes", lambda: _signals(where["agent"])),
         ("it sees other processes", lambda: len(list(_processes())) > len([os.getpid(), os.getppid()])),
         ("it mounts", lambda: libc.mount(b"none", b"/tmp", b"tmpfs", 0, None) == 0),
@@ -71,6 +73,15 @@ def _writes(folder: str) -> bool:
     except OSError:
         return False
     os.unlink(path)
+    return True
+
+
+def _opens_to_write(file: str) -> bool:
+    """Whether it could write; it does not."""
+    try:
+        os.close(os.open(file, os.O_WRONLY))
+    except OSError:
+        return False
     return True
 
 

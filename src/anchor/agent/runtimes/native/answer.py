@@ -124,10 +124,16 @@ def _content(path: Path, most: int) -> bytes | None:
         return None
     except OSError as error:
         raise _Unusable(failed(FailureCode.RESULT_INVALID, f"{path.name} cannot be read: {error.strerror}.")) from None
-    with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    try:
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode):
             raise _Unusable(failed(FailureCode.RESULT_INVALID, f"{path.name} is not a regular file."))
-        content = file.read(most + 1)
+        if about.st_size > most:
+            raise _Unusable(_from(endings.too_large()))
+        with open(descriptor, "rb", closefd=False) as file:
+            content = file.read(most + 1)
+    finally:
+        os.close(descriptor)
     if len(content) > most:
         raise _Unusable(_from(endings.too_large()))
     return content

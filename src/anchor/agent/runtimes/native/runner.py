@@ -118,6 +118,8 @@ def main(spec_file: str, result_file: str, *args: str) -> int:
     """Run the task and write its answer; the exit code is 0 exactly if there is a value."""
     with open(spec_file, encoding="utf-8") as file:
         spec = json.load(file)
+    # Open from the beginning: a task may use up every file number there is.
+    answers = open(result_file, "w", encoding="utf-8")  # noqa: SIM115
     anchor = Anchor(**spec["anchor"], pipe=os.environ.get("ANCHOR_PROGRESS", ""))
     sys.argv = [NAME, *args]
     sys.path[0] = os.getcwd()
@@ -131,8 +133,8 @@ def main(spec_file: str, result_file: str, *args: str) -> int:
     except BaseException as error:
         failed = not (isinstance(error, SystemExit) and error.code in (None, 0))
         answer = json.dumps({"error": describe(error)}) if failed else '{"value":null}'
-    with open(result_file, "w", encoding="utf-8") as file:
-        file.write(answer)
+    with answers:
+        answers.write(answer)
     return int(failed)
 
 
