@@ -1,12 +1,14 @@
 """The wasm runtime, with real worker processes: commands, exported functions, and every way in which they can end."""
 
 import asyncio
+import itertools
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.runtimes.wasm_steps import CREATE, Steps
 from wasmtime import wat2wasm
 
 from anchor.agent.job import Job, Ran
@@ -79,6 +81,24 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where jobs have their directories, as the executor makes them."""
+    Homes.folder = tmp_path_factory.mktemp("homes")
+    return Homes.folder
+
+
+class Homes:
+    folder: Path
+    given = itertools.count()
+
+    @classmethod
+    def next(cls) -> Path:
+        home = cls.folder / str(next(cls.given))
+        home.mkdir()
+        return home
+
+
 @pytest.fixture(scope="module")
 async def wasm(anyio_backend: str) -> AsyncIterator[Wasm]:
     runtime = Wasm(Pool(warm=2))
@@ -87,14 +107,22 @@ async def wasm(anyio_backend: str) -> AsyncIterator[Wasm]:
     await runtime.stop()
 
 
-def job(module: str | bytes, *, memory: int = 64, seconds: float = 10.0, output: int = 1 << 20, **payload: Any) -> Job:
+def job(
+    module: str | bytes,
+    *,
+    memory: int = 64,
+    seconds: float = 10.0,
+    output: int = 1 << 20,
+    fuel: int = 0,
+    **payload: Any,
+) -> Job:
     return Job(
         task="task_000000000000h",
         attempt=1,
         payload=Payload(**payload),
         module=module if isinstance(module, bytes) else bytes(wat2wasm(module)),
-        limits=ResolvedLimits(memory, seconds, output),
-        directory=Path("/nowhere"),
+        limits=ResolvedLimits(memory, seconds, output, fuel=fuel),
+        directory=Homes.next(),
     )
 
 
@@ -210,6 +238,9 @@ async def test_bytes_that_are_no_text_are_replaced_not_fatal(wasm: Wasm) -> None
         ("half", [3], 1.5),
         ("pair", [18446744073709551615], [1, -1]),
         ("pair", [-9223372036854775808], [1, -9223372036854775808]),
+        ("pair", ["9007199254740993"], [1, 9007199254740993]),
+        ("pair", ["-1"], [1, -1]),
+        ("pair", ["18446744073709551615"], [1, -1]),
         ("nothing", [], None),
     ],
 )
@@ -228,6 +259,10 @@ async def test_an_exported_function_is_called_with_numbers(
         ("add", [True, 2], "Argument 1 of add(i32, i32) must be an integer of 32 bits, not true."),
         ("add", [4294967296, 2], "Argument 1 of add(i32, i32) must be an integer of 32 bits, not 4294967296."),
         ("half", [None], "Argument 1 of half(f64) must be a number, not null."),
+        ("half", [10**400], "payload.args has a whole number of more than 64 bits."),
+        ("pair", ["18446744073709551616"], "Argument 1 of pair(i64) must be an integer of 64 bits, not "),
+        ("pair", ["0x10"], "Argument 1 of pair(i64) must be an integer of 64 bits, not "),
+        ("pairs", [1], "The module exports no function 'pairs'. Did you mean pair?"),
         ("reference", [1], "cannot be given as JSON; only numbers can."),
         ("subtract", [], "The module exports no function 'subtract'. It exports add, half, nan, pair, nothing,"),
         (None, [], "The module is no command: it does not export _start. It exports add, half,"),
@@ -359,3 +394,92 @@ async def test_usage_is_measured(wasm: Wasm) -> None:
     assert ran.outcome is Outcome.SUCCEEDED, ran.reason
     assert 0 < ran.usage.cpu_seconds <= ran.usage.wall_seconds * 2
     assert 18 < ran.usage.peak_memory_mb < 60
+
+
+async def test_fuel_is_counted_where_it_is_limited_and_the_limit_holds(wasm: Wasm) -> None:
+    ran = await wasm.run(job(FUNCTIONS, function="add", args=[1, 2], fuel=1000), Said())
+    assert (ran.outcome, ran.value) == (Outcome.SUCCEEDED, b"3")
+    assert 0 < ran.usage.fuel < 20
+    ran = await wasm.run(job(FUNCTIONS, function="forever", fuel=1_000_000), Said())
+    assert (ran.outcome, *failure(ran)) == (
+        Outcome.LIMIT_EXCEEDED,
+        FailureCode.FUEL_LIMIT,
+        "It used up its fuel of 1000000.",
+    )
+    assert ran.usage.fuel == 1_000_000
+    ran = await wasm.run(job(FUNCTIONS, function="add", args=[1, 2]), Said())
+    assert ran.usage.fuel == 0
+
+
+async def test_the_files_of_a_job_are_in_the_root_of_a_command(wasm: Wasm) -> None:
+    steps = Steps()
+    into, _ = steps.read(steps.open("in.txt"), 4)
+    steps.load(into)
+    steps.write(steps.open("out.txt", CREATE), "written")
+    given = job(steps.wat, function="go", outputs=["out.txt"])
+    (given.directory / "in.txt").write_text("abcd")
+    ran = await wasm.run(given, Said())
+    assert json.loads(ran.value) == [0, 0, int.from_bytes(b"abcd", "little"), 0, 0]
+    assert (given.directory / "out.txt").read_text() == "written"
+
+
+async def test_copies_of_a_deterministic_task_agree_to_the_byte(anyio_backend: str) -> None:
+    steps = Steps()
+    for at in range(0, 64, 8):
+        steps.call("clock_time_get", at % 2, 0, 512 + at)
+    steps.call("random_get", 576, 64)
+    steps.call("fd_readdir", 3, 1024, 1024, 0, 512)
+    for at in range(512, 1600, 4):
+        steps.load(at)
+    outcomes = []
+    for warm, names in ((1, "bca"), (1, "cab")):
+        runtime = Wasm(Pool(warm=warm))
+        await runtime.start()
+        try:
+            for _ in range(3):
+                given = job(steps.wat, function="go", deterministic=True, outputs=["a"], input=1)
+                for name in names:
+                    (given.directory / name).write_text(name)
+                ran = await runtime.run(given, Said())
+                assert ran.outcome is Outcome.SUCCEEDED, ran.reason
+                outcomes.append((ran.value, ran.usage.fuel))
+        finally:
+            await runtime.stop()
+    assert len(set(outcomes)) == 1
+    runtime = Wasm(Pool(warm=1))
+    await runtime.start()
+    try:
+        other = job(steps.wat, function="go", deterministic=True, outputs=["a"], input=2)
+        assert (await runtime.run(other, Said())).value != outcomes[0][0]
+    finally:
+        await runtime.stop()
+
+
+async def test_a_module_is_compiled_once_a_machine_and_its_code_is_the_agents_alone(
+    anyio_backend: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "modules"
+    seconds = []
+    for _ in range(2):
+        runtime = Wasm(Pool(warm=1), folder)
+        await runtime.start()
+        try:
+            ran = await runtime.run(job(long_to_compile(6_000), function="none", memory=512), Said())
+            assert failure(ran)[0] == FailureCode.INVALID_PAYLOAD
+            seconds.append(ran.usage.cpu_seconds)
+        finally:
+            await runtime.stop()
+    [kept] = folder.glob("*.compiled")
+    assert seconds[1] < seconds[0] / 2
+    assert folder.stat().st_mode & 0o077 == 0
+    content = bytearray(kept.read_bytes())
+    content[-1] ^= 1
+    kept.write_bytes(content)
+    runtime = Wasm(Pool(warm=1), folder)
+    await runtime.start()
+    try:
+        ran = await runtime.run(job(long_to_compile(6_000), function="none", memory=512), Said())
+        assert failure(ran)[0] == FailureCode.INVALID_PAYLOAD
+    finally:
+        await runtime.stop()
+    assert kept.read_bytes() != content

@@ -42,7 +42,7 @@ class Catalogue:
         """Find out what works here and make it ready."""
         kinds: dict[str, tuple[Runtime, Callable[[], tuple[str | None, str]]]] = {
             "isolate": (isolate.Isolate(self._pool), isolate.offer),
-            "wasm": (wasm.Wasm(self._pool), wasm.offer),
+            "wasm": (wasm.Wasm(self._pool, self._directory / "modules"), wasm.offer),
             "python": (python.Python(self._pool), python.offer),
             "native": (
                 native.Native(self._directory, policy=self._policy),

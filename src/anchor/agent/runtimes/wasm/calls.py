@@ -4,7 +4,6 @@ import ctypes
 import difflib
 import math
 import re
-import sys
 from typing import Any, Final
 
 import msgspec
@@ -91,8 +90,7 @@ def _argument(signature: str, at: int, kind: str, value: Any) -> int | float:
             # Wasm's integers have no sign of their own: the upper half is what others call negative.
             return given - (1 << bits) if given >= 1 << (bits - 1) else given
     elif isinstance(given, int | float) and not isinstance(given, bool) and kind in ("f32", "f64"):
-        if abs(given) <= sys.float_info.max:
-            return float(given)
+        return float(given)
     elif bits is None and kind not in ("f32", "f64"):
         raise Unrunnable(
             FailureCode.INVALID_PAYLOAD,

@@ -58,6 +58,10 @@ class Wasm:
                 f"The module has {len(job.module)} bytes; a node compiles at most {MODULE_BYTES_MAX // MIB} MiB.",
                 "Strip debug information, or build with size optimisation.",
             )
+        try:
+            msgspec.msgpack.encode(payload.args)
+        except OverflowError:
+            return failed(FailureCode.INVALID_PAYLOAD, "payload.args has a whole number of more than 64 bits.")
         has_directory = job.has_directory or self.wants_directory(payload)
         directory = job.directory if has_directory else None
         return await run_in(self._pool, _program(job, has_directory), emit, directory, self._kept)
