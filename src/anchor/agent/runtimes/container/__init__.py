@@ -1,0 +1,1 @@
+"""Programs in containers, by the Docker or Podman that a machine has anyway; never needed."""
