@@ -83,7 +83,7 @@ class Nginx:
             "/etc/ssl/anchor/fullchain.pem": str(self.chain),
             "/etc/ssl/anchor/privkey.pem": str(private),
         }.items():
-            assert text.count(old) == (2 if old.startswith("10.") else 1), f"{old!r} in {CONFIGURATION}"
+            assert text.count(old) == (3 if old.startswith("10.") else 1), f"{old!r} in {CONFIGURATION}"
             text = text.replace(old, new)
         (directory / "anchor.conf").write_text(text)
         places = "".join(f"{kind}_temp_path {directory}/{kind};" for kind in ("proxy", "fastcgi", "uwsgi", "scgi"))
@@ -320,6 +320,14 @@ def test_large_bodies_pass_up_to_the_bounds_of_the_server_itself(site: Site) -> 
         kept = client.put(path, content=blob)
         assert kept.status_code == 201, kept.text
         assert client.get(path).content == blob
+        assert client.get(path, headers={"Range": "bytes=5-9"}).content == blob[5:10]
+        parts = os.urandom(6_000_000)
+        path = f"/api/blobs/{sha256(parts).hexdigest()}"
+        for first in range(0, len(parts), 1_000_000):
+            headers = {"Content-Range": f"bytes {first}-{first + 999_999}/{len(parts)}"}
+            kept = client.put(path, content=parts[first : first + 1_000_000], headers=headers)
+        assert kept.status_code == 201, "parts of one blob go to one server"
+        assert client.get(path).content == parts
         refused = client.post("/api/tasks", content=b"x" * (17 << 20), headers={"Content-Type": "application/json"})
         assert (refused.status_code, refused.headers["content-type"]) == (413, "application/problem+json")
         problem = refused.json()
