@@ -1,6 +1,7 @@
 """The owner's share of memory is handed out in turn: never more than there is, and nobody is passed over."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -51,9 +52,13 @@ class Stand:
     def __init__(self, share_mib: int) -> None:
         self.counting = Counting()
         self.runtime = Budgeted(self.counting, Budget(share_mib))
+        self.said: dict[str, str] = {}
 
     def begin(self, task: str, memory_mib: int) -> asyncio.Task[Ran]:
-        return asyncio.create_task(self.runtime.run(job(task, memory_mib), lambda stream, text: None))
+        return asyncio.create_task(self.runtime.run(job(task, memory_mib), partial(self._hear, task)))
+
+    def _hear(self, task: str, stream: str, text: str) -> None:
+        self.said[task] = f"{stream}: {text}"
 
     async def running(self) -> list[str]:
         for _ in range(5):  # every hand-over takes a turn or two of the loop
@@ -78,6 +83,8 @@ async def test_a_large_one_is_not_passed_by_small_ones_that_came_later() -> None
     large = stand.begin("large", 900)
     small = stand.begin("small", 100)
     assert await stand.running() == ["first"]
+    assert stand.said["large"] == "progress: waiting until 900 MiB of this node's memory are free\n"
+    assert "first" not in stand.said
     first.cancel()
     assert await stand.running() == ["first", "large", "small"]
     stand.counting.going.set()

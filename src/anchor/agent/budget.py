@@ -21,6 +21,10 @@ class Budget:
         self._free = memory_mib
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
+    def covers(self, mib: int) -> bool:
+        """Whether `mib` could be had without waiting."""
+        return not self._waiting and mib <= self._free
+
     @asynccontextmanager
     async def share(self, mib: int) -> AsyncIterator[None]:
         """Hold `mib`, which the whole budget covers, for the length of the context; waits until they are free."""
@@ -31,7 +35,7 @@ class Budget:
             self._give(mib)
 
     async def _take(self, mib: int) -> None:
-        if not self._waiting and mib <= self._free:
+        if self.covers(mib):
             self._free -= mib
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -84,6 +88,8 @@ class Budgeted:
                     "Ask for less (limits.memoryMb), or let a larger share of the machine be used (ram).",
                 )
             job = replace(job, limits=replace(job.limits, memory_mib=offered))
+        if not self._budget.covers(job.limits.memory_mib):
+            emit("progress", f"waiting until {job.limits.memory_mib} MiB of this node's memory are free\n")
         async with self._budget.share(job.limits.memory_mib):
             return await self._runtime.run(job, emit)
 
