@@ -25,7 +25,7 @@ from anchor.adapters.sqlite import SqliteStore
 from anchor.adapters.sqlite.exchange import MARKER
 from anchor.config import Settings
 from anchor.core.access import Key, Role
-from anchor.core.attempt import Ending, Outcome, Result
+from anchor.core.attempt import Ending, Outcome, OutputFile, Result
 from anchor.core.audit import first_break
 from anchor.core.errors import Conflict, Unprocessable
 from anchor.core.ids import KeySequence, keys_from
@@ -91,8 +91,13 @@ async def fill(store: Store, blobs: Blobs) -> list[Task]:
     module = await put(blobs, b"\0asm module")
     apart = await put(blobs, msgspec.json.encode(Payload(runtime="wasm", module=f"sha256:{module}")))
     answer = await put(blobs, b'"a large answer"' * 1000)
+    brought, left = await put(blobs, b"an input file"), await put(blobs, b"an output file")
     keys = KeySequence(1).take(8, now_ms=now)
-    spec = TaskSpec(name="t", labels=["lab"], payload=Payload(source_code="return 1", input={"a": [1, None]}))
+    spec = TaskSpec(
+        name="t",
+        labels=["lab"],
+        payload=Payload(source_code="return 1", input={"a": [1, None]}, files={"in.csv": f"sha256:{brought}"}),
+    )
     fresh = [queued(key=key, owner="ann", spec=spec, shape="{}", now=now) for key in keys]
     leased = [lease(task, node=NODE, session=3, now=now, lease_ms=60_000) for task in fresh]
 
@@ -109,7 +114,9 @@ async def fill(store: Store, blobs: Blobs) -> list[Task]:
         ended(msgspec.structs.replace(leased[5], spec=once), Outcome.ERRORED),
         cancel(fresh[6], by="ann", now=now),
         msgspec.structs.replace(
-            ended(leased[7], Outcome.SUCCEEDED, Result(blob=answer, size=16_000)),
+            ended(
+                leased[7], Outcome.SUCCEEDED, Result(blob=answer, size=16_000, files=(OutputFile("out.txt", left, 14),))
+            ),
             payload_blob=apart,
             spec=msgspec.structs.replace(spec, payload=None),
         ),
@@ -145,7 +152,7 @@ async def test_everything_comes_back_and_leases_end_uncharged(data: Path, tmp_pa
     async with opened(data) as store:  # the server runs on
         before = await everything(store)
         manifest = await wiring.back_up(Settings(data=data), file, force=False, told=quiet)
-    assert (manifest.epoch, manifest.blobs, manifest.missing_count) == (0, 3, 0)
+    assert (manifest.epoch, manifest.blobs, manifest.missing_count) == (0, 5, 0)
     assert file.stat().st_mode & 0o077 == 0
     _, epoch = await wiring.restore(Settings(data=target), file, replace=False, known_epoch=0, told=quiet)
     assert epoch == 1
@@ -171,7 +178,10 @@ async def test_everything_comes_back_and_leases_end_uncharged(data: Path, tmp_pa
     assert (last.kind, first_break([*trail, last])) == ("restored", None)
     blobs = FileBlobs(target / "blobs")
     for task in before["tasks"]:  # type: ignore[attr-defined]
-        for digest in filter(None, [task.payload_blob, task.result.blob if task.result else ""]):
+        brought = task.spec.payload.files.values() if task.spec.payload is not None else ()
+        left = [file.sha256 for file in task.result.files] if task.result is not None else []
+        named = [task.payload_blob, task.result.blob if task.result is not None else "", *left]
+        for digest in filter(None, [*named, *(file.removeprefix("sha256:") for file in brought)]):
             assert b"".join([chunk async for chunk in blobs.get(digest)])
 
 
@@ -342,7 +352,7 @@ async def test_a_restore_that_is_killed_leaves_the_old_or_asks_to_be_repeated(
     [aside] = found(data, "before-restore-*")
     async with opened(aside) as store:
         assert (await store.get([extra]))[0] is not None, "what was replaced is kept whole"
-    assert len(found(aside, "blobs/*/*/*")) == 3
+    assert len(found(aside, "blobs/*/*/*")) == 5
 
 
 @pytest.mark.anyio
@@ -382,7 +392,7 @@ async def test_a_backup_moves_to_mongodb_and_back(mongo_engine: Engine, data: Pa
     with pytest.raises(Conflict, match="data in the database"):
         await wiring.restore(there, first, replace=False, known_epoch=0, told=quiet)
     manifest = await wiring.back_up(there, second, force=False, told=quiet)
-    assert (manifest.engine, manifest.epoch, manifest.blobs) == ("mongodb", 1, 3)
+    assert (manifest.engine, manifest.epoch, manifest.blobs) == ("mongodb", 1, 5)
     await wiring.restore(back, second, replace=False, known_epoch=0, told=quiet)
     async with opened_shared(there.store) as store:
         moved = await everything(store)
