@@ -8,6 +8,7 @@ from pathlib import Path
 from anchor.agent.budget import Budget, Budgeted
 from anchor.agent.job import Offer, Runtime
 from anchor.agent.policy import ALL_RUNTIMES, Policy
+from anchor.agent.runtimes.container import runtime as container
 from anchor.agent.runtimes.isolate import runtime as isolate
 from anchor.agent.runtimes.native import runtime as native
 from anchor.agent.runtimes.python import runtime as python
@@ -21,7 +22,7 @@ from anchor.agent.workers.process import WorkerLost
 NOT_OFFERED = "its owner does not offer it (setting: runtimes)"
 IN_WORKERS = ("isolate", "wasm", "python")
 """The runtimes whose engines are libraries in the worker processes of one pool."""
-CONTAINER_MISSING = "this version has none"
+NO_CORES = "the share of cores (setting: cpus) cannot be held in containers, which are not the agent's own processes"
 
 
 class Catalogue:
@@ -48,11 +49,12 @@ class Catalogue:
                 native.Native(self._directory, policy=self._policy),
                 partial(native.offer, self._directory, self._policy),
             ),
+            "container": (container.Containers(self._directory, network=self._policy.network), self._containers),
         }
         wanted = {name: kind for name, kind in kinds.items() if name in self._policy.runtimes}
         found = await asyncio.gather(*(asyncio.to_thread(offer) for _, offer in wanted.values()))
         versions: dict[str, str] = {}
-        missing = {"container": CONTAINER_MISSING}
+        missing: dict[str, str] = {}
         for (name, (runtime, _)), (version, why) in zip(wanted.items(), found, strict=True):
             if version is None:
                 missing[name] = why
@@ -65,6 +67,9 @@ class Catalogue:
             self.workers = await self._examined()
         self.offer = Offer(versions, missing, {name: self._level(name) for name in versions})
 
+    def _containers(self) -> tuple[str | None, str]:
+        return container.offer() if self._policy.cores is None else (None, NO_CORES)
+
     async def _examined(self) -> Level:
         try:
             return await self._pool.confinement()
@@ -72,7 +77,10 @@ class Catalogue:
             return Level("process", str(error))
 
     def _level(self, name: str) -> str:
-        return self.workers.level if name in IN_WORKERS else probe().level
+        if name == "native":
+            return probe().level
+        # What a container engine promises is not tested here.
+        return self.workers.level if name in IN_WORKERS else "process"
 
     async def stop(self) -> None:
         """End every process that was started."""
