@@ -22,7 +22,7 @@ from anchor.core.errors import FailureCode
 # Python reads a codec from disk when it is first used, and a worker at work sees no disk.
 for _codec in ("utf-16-le", "utf-8-sig"):
     codecs.lookup(_codec)
-_NO_SPACE = "Array buffer allocation failed"
+_NO_SPACE = ("Array buffer allocation failed", "ArrayBuffer.prototype.resize: Out of memory")
 _UNPARSABLE = re.compile(r"\A[^\n]*?:(\d+): ([^\n]*)\n[^\n]*\n([ \t]*)\^")
 _WANTS_NODE = re.compile(r"(?:require|process|module) is not defined|Cannot find module '(?![./])")
 _NO_NODE = "An isolate has no packages and no Node; use runtime native for them, for the network and for processes."
@@ -113,6 +113,8 @@ def _ended(room: Room, script: Script, stage: Stage) -> Ended:
                     continue
                 return _judged(state, script, bundle, requests)
             if state < 0:
+                if isolate.is_full:
+                    return out_of_memory(script.memory_mib)
                 return Ended(
                     FailureCode.SCRIPT_ERROR, NEVER_SETTLED, "Look for an await of a promise that is never resolved."
                 )
@@ -121,7 +123,7 @@ def _ended(room: Room, script: Script, stage: Stage) -> Ended:
         return _unparsable(error.description, bundle, error.url)
     except v8.ScriptError as error:
         message = error.description.splitlines()[0]
-        return out_of_memory(script.memory_mib) if _NO_SPACE in message else _failed(message)
+        return out_of_memory(script.memory_mib) if message.endswith(_NO_SPACE) else _failed(message)
     except v8.HeapFull:
         return out_of_memory(script.memory_mib)
     except v8.Terminated:
@@ -157,7 +159,7 @@ def _judged(outcome: bytes, script: Script, bundle: Bundle, requests: Requests) 
             )
         case _:
             thrown = msgspec.json.decode(body, type=_Thrown)
-    if thrown.name == "RangeError" and thrown.message == _NO_SPACE:
+    if thrown.name == "RangeError" and thrown.message in _NO_SPACE:
         return out_of_memory(script.memory_mib)
     if not thrown.name:
         return _failed(f"Thrown: {thrown.message}")

@@ -1,7 +1,7 @@
 // What a script finds in its isolate: `console`, timers, `input`, `anchor` and, made when first asked for, what the parts
-// hold; evaluated before any foreign code. `parts` are their sources by name. Its value is for the worker: a buffer and
-// functions, none of which the script itself can reach.
-(parts) => {
+// hold; evaluated before any foreign code. `library` is JSON, the sources of the parts by name. Its value is for the
+// worker: a buffer and functions, none of which the script itself can reach.
+(library) => {
   "use strict";
   const { apply } = Reflect;
   const { parse, stringify } = JSON;
@@ -272,7 +272,8 @@
   const isClass = /^class\b/;
   const isFunction = (value) => typeof value === "function" && !test(isClass, apply(toSource, value, []));
   const made = { __proto__: null };
-  const part = (title) => (made[title] ??= evaluate(parts[title])(tools));
+  let sources;
+  const part = (title) => (made[title] ??= evaluate((sources ??= parse(library))[title])(tools));
   const tools = {
     ask, apply, isFunction, report: (error) => fail(error),
     get seed() { return seed; },
@@ -306,14 +307,11 @@
 
   // A source that closes the function around it and goes on is no script, whatever else it parses as.
   const genuine = (main, source) => typeof main === "function" && apply(toSource, main, []) === source;
-  const settle = async (run) => {
-    let value;
-    try {
-      value = await run();
-    } catch (error) {
-      return fail(error);
-    }
-    succeed(value);
+  const settle = (run) => {
+    const promise = run();
+    // A constructor of its own, none: what the script has made of Promise.prototype is not asked.
+    defineProperty(promise, "constructor", { value: undefined });
+    apply(then, promise, [succeed, fail]);
   };
   const launch = (main, source) => {
     if (!genuine(main, source)) return fail(new SyntaxError("Unexpected token '}'"));

@@ -22,10 +22,8 @@ def _named(part: str) -> str:
     return f'"use strict";({source})\n//# sourceURL=anchor:{part}'
 
 
-_FURNITURE: Final = (
-    f"({(_HERE / 'prelude.js').read_text('utf-8')})({json.dumps({part: _named(part) for part in _PARTS})})"
-    "\n//# sourceURL=anchor:prelude"
-)
+_PRELUDE: Final = f"({(_HERE / 'prelude.js').read_text('utf-8')})\n//# sourceURL=anchor:prelude"
+_LIBRARY: Final = json.dumps({part: _named(part) for part in _PARTS})
 # The layout of the buffer that prelude.js makes.
 _HEADER_BYTES: Final = 32
 _SHARE_AT: Final = 24
@@ -42,7 +40,7 @@ class Room:
 
     def __init__(self) -> None:
         self.isolate = v8.Isolate()
-        parts = self.isolate.evaluate(_FURNITURE)
+        parts = self.isolate.call(self.isolate.evaluate(_PRELUDE), self.isolate.text(_LIBRARY))
         # Held as long as its memory is in use.
         self._buffer = self.isolate.item(parts, 0)
         self.start, self.launch, self.pump, self.link, self.wanted, self.space, self.answer = (

@@ -138,7 +138,7 @@
     if (text[0] === "[") return text.endsWith("]") ? ipv6(text.slice(1, -1)) : null;
     if (!special) return FORBIDDEN_HOST.test(text) ? null : percent(text, NONE);
     const host = toASCII(decoder.decode(unpercent(text)));
-    if (host === "" || FORBIDDEN_DOMAIN.test(host)) return null;
+    if (host === "" || FORBIDDEN_DOMAIN.test(host) || /(?:^|\.)xn--(?:\.|$)/.test(host)) return null;
     return endsInNumber(host) ? ipv4(host) : host;
   };
 

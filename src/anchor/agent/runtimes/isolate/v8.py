@@ -55,6 +55,11 @@ class Isolate:
         """Stop JavaScript (HeapFull) once a garbage collection leaves more than this."""
         self._dll.mr_set_hard_memory_limit(self._context, size_bytes)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the heap limit was reached; JavaScript is stopped then wherever it is, also between two calls."""
+        return bool(self._dll.mr_hard_memory_limit_reached(self._context))
+
     def text(self, value: str) -> Any:
         """A string as a value for `call`."""
         encoded = value.encode("utf-8", "surrogatepass")
@@ -87,7 +92,7 @@ class Isolate:
     def _answer(self) -> Any:
         value = self._answers.get()
         kind = value.contents.type
-        if kind == _OUT_OF_MEMORY:
+        if kind == _OUT_OF_MEMORY or (kind >= _THROWN and self.is_full):
             raise HeapFull
         if kind in _TERMINATED:
             raise Terminated
