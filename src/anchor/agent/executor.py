@@ -208,13 +208,13 @@ class Executor:
             task=wire_id("task", item.task),
             attempt=item.attempt,
             payload=payload,
-            limits=item.limits,
+            limits=self._files.within_share(item.limits),
             directory=self._files.place(item.task, item.attempt),
             module=await self._module(payload.module, running) if payload.module is not None else b"",
         )
         if not (job.has_directory or runtime.wants_directory(payload)):
             return await self._perform(job, runtime, running)
-        async with self._files.directory(job.directory):
+        async with self._files.directory(job):
             return await self._perform(job, runtime, running)
 
     async def _module(self, module: str, running: Running) -> bytes:

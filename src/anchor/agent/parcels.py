@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 import httpx
+import msgspec
 
 from anchor.agent.threads import in_thread
 from anchor.agent.trust import trusted
@@ -16,6 +17,7 @@ from anchor.core.attempt import Result
 from anchor.core.errors import Unavailable
 from anchor.core.spec import INLINE_BYTES_MAX, MIB
 from anchor.failpoints import reached
+from anchor.wire.problems import Problem
 
 TRANSFER_SECONDS = 60.0
 RETRY_SECONDS = 1.0
@@ -32,6 +34,8 @@ _PERMANENT_REDIRECT = 308
 _WRONG_OFFSET = (httpx.codes.CONFLICT, httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE)
 _LATER = (httpx.codes.UNAUTHORIZED, httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS)
 """Answers after which the same request may be taken: the token is that of the newest session."""
+_CUT = ("upload_stalled", "range_mismatch")
+"""Problems of a part that came to a halt on the way."""
 
 
 class Changed(OSError):
@@ -101,12 +105,12 @@ class Parcels:
             answer.raise_for_status()
             found = _CONTENT_RANGE.fullmatch(answer.headers.get("content-range", ""))
             if answer.status_code == httpx.codes.PARTIAL_CONTENT and found:
-                yield Reading(int(found[1]), int(found[2]), answer.aiter_raw(READ_BYTES))
+                yield Reading(int(found[1]), int(found[2]), answer.aiter_raw())
                 return
             length = answer.headers.get("content-length", "")
             if not length.isdigit():
                 raise httpx.RemoteProtocolError("the server did not say how large the blob is")
-            yield Reading(0, int(length), answer.aiter_raw(READ_BYTES))
+            yield Reading(0, int(length), answer.aiter_raw())
 
     async def pack(self, value: bytes) -> Result:
         """A result ready to travel: inline where it is small, else brought to the server first.
@@ -218,9 +222,14 @@ def _refuse(answer: httpx.Response) -> None:
     """Raise where sending the same again would not help."""
     if not answer.is_client_error or answer.status_code in _LATER:
         return
-    if "digest_mismatch" in answer.text:
+    try:
+        problem = msgspec.json.decode(answer.content, type=Problem)
+    except msgspec.MsgspecError:
+        raise NotTaken(f"The server did not take it and answered {answer.status_code}.") from None
+    if problem.code == "digest_mismatch":
         raise _Misread
-    raise NotTaken(f"The server did not take it: {answer.text[:200]}")
+    if problem.code not in _CUT:
+        raise NotTaken(f"The server did not take it: {problem.detail}", problem.hint)
 
 
 def unfetched(digest: str) -> Unavailable:

@@ -84,7 +84,13 @@ async def _serve(
         url, me, parcels, journal, profile=profile, metrics=lambda: measure_metrics(directory), slots=slots
     )
     executor = Executor(
-        journal, catalogue.runtimes, parcels, directory / "jobs", send=connection.send, report=connection.report
+        journal,
+        catalogue.runtimes,
+        parcels,
+        directory / "jobs",
+        send=connection.send,
+        report=connection.report,
+        disk_mib=policy.disk_mib,
     )
     connection.serve(executor)
     await executor.recover()

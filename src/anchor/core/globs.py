@@ -21,6 +21,8 @@ class Glob:
     def __init__(self, pattern: str) -> None:
         self.pattern = pattern
         self._parts = pattern.split("/")
+        if self._parts[-1] == "**":
+            self._parts.append("*")  # every file in those folders
         self._places = self._spread({0})
 
     def _spread(self, places: set[int]) -> frozenset[int]:

@@ -168,11 +168,12 @@ class Inputs:
             part = self._unfinished / digest
             try:
                 size = await self._fetch(digest, part)
-            except OSError:
+            except (OSError, NoRoom):
                 await in_thread(part.unlink, missing_ok=True)
                 raise
             finally:
                 self._coming.pop(digest, None)
+                await in_thread(_remove_if_empty, part)
             await in_thread(_keep, part, whole)
             self._kept[digest] = size
             self._proved.add(digest)
@@ -281,6 +282,11 @@ def _size_of(part: Path) -> int:
         return part.stat().st_size
     except FileNotFoundError:
         return 0
+
+
+def _remove_if_empty(part: Path) -> None:
+    if part.exists() and not part.stat().st_size:
+        part.unlink()
 
 
 def _hash_file(hashed: "hashlib._Hash", path: Path) -> int:

@@ -1,21 +1,24 @@
 """The working directories of jobs, with everything that goes into them and comes out of them."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 
+import msgspec
+
+from anchor.agent.budget import Budget
 from anchor.agent.files import outputs, staging
 from anchor.agent.files.inputs import Inputs
 from anchor.agent.files.outputs import OutputProblem
 from anchor.agent.files.removal import remove
-from anchor.agent.files.room import inputs_bytes_max
+from anchor.agent.files.room import inputs_bytes_max, jobs_mib_max
 from anchor.agent.job import Job, Ran, failed
 from anchor.agent.parcels import Parcels
 from anchor.agent.threads import in_thread
 from anchor.core.attempt import OutputFile
 from anchor.core.errors import FailureCode
 from anchor.core.file_names import clash_among, fault_in_name, fault_in_pattern
-from anchor.core.spec import MIB, Payload, blob_of
+from anchor.core.spec import MIB, Payload, ResolvedLimits, blob_of
 
 _OPEN_TO_READ = 0o755
 
@@ -27,6 +30,7 @@ class JobFiles:
     def __init__(self, parcels: Parcels, jobs: Path, inputs: Path, *, disk_mib: int | None = None) -> None:
         self._parcels = parcels
         self._jobs = jobs
+        self._share = None if disk_mib is None else Budget(jobs_mib_max(disk_mib))
         self._inputs = Inputs(inputs, parcels, bytes_max=inputs_bytes_max(disk_mib))
         if jobs.exists():
             remove(jobs)
@@ -40,14 +44,21 @@ class JobFiles:
         """The bytes of a module that is a blob, kept as input files are. Unavailable, NoRoom."""
         return await self._inputs.read(digest)
 
+    def within_share(self, limits: ResolvedLimits) -> ResolvedLimits:
+        """Limits cut to what the owner lets a job have of the disk."""
+        most = limits.disk_mib if self._share is None else min(limits.disk_mib, self._share.memory_mib)
+        return limits if most == limits.disk_mib else msgspec.structs.replace(limits, disk_mib=most)
+
     @asynccontextmanager
-    async def directory(self, directory: Path) -> AsyncIterator[None]:
-        """A directory for a job, gone when the context is left, with whatever the job has put there."""
-        try:
-            await in_thread(directory.mkdir, _OPEN_TO_READ)
-            yield
-        finally:
-            await in_thread(_remove_if_there, directory)
+    async def directory(self, job: Job) -> AsyncIterator[None]:
+        """The directory of a job, gone when the context is left, with whatever the job has put there. It waits for its
+        turn where the limits of those that are there cover the owner's share of the disk."""
+        async with nullcontext() if self._share is None else self._share.share(job.limits.disk_mib):
+            try:
+                await in_thread(job.directory.mkdir, _OPEN_TO_READ)
+                yield
+            finally:
+                await in_thread(_remove_if_there, job.directory)
 
     async def bring(self, job: Job) -> int | Ran:
         """Copy the input files of a job into its directory; how many bytes they are, or why it cannot run.

@@ -8,7 +8,7 @@ from anchor.core.spec import MIB
 INPUTS_BYTES_MAX = 10 * 1024 * MIB
 """What the kept inputs of a node take together where its owner has set no share of the disk."""
 INPUTS_SHARE = 0.5
-"""How much of the owner's share of the disk kept inputs may take."""
+"""How much of the owner's share of the disk kept inputs may take; the rest is for the directories of jobs."""
 FREE_BYTES_MIN = 1024 * MIB
 FREE_SHARE_MIN = 0.05
 """What stays free on the disk: the smaller of these two, of which the second is a share of the whole disk."""
@@ -26,6 +26,11 @@ class NoRoom(Exception):
 def inputs_bytes_max(disk_mib: int | None) -> int:
     """What kept inputs may take, given the owner's share of the disk."""
     return INPUTS_BYTES_MAX if disk_mib is None else int(disk_mib * MIB * INPUTS_SHARE)
+
+
+def jobs_mib_max(disk_mib: int) -> int:
+    """What the directories of running jobs may take together of the owner's share of the disk."""
+    return max(1, int(disk_mib * (1 - INPUTS_SHARE)))
 
 
 def spare_bytes(directory: Path) -> int:
