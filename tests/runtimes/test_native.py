@@ -11,11 +11,10 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import psutil
 import pytest
+from tests.runtimes.native_bench import Bench, reason_of, value_of
 
-from anchor.agent.job import Job, Ran
 from anchor.agent.policy import Policy
 from anchor.agent.runtimes.native.runtime import Native, offer
 from anchor.agent.runtimes.native.toolchains import node_on_path, uv_environment, uv_program
@@ -23,7 +22,6 @@ from anchor.agent.sandbox.confinement import Confinement
 from anchor.agent.sandbox.probe import probe
 from anchor.core.attempt import Outcome
 from anchor.core.errors import FailureCode
-from anchor.core.spec import Payload, ResolvedLimits
 
 pytestmark = [
     pytest.mark.anyio,
@@ -31,47 +29,6 @@ pytestmark = [
 ]
 needs_bwrap = pytest.mark.skipif(probe().level != "confined", reason=probe().why or "confined")
 MARK = "ANCHOR_TEST_MARK"
-
-
-class Bench:
-    """A runtime under test, and the output of what ran last."""
-
-    def __init__(self, native: Native, jobs: Path) -> None:
-        self.native = native
-        self.level = ""
-        self._jobs = jobs
-        self._count = 0
-        self.chunks: list[tuple[str, str]] = []
-
-    def out(self, stream: str = "stdout") -> str:
-        return "".join(text for name, text in self.chunks if name == stream)
-
-    async def run(
-        self, *, memory_mib: int = 512, seconds: float = 60, output_bytes: int = 1 << 20, **payload: Any
-    ) -> Ran:
-        self._count += 1
-        directory = self._jobs / str(self._count)
-        directory.mkdir(parents=True)
-        self.chunks = []
-        job = Job(
-            task="task_1",
-            attempt=2,
-            payload=Payload(runtime="native", **payload),
-            limits=ResolvedLimits(memory_mib, seconds, output_bytes),
-            directory=directory,
-        )
-        return await self.native.run(job, lambda stream, text: self.chunks.append((stream, text)))
-
-
-def value_of(ran: Ran) -> Any:
-    assert ran.outcome is Outcome.SUCCEEDED, ran.reason
-    return msgspec.json.decode(ran.value)
-
-
-def reason_of(ran: Ran, code: FailureCode) -> str:
-    assert ran.reason is not None, ran.value
-    assert ran.reason.code == code, ran.reason
-    return ran.reason.message
 
 
 def processes_marked(mark: str) -> list[int]:

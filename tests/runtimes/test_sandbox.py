@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -98,7 +99,7 @@ async def test_usage_counts_the_whole_tree_also_of_a_killed_one(tmp_path: Path, 
     busy = "(while :; do :; done) & while :; do :; done"
     ended = await supervise(confinement, program_in(tmp_path, "sh", "-c", busy, seconds=1), lambda stream, text: True)
     assert ended.cut == "timeout"
-    assert ended.usage.cpu_seconds > 0.3
+    assert ended.usage.cpu_seconds > 0.05
     assert ended.usage.peak_memory_mb > 0
 
 
@@ -129,3 +130,54 @@ def test_groups_of_agents_that_were_killed_are_swept(tmp_path: Path) -> None:
     cgroup.sweep({"pids": str(tmp_path)})
     assert not gone.exists()
     assert mine.exists()
+
+
+@pytest.mark.parametrize(
+    ("left_out", "arguments", "words"),
+    [
+        ("--unshare-net", 0, "it reaches the machine's network"),
+        ("--unshare-pid", 0, "it sees other processes"),
+        ("--seccomp", 1, "it uses"),
+    ],
+)
+def test_a_cell_that_holds_too_little_is_not_called_confined(
+    tmp_path: Path, left_out: str, arguments: int, words: str
+) -> None:
+    bwrap = shutil.which("bwrap")
+    if bwrap is None or probe().level != "confined":
+        pytest.skip(probe().why)
+    leaky = tmp_path / "bwrap"
+    leaky.write_text(f"""#!{sys.executable} -IS
+import os, sys
+kept = sys.argv[1:]
+if {left_out!r} in kept:
+    at = kept.index({left_out!r})
+    del kept[at:at + 1 + {arguments}]
+os.execv({bwrap!r}, [{bwrap!r}, *(word for word in kept if word != "--as-pid-1")])
+""")
+    leaky.chmod(0o755)
+    found = try_bubblewrap(str(leaky))
+    assert found.level == "process"
+    assert words in found.why
+    assert found.fix
+
+
+@pytest.mark.anyio
+async def test_the_kernels_limit_on_memory_is_told_from_other_ends(tmp_path: Path) -> None:
+    if probe().level != "confined" or "memory" not in probe().cgroup:
+        pytest.skip("no memory control group can be made here")
+    hog = "exec python3 -c 'x = b\"1\" * (400 << 20)'"
+    ended = await supervise(probe(), program_in(tmp_path, "sh", "-c", hog, memory_mib=64), lambda stream, text: True)
+    assert ended.cut == "memory_limit"
+    killed = await supervise(probe(), program_in(tmp_path, "sh", "-c", "kill -9 $$"), lambda stream, text: True)
+    assert (killed.cut, killed.code) == (None, 137)
+
+
+@pytest.mark.anyio
+async def test_files_cached_for_a_program_are_not_its_memory(tmp_path: Path) -> None:
+    if probe().level != "confined":
+        pytest.skip(probe().why)
+    write = "dd if=/dev/zero of=big bs=1M count=200 2>/dev/null && cat big > /dev/null"
+    ended = await supervise(probe(), program_in(tmp_path, "sh", "-c", write, memory_mib=64), lambda stream, text: True)
+    assert (ended.cut, ended.code) == (None, 0)
+    assert ended.usage.peak_memory_mb < 64

@@ -172,7 +172,8 @@ def sweep(folders: Mapping[str, str]) -> None:
 
 def _members(folder: Path) -> list[int]:
     with contextlib.suppress(OSError):
-        return [int(pid) for pid in (folder / "cgroup.procs").read_text().split()]
+        # 0 stands for a process of another pid namespace: to signal it would mean our own process group.
+        return [int(pid) for pid in (folder / "cgroup.procs").read_text().split() if pid != "0"]
     return []
 
 

@@ -11,6 +11,7 @@ import platform
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -38,7 +39,7 @@ def main(where: "dict[str, Any]") -> list[str]:
         ("it changes the kernel's settings", lambda: any(map(_opens_to_write, _SETTINGS))),
         ("it signals other processes", lambda: _signals(where["agent"])),
         ("it sees other processes", lambda: len(list(_processes())) > len([os.getpid(), os.getppid()])),
-        ("it mounts", lambda: libc.mount(b"none", b"/tmp", b"tmpfs", 0, None) == 0),
+        ("it mounts", _mounts),
         ("it makes user namespaces", lambda: libc.unshare(_CLONE_NEWUSER) == 0),
         ("it traces processes", lambda: libc.ptrace(_PTRACE_TRACEME, 0, None, None) == 0),
         ("it uses the kernel's keys", lambda: _calls("keyctl", _KEYRING_ID, _SESSION_KEYRING, 0)),
@@ -83,6 +84,18 @@ def _opens_to_write(file: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def _mounts() -> bool:
+    """On a folder of its own, and undone at once: should nothing hold it, nobody is harmed."""
+    folder = tempfile.mkdtemp(dir=".")
+    try:
+        if libc.mount(b"none", os.fsencode(folder), b"tmpfs", 0, None) != 0:
+            return False
+        libc.umount2(os.fsencode(folder), 0)
+        return True
+    finally:
+        os.rmdir(folder)
 
 
 def _signals(pid: int) -> bool:
