@@ -10,6 +10,7 @@ import msgspec
 import wasmtime
 from wasmtime import _ffi as ffi
 from wasmtime._extern import wrap_extern
+from wasmtime._func import enter_wasm
 
 from anchor.agent.runtimes.wasm.endings import Unrunnable
 from anchor.agent.workers.frames import Ended
@@ -17,7 +18,16 @@ from anchor.core.errors import FailureCode
 
 _NAMES_SHOWN: Final = 20
 _BITS: Final = {"i32": 32, "i64": 64}
+_KINDS: Final = {
+    "i32": ffi.WASMTIME_I32.value,
+    "i64": ffi.WASMTIME_I64.value,
+    "f32": ffi.WASMTIME_F32.value,
+    "f64": ffi.WASMTIME_F64.value,
+}
 _WHOLE: Final = re.compile(r"-?[0-9]{1,20}")
+
+Signatures = dict[str, tuple[list[str], list[str]]]
+"""What the functions of one module take and give, as far as they were asked for."""
 
 
 def call_start(store: wasmtime.Store, instance: wasmtime.Instance) -> None:
@@ -32,7 +42,9 @@ def call_start(store: wasmtime.Store, instance: wasmtime.Instance) -> None:
     start(store)
 
 
-def call_function(store: wasmtime.Store, instance: wasmtime.Instance, name: str, args: list[Any]) -> Ended:
+def call_function(
+    store: wasmtime.Store, instance: wasmtime.Instance, signatures: Signatures, name: str, args: list[Any]
+) -> Ended:
     """Call an exported function with numbers. Raises Unrunnable, or wasmtime's Trap and WasmtimeError."""
     function = _function(store, instance, name)
     if function is None:
@@ -41,17 +53,41 @@ def call_function(store: wasmtime.Store, instance: wasmtime.Instance, name: str,
             f"The module exports no function {name!r}. {_offered(store, instance, name)}",
             "Name one of them in payload.function.",
         )
-    values = _arguments(name, [str(kind) for kind in function.type(store).params], args)
+    if name not in signatures:
+        kind = function.type(store)
+        signatures[name] = [str(one) for one in kind.params], [str(one) for one in kind.results]
+    given, gives = signatures[name]
+    values = _arguments(name, given, args)
     initialize = _function(store, instance, "_initialize") if name != "_initialize" else None
     if initialize is not None:
         initialize(store)
-    returned = function(store, *values)
-    for value in returned if isinstance(returned, list) else [returned]:
-        if isinstance(value, float) and not math.isfinite(value):
-            return Ended(FailureCode.RESULT_INVALID, f"The function returned {value}, which JSON cannot express.")
-        if value is not None and not isinstance(value, int | float):
+    returned = _call(store, function, list(zip(given, values, strict=True)), gives)
+    for value in returned:
+        if value is None:
             return Ended(FailureCode.RESULT_INVALID, "The function returned a reference, which JSON cannot express.")
-    return Ended(value=msgspec.json.encode(returned))
+        if not math.isfinite(value):
+            return Ended(FailureCode.RESULT_INVALID, f"The function returned {value}, which JSON cannot express.")
+    if len(returned) > 1:
+        return Ended(value=msgspec.json.encode(returned))
+    return Ended(value=msgspec.json.encode(returned[0] if returned else None))
+
+
+def _call(
+    store: wasmtime.Store, function: wasmtime.Func, values: list[tuple[str, int | float]], gives: list[str]
+) -> list[int | float | None]:
+    """What a function returns, None for what is no number. The library's own way asks for all types at every call."""
+    given = (ffi.wasmtime_val_t * len(values))()
+    for slot, (kind, value) in zip(given, values, strict=True):
+        slot.kind = _KINDS[kind]
+        setattr(slot.of, kind, value)
+    returned = (ffi.wasmtime_val_t * len(gives))()
+    with enter_wasm(store) as trap:
+        error = ffi.wasmtime_func_call(
+            store._context(), ctypes.byref(function._func), given, len(values), returned, len(gives), trap
+        )
+        if error:
+            raise wasmtime.WasmtimeError._from_ptr(error)
+    return [getattr(slot.of, kind) if kind in _KINDS else None for slot, kind in zip(returned, gives, strict=True)]
 
 
 def _function(store: wasmtime.Store, instance: wasmtime.Instance, name: str) -> wasmtime.Func | None:

@@ -46,7 +46,7 @@ class WasmEngine:
     def run(self, program: Program, stage: Stage) -> Ended:
         """Run one program to its end; the epoch stops it at the deadline."""
         workshop = self._workshop(program)
-        output = Output(stage.printer)
+        output: Output | None = None
         store = wasmtime.Store(workshop.engine)
         store.set_epoch_deadline(1)
         store.set_limits(
@@ -65,13 +65,15 @@ class WasmEngine:
             if workshop.virtual is not None:
                 workshop.virtual.begin(program.seed)
             if loaded.uses_wasi:
+                output = Output(stage.printer)
                 store.set_wasi(_wasi(program, output, stage.directory))
             ended = _run(program, loaded, store, output)
         except Unrunnable as wrong:
             ended = wrong.ended
         finally:
             stage.pulse.end()
-            output.close()
+            if output is not None:
+                output.close()
             used = fuel - store.get_fuel() if fuel else 0
             store.close()
         return msgspec.structs.replace(ended, fuel=used) if used else ended
@@ -103,15 +105,16 @@ class WasmEngine:
         return loaded
 
 
-def _run(program: Program, loaded: Loaded, store: wasmtime.Store, output: Output) -> Ended:
+def _run(program: Program, loaded: Loaded, store: wasmtime.Store, output: Output | None) -> Ended:
     instance: wasmtime.Instance | None = None
     try:
         instance = loaded.ready.instantiate(store)
         if program.function is not None:
-            return call_function(store, instance, program.function, program.args)
+            return call_function(store, instance, loaded.signatures, program.function, program.args)
         call_start(store, instance)
-        return output.result()
+        return Ended() if output is None else output.result()
     except wasmtime.ExitTrap as exit_:
+        assert output is not None
         return output.result() if exit_.code == 0 else exited(exit_.code, output.last_words)
     except wasmtime.Trap as trap:
         return trapped(trap, program, _memory_bytes(store, instance))

@@ -4,6 +4,7 @@ from typing import Final
 
 import wasmtime
 
+from anchor.agent.runtimes.wasm.calls import Signatures
 from anchor.agent.runtimes.wasm.endings import Unrunnable, cause, invalid
 from anchor.agent.runtimes.wasm.profiles import Profile
 from anchor.agent.runtimes.wasm.virtual import VirtualMachine
@@ -39,6 +40,7 @@ class Loaded:
         self.module = module
         self.size = size
         self.uses_wasi = bool(module.imports)
+        self.signatures: Signatures = {}
         try:
             self.ready = linker.instantiate_pre(module)
         except wasmtime.WasmtimeError as error:
