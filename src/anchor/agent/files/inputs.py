@@ -40,6 +40,14 @@ class _Fetch:
         self.waiting = 0
 
 
+class _Coming:
+    """The bytes of a file on its way: all of them, and those that are still to be written."""
+
+    def __init__(self, size: int, left: int) -> None:
+        self.size = size
+        self.left = left
+
+
 class Inputs:
     """Files by their digests (64 hex digits) in a directory that only the agent writes to.
 
@@ -57,8 +65,7 @@ class Inputs:
         self._held: Counter[str] = Counter()
         self._fetches: dict[str, _Fetch] = {}
         self._ending: dict[str, asyncio.Task[None]] = {}
-        self._coming: dict[str, int] = {}
-        """Bytes that are still to be written, by digest, of the files under way."""
+        self._coming: dict[str, _Coming] = {}
         self._fetching = asyncio.Semaphore(FETCHES_MAX)
         self._making_room = asyncio.Lock()
         self._unfinished.mkdir(parents=True, exist_ok=True)
@@ -105,8 +112,12 @@ class Inputs:
 
     async def require_room(self, size: int) -> None:
         """NoRoom where the disk does not take this many bytes more beside what is on its way."""
-        if await in_thread(spare_bytes, self._directory) - sum(self._coming.values()) < size:
+        if await in_thread(spare_bytes, self._directory) - self._bytes_left < size:
             raise _no_room(size)
+
+    @property
+    def _bytes_left(self) -> int:
+        return sum(coming.left for coming in self._coming.values())
 
     async def _have_all(self, digests: Collection[str]) -> None:
         try:
@@ -210,7 +221,7 @@ class Inputs:
                     hashed, have = hashlib.sha256(), 0
                 if blob.start not in (0, have):
                     return False
-                await self._make_room(digest, blob.size - have)
+                await self._make_room(digest, blob.size, blob.size - have)
                 waiting = bytearray()
                 try:
                     async for chunk in blob.chunks:
@@ -226,18 +237,19 @@ class Inputs:
 
     async def _write(self, digest: str, file: BinaryIO, hashed: "hashlib._Hash", content: bytearray) -> int:
         await in_thread(_append, file, hashed, content)
-        self._coming[digest] -= len(content)
+        self._coming[digest].left -= len(content)
         return len(content)
 
-    async def _make_room(self, digest: str, size: int) -> None:
-        """Have room for so many bytes more, and keep it for this file."""
+    async def _make_room(self, digest: str, size: int, left: int) -> None:
+        """Have room for a file of which `left` bytes are still to come, and keep it for this one."""
         async with self._making_room:
             self._coming.pop(digest, None)
             while True:
-                coming = sum(self._coming.values())
-                spare = await in_thread(spare_bytes, self._directory) - coming
-                taken = self.bytes_kept + await in_thread(self._bytes_unfinished) + coming
-                if taken + size <= self._bytes_max and size <= spare:
+                under_way = {digest, *self._coming}
+                unfinished = await in_thread(self._bytes_unfinished, under_way)
+                taken = self.bytes_kept + unfinished + sum(coming.size for coming in self._coming.values())
+                spare = await in_thread(spare_bytes, self._directory) - self._bytes_left
+                if taken + size <= self._bytes_max and left <= spare:
                     break
                 oldest = next((one for one in self._kept if not self._held[one]), None)
                 if oldest is None:
@@ -247,10 +259,10 @@ class Inputs:
                 del self._kept[oldest]
                 self._proved.discard(oldest)
                 await in_thread((self._directory / oldest).unlink, missing_ok=True)
-            self._coming[digest] = size
+            self._coming[digest] = _Coming(size, left)
 
-    def _bytes_unfinished(self) -> int:
-        return sum(_size_of(part) for part in self._unfinished.iterdir())
+    def _bytes_unfinished(self, under_way: Collection[str]) -> int:
+        return sum(_size_of(part) for part in self._unfinished.iterdir() if part.name not in under_way)
 
     def _drop_unfinished(self) -> bool:
         """Remove what arrived of files that nobody waits for any more; whether there was some."""
@@ -314,7 +326,7 @@ def _append(file: BinaryIO, hashed: "hashlib._Hash", content: bytearray) -> None
 
 
 def _keep(part: Path, whole: Path) -> None:
-    with part.open("r+b") as file:
+    with part.open("ab") as file:  # of an empty file nothing came: it is made here
         os.fsync(file.fileno())
     part.chmod(0o400)
     part.replace(whole)
