@@ -16,7 +16,9 @@ def test_a_node_says_its_versions_or_what_to_install(tmp_path: Path) -> None:
     if importlib.util.find_spec("eryx") is not None:
         assert version is not None, why
         assert version.startswith("pyeryx 0.")
-        assert any((tmp_path / "files").iterdir())
+        assert [path.name for path in tmp_path.iterdir()] == ["files"]
+        assert [path.name for path in (tmp_path / "files").iterdir()] == [files.UNPACKED]
+        assert offer(tmp_path / "files") == (version, "")
     elif sys.version_info < (3, 12):
         assert (version, "an agent on Python 3.12 or newer" in why) == (None, True)
     else:

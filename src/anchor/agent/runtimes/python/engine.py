@@ -20,6 +20,8 @@ from anchor.core.progress import progress_text
 
 INTERPRETER_BYTES: Final = 16 * MIB
 """What the interpreter needs before the first line of a task runs; it goes on top of the task's own limit."""
+FILES: Final = files.folder()
+"""What the interpreter reads besides its package; the agent's offer has unpacked it there."""
 ANSWER_BYTES_MAX: Final = RESULT_BYTES_MAX + MIB
 _GUEST: Final = Path(__file__).with_name("guest.py").read_text("utf-8")
 _COMPILED: Final = """import base64, marshal
@@ -191,6 +193,5 @@ def _broken(said: str, source: Source) -> Ended:
 
 def load() -> Any:
     """The engine; raises where pyeryx is missing or does not run here."""
-    named = os.environ.get(files.FOLDER)
-    files.use(Path(named) if named else files.default_folder())
+    files.use(FILES)
     return PythonEngine()

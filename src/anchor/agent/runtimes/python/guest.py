@@ -178,6 +178,7 @@ def start(told: str) -> None:
     module.__dict__.update(input=task["given"]["input"], anchor=anchor, __file__=NAME, __builtins__=__builtins__)
     sys.modules.update({"__main__": module, "anchor": anchor})
     sys.argv = [NAME, *task["args"]]
+    sys.dont_write_bytecode = True  # a directory whose files are kept is no place for it
     os.environ.clear()
     os.environ.update(task["env"])
     # One byte more, so that the engine sees that there was more.

@@ -1,10 +1,12 @@
 """The python runtime: CPython in WebAssembly, in a worker process of the pool."""
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -31,23 +33,39 @@ def offer(folder: Path | None = None) -> tuple[str | None, str]:
     if importlib.util.find_spec("eryx") is None:
         if sys.version_info < PYTHON_NEEDED:
             has = f"this agent runs on {sys.version_info.major}.{sys.version_info.minor}"
-            return None, f"it needs an agent on Python 3.12 or newer, and {has}; install one and the agent in it."
-        return None, "pyeryx is not installed; run `pip install pyeryx` (there is none for some platforms)."
+            return None, f"it needs an agent on Python 3.12 or newer, and {has}; install one and the agent in it"
+        return None, "pyeryx is not installed; run `pip install pyeryx` (there is none for some platforms)"
     try:
-        place = files.use(files.default_folder() if folder is None else folder)
-        tried = subprocess.run(
-            [sys.executable, "-I", "-c", _TRY],
-            capture_output=True,
-            text=True,
-            timeout=TRY_SECONDS,
-            env={**os.environ, "TMPDIR": str(place)},
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
+        version = _try(files.folder() if folder is None else folder)
+    except (OSError, subprocess.SubprocessError) as error:
         return None, f"pyeryx does not run here: {error}"
+    return f"pyeryx {importlib.metadata.version('pyeryx')}, Python {version}", ""
+
+
+def _try(folder: Path) -> str:
+    """The version of the interpreter, by starting it. What it unpacks is all there, or not there at all."""
+    files.use(folder)
+    if (folder / files.UNPACKED).is_dir():
+        return _started(folder)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as fresh:
+        version = _started(Path(fresh))
+        # Another agent may have been faster.
+        with contextlib.suppress(OSError):
+            (Path(fresh) / files.UNPACKED).rename(folder / files.UNPACKED)
+    return version
+
+
+def _started(folder: Path) -> str:
+    tried = subprocess.run(
+        [sys.executable, "-I", "-c", _TRY],
+        capture_output=True,
+        text=True,
+        timeout=TRY_SECONDS,
+        env={**os.environ, "TMPDIR": str(folder)},
+    )
     if tried.returncode != 0:
-        said = (tried.stderr.strip().splitlines() or [f"exit code {tried.returncode}"])[-1]
-        return None, f"pyeryx does not run here: {said}"
-    return f"pyeryx {importlib.metadata.version('pyeryx')}, Python {tried.stdout.strip()}", ""
+        raise OSError((tried.stderr.strip().splitlines() or [f"exit code {tried.returncode}"])[-1])
+    return tried.stdout.strip()
 
 
 class Python:
@@ -85,6 +103,7 @@ class Python:
             timeout_seconds=job.limits.timeout_seconds,
             output_bytes=job.limits.output_bytes,
             has_directory=job.directory.exists(),
+            disk_mib=job.limits.disk_mib,
         )
         return await run_in(self._pool, source, emit, job.directory if source.has_directory else None)
 
