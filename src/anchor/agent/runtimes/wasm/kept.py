@@ -1,6 +1,6 @@
 """Compiled modules that the agent keeps on its disk, so that a module is compiled once a machine and not once a worker.
 
-Why what lies here can be trusted as far as the module itself can: docs/decisions/0008-compiled-modules.md.
+Why what lies here can be trusted as far as the module itself can: docs/decisions/0009-compiled-modules.md.
 """
 
 import contextlib
