@@ -210,7 +210,8 @@ CASES = [
     ),
     _case(
         "a way out through call sites",
-        "Error.prepareStackTrace = (_, sites) => sites.map((site) => [site.getFileName(), site.getFunction(), site.getThis()]); "
+        "Error.prepareStackTrace = (_, sites) => "
+        "sites.map((site) => [site.getFileName(), site.getFunction(), site.getThis()]); "
         "return new Error().stack.filter(([file, ...rest]) => /anchor/.test(file) && rest.some((one) => one !== "
         "undefined)).length",
         result=0,
@@ -218,13 +219,14 @@ CASES = [
     _case(
         "a way out through callers",
         "function f() { return f.caller.caller } return String(f())",
-        "script_error", says="may not be accessed",
+        "script_error",
+        says="may not be accessed",
     ),
     _case(
         "a way out through arguments",
         "import { a } from './a.js'\nexport default a",
         modules={
-            "a.js": "export const a = [typeof this, [...arguments].some((one) => typeof one === 'object' && one && 'main' in one)]"
+            "a.js": "export const a = [typeof this, [...arguments].some((one) => Object(one) === one && 'main' in one)]"
         },
         result=["undefined", False],
     ),
