@@ -1,12 +1,9 @@
-"""A task's directory as its owner left it, hostile or not: how much it holds, and its removal, whatever is in it.
+"""How much a task's directory holds, hostile or not.
 
-Nothing here follows a link, leaves the file system, or recurses: folders may lie thousands deep, be unreadable, and
-change while they are looked at.
+No link is followed and the file system not left; folders may be unreadable, and change while they are looked at.
 """
 
 import contextlib
-import errno
-import itertools
 import os
 import stat
 from collections.abc import Iterator
@@ -17,7 +14,6 @@ import msgspec
 from anchor.agent.sandbox.confinement import DEPTH_MAX, FILES_MAX
 
 _PATH = getattr(os, "O_PATH", 0)
-_TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -60,50 +56,6 @@ def measure(root: Path, most_bytes: int) -> Held:
                     if files > FILES_MAX:
                         break
     return Held(size, files, deepest)
-
-
-def remove(root: Path) -> None:
-    """Remove a folder with all that is in it; that there is none is no error. Raises OSError where it cannot."""
-    numbers = itertools.count()
-    top = str(root)
-    waiting = [top]
-    try:
-        while waiting:
-            folder = waiting.pop()
-            waiting += _emptied(folder, top, numbers)
-            if folder != top:
-                os.rmdir(folder)
-        os.rmdir(top)
-    except FileNotFoundError:
-        if root.exists():
-            raise
-
-
-def _emptied(folder: str, top: str, numbers: Iterator[int]) -> list[str]:
-    """Unlink the files in `folder`; its folders are the answer, moved up to `top` so that no path ever gets long."""
-    with _opened(folder, 0o700) as descriptor:
-        with os.scandir(descriptor) as entries:
-            names = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
-        for name, is_folder in names:
-            if not is_folder:
-                os.unlink(name, dir_fd=descriptor)
-        folders = [name for name, is_folder in names if is_folder]
-        if folder == top:
-            return [f"{top}/{name}" for name in folders]
-        return [_moved(name, descriptor, top, numbers) for name in folders]
-
-
-def _moved(name: str, folder: int, top: str, numbers: Iterator[int]) -> str:
-    os.chmod(name, 0o700, dir_fd=folder)  # a folder that may not be written to cannot be given another parent
-    while True:
-        target = f"{top}/.removed-{next(numbers)}"
-        try:
-            os.rename(name, target, src_dir_fd=folder)
-        except OSError as error:
-            if error.errno not in _TAKEN:
-                raise
-        else:
-            return target
 
 
 @contextlib.contextmanager

@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from anchor.agent.files.removal import remove
 from anchor.agent.job import Emit
 from anchor.agent.runtimes.native.installer import CannotInstall, Installer
 from anchor.agent.runtimes.native.toolchains import NODE_WHEEL, NodeToolchain, Toolchains, python_toolchain
-from anchor.agent.sandbox import folders
 from anchor.agent.sandbox.confinement import Confinement
 from anchor.core.errors import FailureCode
 
@@ -75,7 +75,7 @@ class Environments:
         """Make the folders and remove what an interrupted installation left."""
         self._folder.mkdir(parents=True, exist_ok=True)
         for leftover in self._folder.glob("tmp-*"):
-            folders.remove(leftover)
+            remove(leftover)
         self._installer.prepare()
 
     async def node(self, emit: Emit) -> NodeToolchain:
@@ -152,14 +152,14 @@ class Environments:
             # Whatever has this name is complete: it appears at once or not at all.
             await asyncio.to_thread(fresh.rename, folder)
         finally:
-            await asyncio.to_thread(folders.remove, fresh)
+            await asyncio.to_thread(remove, fresh)
 
     def _remove_oldest(self) -> None:
         kept = [folder for folder in self._folder.iterdir() if not folder.name.startswith("tmp-")]
         kept.sort(key=lambda folder: folder.stat().st_mtime, reverse=True)
         for folder in kept[ENVIRONMENTS_MAX:]:
             if not self._in_use[folder.name]:
-                folders.remove(folder)
+                remove(folder)
 
 
 def _key(*parts: object) -> str:

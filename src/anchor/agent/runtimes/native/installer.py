@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from anchor.agent.files.removal import remove
 from anchor.agent.job import BoundedOutput, Emit
 from anchor.agent.runtimes.native.toolchains import (
     NodeToolchain,
@@ -73,7 +74,7 @@ class Installer:
             cache = self._state / name
             held = folders.measure(cache, CACHE_BYTES_MAX)
             if held.size > CACHE_BYTES_MAX or held.files > FILES_MAX:
-                folders.remove(cache)
+                remove(cache)
             cache.mkdir(parents=True, exist_ok=True)
 
     async def make_venv(self, folder: Path, emit: Emit) -> None:

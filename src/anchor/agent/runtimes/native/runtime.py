@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from anchor.agent.files.removal import remove
 from anchor.agent.job import BoundedOutput, Emit, Job, Ran, failed
 from anchor.agent.policy import Policy
 from anchor.agent.runtimes.native import answer, progress
@@ -17,7 +18,7 @@ from anchor.agent.runtimes.native.environments import Environments
 from anchor.agent.runtimes.native.installer import SYSTEM_PATH, CannotInstall, foreign
 from anchor.agent.runtimes.native.languages import provided
 from anchor.agent.runtimes.native.toolchains import Toolchains, python_toolchain
-from anchor.agent.sandbox import cgroup, folders
+from anchor.agent.sandbox import cgroup
 from anchor.agent.sandbox.confinement import Cell, Confinement, Mount
 from anchor.agent.sandbox.probe import probe
 from anchor.agent.sandbox.supervise import Program, supervise
@@ -86,7 +87,7 @@ class Native:
         await asyncio.to_thread(self._clear, self._environments)
 
     def _clear(self, environments: Environments) -> None:
-        folders.remove(self._runs)
+        remove(self._runs)
         self._runs.mkdir(parents=True)
         environments.prepare()
         cgroup.sweep(self._confinement.cgroup)
@@ -145,8 +146,7 @@ class Native:
         try:
             yield folder
         finally:
-            with contextlib.suppress(OSError):
-                folders.remove(folder)
+            remove(folder)
 
     @asynccontextmanager
     async def _program(self, job: Job, control: Path, environments: Environments, emit: Emit) -> AsyncIterator[Program]:
