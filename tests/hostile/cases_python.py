@@ -14,13 +14,17 @@ def case(name: str, source: str, *args: Any, **rest: Any) -> Case:
     return Case(name, {"sourceCode": source}, *args, **rest)
 
 
+def patient(name: str, source: str, *args: Any, **rest: Any) -> Case:
+    return case(name, source, *args, limits=TIME, **rest)
+
+
 LOOPS = [
     case("a loop", "while True: pass", "timeout"),
     case("a sleep", "import time\ntime.sleep(3600)", "timeout"),
     case("a regular expression that never ends", "import re\nre.match('(a+)+$', 'a' * 50 + 'b')", "timeout"),
     case("a number that takes for ever", "x = 9 ** 9 ** 8\nprint(len(str(x)))", "timeout"),
     case("a sort that never ends", "sorted(range(10**6), key=lambda n: sum(range(n)))", "timeout"),
-    case(
+    patient(
         "a generator without end as the result", "import itertools\nresult = list(itertools.cycle([1]))", "memory_limit"
     ),
     case(
@@ -53,9 +57,9 @@ LOOPS = [
 ]
 
 MEMORY = [
-    case("one block too large", "x = bytearray(1 << 30)", "memory_limit", limits=TIME, alone=True),
-    case("lists in a list", "x = []\nwhile True: x.append([0] * 1000)", "memory_limit", limits=TIME, alone=True),
-    case("a text that doubles", "x = 'x'\nwhile True: x += x", "memory_limit", limits=TIME, alone=True),
+    patient("one block too large", "x = bytearray(1 << 30)", "memory_limit", alone=True),
+    patient("lists in a list", "x = []\nwhile True: x.append([0] * 1000)", "memory_limit", alone=True),
+    patient("a text that doubles", "x = 'x'\nwhile True: x += x", "memory_limit", alone=True),
     case(
         "memory that is asked for again after every refusal",
         "x = []\nwhile True:\n    try:\n        while True: x.append(bytearray(1 << 20))\n    except MemoryError: pass",
@@ -63,25 +67,22 @@ MEMORY = [
         alone=True,
     ),
     case("a number that grows", "x = 3\nwhile True: x = x * x", ("memory_limit", "timeout"), alone=True),
-    case(
+    patient(
         "a dictionary without end",
         "x = {}\nwhile True: x[len(x)] = str(len(x)) * 100",
         "memory_limit",
-        limits=TIME,
         alone=True,
     ),
-    case(
+    patient(
         "memory taken while an object is deleted",
         "x = []\nclass A:\n    def __del__(self):\n        while True: x.append(bytearray(1 << 20))\nA()",
         None,
-        limits=TIME,
         alone=True,
     ),
-    case(
+    patient(
         "cycles that only the collector frees",
         "import gc\ngc.disable()\nclass A: pass\nwhile True:\n    a = A(); a.a = a; a.b = bytearray(1 << 16)",
         "memory_limit",
-        limits=TIME,
         alone=True,
     ),
     case(
@@ -99,24 +100,24 @@ MEMORY = [
 ]
 
 DEPTH = [
-    case("a function that calls itself", "def f(n): return f(n + 1)\nf(0)", REFUSED, says="RecursionError"),
-    case(
+    patient("a function that calls itself", "def f(n): return f(n + 1)\nf(0)", REFUSED, says="RecursionError"),
+    patient(
         "a function that calls itself without a limit",
         "import sys\nsys.setrecursionlimit(2**31 - 1)\ndef f(n): return f(n + 1)\nf(0)",
         (REFUSED, "memory_limit"),
     ),
-    case(
+    patient(
         "recursion through C",
         "class A:\n    def __getattr__(self, n): return getattr(self, n)\nA().x",
         (REFUSED, "memory_limit"),
     ),
-    case("JSON that is nested too deeply", "import json\njson.loads('[' * 200_000)", (REFUSED, "memory_limit")),
-    case(
+    patient("JSON that is nested too deeply", "import json\njson.loads('[' * 200_000)", (REFUSED, "memory_limit")),
+    patient(
         "a result that is nested too deeply",
         "x = []\nfor _ in range(200_000): x = [x]\nresult = x",
         ("result_invalid", REFUSED, "memory_limit"),
     ),
-    case("source that is nested too deeply", "(" * 5000 + ")" * 5000, (REFUSED, "memory_limit")),
+    patient("source that is nested too deeply", "(" * 5000 + ")" * 5000, (REFUSED, "memory_limit")),
 ]
 
 FLOODS = [
@@ -167,7 +168,7 @@ TRICKS = [
     case(
         "builtins taken from the next task",
         "import builtins, json\nbuiltins.len = builtins.print = None\njson.dumps = None",
-        REFUSED,
+        None,
     ),
     case("the modules of the interpreter taken away", "import sys\nsys.modules.clear()\nresult = 1", None, result=1),
     case("streams taken away", "import sys\nsys.stdout = sys.stderr = None\nresult = 5", REFUSED),

@@ -260,3 +260,10 @@ async def test_an_agent_on_an_old_python_or_without_a_source_is_told_so(python: 
     limits = ResolvedLimits(memory_mib=64, timeout_seconds=1, output_bytes=1)
     job = Job(task="t", attempt=1, payload=Payload(), limits=limits, directory=tmp_path / "none")
     assert failure(await python.run(job, lambda *_: None))[0] == FailureCode.INVALID_PAYLOAD
+
+
+async def test_what_is_nested_too_deeply_for_the_interpreter_s_own_stack_is_an_error_of_the_script(run: Any) -> None:
+    code, message = failure(await run("import json\njson.loads('[' * 200_000)"))
+    assert code == FailureCode.SCRIPT_ERROR
+    assert "nested more deeply" in message
+    assert value(await run("result = 1")) == 1

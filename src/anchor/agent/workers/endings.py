@@ -1,4 +1,4 @@
-"""Endings that are the same in every runtime: out of time, out of memory, too large a result."""
+"""Endings that are the same wherever they happen: out of time, out of memory, too large a result, nested too deeply."""
 
 from anchor.agent.job import RESULT_BYTES_MAX
 from anchor.agent.workers.frames import MIB, Ended
@@ -22,4 +22,13 @@ def too_large() -> Ended:
         FailureCode.RESULT_TOO_LARGE,
         f"The result is larger than {RESULT_BYTES_MAX // MIB} MiB.",
         "Return less, or split the work into several tasks.",
+    )
+
+
+def too_deep() -> Ended:
+    """What there is to say when the sandboxed Python's own stack overflowed, which ends its process."""
+    return Ended(
+        FailureCode.SCRIPT_ERROR,
+        "Its calls or values were nested more deeply than the sandboxed Python's own stack allows.",
+        "Use loops instead of recursion through builtins, flatter values, or runtime native.",
     )

@@ -12,8 +12,8 @@ from typing import Final, Protocol
 import msgspec
 
 from anchor.agent.job import RESULT_BYTES_MAX, BoundedOutput, Emit, Ran, failed
-from anchor.agent.workers.endings import out_of_memory, timed_out, too_large
-from anchor.agent.workers.frames import Ended, FrameError, Program, Work
+from anchor.agent.workers.endings import out_of_memory, timed_out, too_deep, too_large
+from anchor.agent.workers.frames import Ended, FrameError, Program, Source, Work
 from anchor.agent.workers.pool import Pool
 from anchor.agent.workers.process import Worker, WorkerLost
 from anchor.core.attempt import Outcome, Usage
@@ -154,6 +154,8 @@ def _problem_of(value: bytes) -> Ended | None:
 def _how_it_died(code: int, work: Work, worker: Worker, killed_by_kernel: bool) -> Ended:
     name = signal.Signals(-code).name if code < 0 else ""
     pressed = killed_by_kernel or worker.memory_mib > _MEMORY_SHARE * work.memory_mib
+    if name == "SIGABRT" and isinstance(work, Source) and not pressed:
+        return too_deep()
     # Engines abort the process when memory that they cannot do without is refused to them.
     if name in _ENGINE_ABORTS or (name and pressed):
         return out_of_memory(work.memory_mib)
