@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SCENE = """
-import pathlib, sys, time
+import hashlib, pathlib, sys, time
 import httpx
 from tests.system.fleet import Agent, Server
 
@@ -46,6 +46,11 @@ try:
     problem = refused.json()
     assert (refused.status_code, problem["code"]) == (507, "out_of_space"), problem
     assert problem["hint"]
+    blob = b"z" * 100_000
+    at = "/api/blobs/" + hashlib.sha256(blob).hexdigest()
+    for range_ in ({}, {"Content-Range": "bytes 0-99999/100000"}):
+        brought = client.put(at, content=blob, headers=range_)
+        assert (brought.status_code, brought.json()["code"]) == (507, "out_of_space"), brought.text
     assert client.get("/api/tasks/" + kept[0]).status_code == 200
     for task in at_work:
         found = client.get("/api/tasks/" + task + "/result?wait=30").json()
