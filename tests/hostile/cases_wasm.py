@@ -282,6 +282,18 @@ CASES = [
         wasm(f'(module (memory 40) (data (i32.const 0) "{"x" * 500_000}") (func (export "_start") unreachable))'),
         SCRIPT,
     ),
+    Case(
+        "exceptions thrown and kept by the million",
+        wasm(
+            "(module (tag $e) (table $kept 1000000 exnref)"
+            ' (func (export "_start") (local $at i32) (local $thrown exnref)'
+            " (loop (block $caught (result exnref) (try_table (catch_all_ref $caught) (throw $e)) unreachable)"
+            " (local.set $thrown) (table.set $kept (local.get $at) (local.get $thrown))"
+            " (local.set $at (i32.rem_u (i32.add (local.get $at) (i32.const 1)) (i32.const 1000000))) (br 0))))"
+        ),
+        (TIMEOUT, MEMORY, SCRIPT),
+        alone=True,
+    ),
     # Host functions
     Case("random_get of 4 GiB", start(dropped("$random_get (i32.const 0) (i32.const -1)")), SCRIPT, "WASI wrongly"),
     Case(

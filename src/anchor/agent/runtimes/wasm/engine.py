@@ -21,6 +21,8 @@ from anchor.core.errors import FailureCode
 
 MODULES_HELD_MAX: Final = 8
 MODULE_BYTES_HELD_MAX: Final = 16 * MIB
+KEPT_BYTES_MAX: Final = 4 * MIB
+"""The largest module whose code is handed over: that takes a few times its size of memory that the task pays for."""
 TABLE_ELEMENTS_MAX: Final = 1_000_000
 TABLES_MAX: Final = 16
 MEMORIES_MAX: Final = 4
@@ -93,7 +95,7 @@ class WasmEngine:
             self._held.move_to_end(program.digest)
             return held
         loaded = workshop.load(program.module, program.compiled)
-        if program.keep:
+        if program.keep and len(program.module) <= KEPT_BYTES_MAX:
             code = bytes(loaded.module.serialize())
             if len(code) <= RESULT_BYTES_MAX:
                 stage.keep(code)
