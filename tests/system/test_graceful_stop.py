@@ -17,7 +17,8 @@ NOOP = {"name": "noop", "type": "noop", "retry": {"attempts": 1}}
 
 def sleeps(seconds: float) -> dict[str, Any]:
     payload = {"command": ["sleep", str(seconds)], "runtime": "native"}
-    return {"name": "sleeps", "payload": payload, "retry": {"attempts": 1}}
+    # Little memory each, so that all of them run at once whatever share of the machine tasks get.
+    return {"name": "sleeps", "payload": payload, "limits": {"memoryMb": 64}, "retry": {"attempts": 1}}
 
 
 class Stand:

@@ -34,12 +34,15 @@ class Stand:
 
     def __init__(self, directory: Path) -> None:
         self.server = Server(directory, lease_seconds=30)
-        self.server.start_and_wait()
         shares = ["--runtimes", "isolate,wasm,native", "--ram", f"{SHARE_MIB}MiB", "--cpus", "1"]
         self.agent = Agent(directory, self.server, "one", *shares, slots=4)
+        self.node = ""
+        self.client = httpx.Client(base_url=self.server.url, trust_env=False, timeout=60)
+
+    def open(self) -> None:
+        self.server.start_and_wait()
         self.agent.join()
         self.node = self.agent.wait_until_online()
-        self.client = httpx.Client(base_url=self.server.url, trust_env=False, timeout=60)
 
     def submit(self, payload: dict[str, Any], **limits: object) -> str:
         spec = {"name": "t", "payload": payload, "limits": limits, "retry": {"attempts": 1}}
@@ -63,15 +66,19 @@ class Stand:
 
     def close(self) -> None:
         self.client.close()
-        self.agent.stop()
-        self.server.stop()
+        for program in (self.agent, self.server):
+            if program.process is not None:
+                program.stop()
 
 
 @pytest.fixture(scope="module")
 def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     stand = Stand(tmp_path_factory.mktemp("policy"))
-    yield stand
-    stand.close()
+    try:
+        stand.open()
+        yield stand
+    finally:
+        stand.close()
 
 
 def test_a_node_shows_what_its_owner_offers_and_the_agent_says_it_in_a_line(stand: Stand) -> None:

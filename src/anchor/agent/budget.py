@@ -1,4 +1,4 @@
-"""The owner's share of memory: what runs at once never has more of it together, and the rest waits its turn."""
+"""The owner's shares: what runs at once never has more of one together, and the rest waits its turn."""
 
 import asyncio
 from collections import deque
@@ -16,9 +16,9 @@ class Budget:
     """So many MiB to be shared out. Who came first gets first, also where a smaller wish would fit before it: so that
     a large one is never kept waiting for ever."""
 
-    def __init__(self, memory_mib: int) -> None:
-        self.memory_mib = memory_mib
-        self._free = memory_mib
+    def __init__(self, whole_mib: int) -> None:
+        self.whole_mib = whole_mib
+        self._free = whole_mib
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     def covers(self, mib: int) -> bool:
@@ -79,7 +79,7 @@ class Budgeted:
 
     async def run(self, job: Job, emit: Emit) -> Ran:
         """Run one job once there is memory for it. A limit nobody asked for is cut to what there is at all."""
-        offered = self._budget.memory_mib
+        offered = self._budget.whole_mib
         if job.limits.memory_mib > offered:
             if job.limits.memory_mib != DEFAULT_LIMITS[self.name][0]:
                 return failed(

@@ -46,7 +46,7 @@ class JobFiles:
 
     def within_share(self, limits: ResolvedLimits) -> ResolvedLimits:
         """Limits cut to what the owner lets a job have of the disk."""
-        most = limits.disk_mib if self._share is None else min(limits.disk_mib, self._share.memory_mib)
+        most = limits.disk_mib if self._share is None else min(limits.disk_mib, self._share.whole_mib)
         return limits if most == limits.disk_mib else msgspec.structs.replace(limits, disk_mib=most)
 
     @asynccontextmanager
