@@ -108,19 +108,23 @@ class Nursery:
         async with self._starting:
             if self._line is None:
                 await self._start()
-        assert self._line is not None
+        process, line = self._process, self._line
+        assert process is not None
+        assert line is not None
         number = next(self._numbers)
         ours, theirs = socket.socketpair()
         try:
             born: asyncio.Future[_Forked] = asyncio.get_running_loop().create_future()
             self._awaited[number] = born
             with theirs:
-                socket.send_fds(self._line, [encode(Birth(number, str(place.path)))], [theirs.fileno()])
+                socket.send_fds(line, [encode(Birth(number, str(place.path)))], [theirs.fileno()])
             body = await born
             reader, writer = await asyncio.open_connection(sock=ours, limit=STREAM_BYTES)
-        except BaseException:
+        except BaseException as error:
             self._awaited.pop(number, None)
             ours.close()
+            if isinstance(error, ConnectionError):
+                raise _ended(await process.wait()) from error
             raise
         return Worker(reader, writer, body, place)
 
@@ -183,12 +187,12 @@ class Nursery:
                 body_gone = self._bodies.pop(number, None)
                 if body_gone is not None:
                     body_gone.ended(code)
-                self._refuse(number, why)
+                self._refuse(number, OSError(why))
 
-    def _refuse(self, number: int, why: str) -> None:
+    def _refuse(self, number: int, why: OSError) -> None:
         waiter = self._awaited.pop(number, None)
         if waiter is not None and not waiter.done():
-            waiter.set_exception(OSError(why))
+            waiter.set_exception(why)
 
     def _lose(self, process: asyncio.subprocess.Process) -> None:
         """The nursery has ended: whoever waits for a worker is told, and its workers are seen to their ends."""
@@ -199,7 +203,7 @@ class Nursery:
         async def tell(numbers: list[int]) -> None:
             code = await process.wait()
             for number in numbers:
-                self._refuse(number, f"the process that makes them ended with code {code}")
+                self._refuse(number, _ended(code))
 
         task = asyncio.get_running_loop().create_task(tell(list(self._awaited)))
         self._telling.add(task)
@@ -212,3 +216,7 @@ class Nursery:
         self._line = self._process = None
         for number in list(self._bodies):
             self._bodies.pop(number).orphaned()
+
+
+def _ended(code: int) -> OSError:
+    return OSError(f"the process that makes them ended with code {code}")

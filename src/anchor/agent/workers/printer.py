@@ -12,6 +12,8 @@ Stream = Literal["stdout", "stderr", "progress"]
 
 FLUSH_LENGTH = 32 * 1024
 PULSE_SECONDS = 0.02
+IDLE_BEATS_MAX = 10
+"""Beats without work after which the pulse waits to be woken."""
 
 
 class Words:
@@ -93,13 +95,16 @@ class Stage:
 
 
 class Pulse:
-    """A thread that beats while work is running: `beat` every 20 ms, and `late` once at the deadline."""
+    """A thread that beats while work is running: `beat` and its owner's `watch` every 20 ms, and `late` once at the
+    deadline. It sleeps on for a while after the work has ended, so that the next one need not wake it."""
 
-    def __init__(self) -> None:
+    def __init__(self, watch: Callable[[], None] = lambda: None) -> None:
+        self._watch = watch
+        self._asleep = False
         self._changed = threading.Condition()
         self._beat: Callable[[], None] | None = None
         self._late: Callable[[], None] | None = None
-        self._deadline = 0.0
+        self._deadline = float("inf")
         threading.Thread(target=self._run, daemon=True).start()
 
     def begin(self, seconds: float, beat: Callable[[], None], late: Callable[[], None]) -> None:
@@ -107,7 +112,8 @@ class Pulse:
         with self._changed:
             self._beat, self._late = beat, late
             self._deadline = time.monotonic() + seconds
-            self._changed.notify()
+            if self._asleep:
+                self._changed.notify()
 
     def end(self) -> None:
         """Stop beating; a beat that is under way is waited for."""
@@ -115,14 +121,21 @@ class Pulse:
             self._beat = self._late = None
 
     def _run(self) -> None:
+        idle_beats = 0
         with self._changed:
             while True:
-                if self._beat is None:
+                if self._beat is None and idle_beats == IDLE_BEATS_MAX:
+                    self._asleep = True
                     self._changed.wait()
-                    continue
+                    self._asleep = False
                 self._changed.wait(max(0.0, min(PULSE_SECONDS, self._deadline - time.monotonic())))
-                if self._beat is not None:
-                    self._beat()
+                if self._beat is None:
+                    self._deadline = float("inf")
+                    idle_beats += 1
+                    continue
+                idle_beats = 0
+                self._beat()
+                self._watch()
                 if self._late is not None and time.monotonic() >= self._deadline:
                     late, self._late = self._late, None
                     self._deadline = float("inf")

@@ -5,10 +5,12 @@ import importlib
 import importlib.util
 import os
 import queue
+import select
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
@@ -40,11 +42,18 @@ GROWTH_BYTES_MAX: Final = 64 * MIB
 """A worker whose resident memory has grown by this since it started is not used again."""
 DATA_SPARE_BYTES: Final = 64 * MIB
 """What engines may map beside the memory they hand to the work: compiled code, copies of results and the like."""
+LOAD_AFTER_SECONDS: Final = 0.01
+"""A worker that has had no work for so long loads the next of its engines: one that is in demand has no time to lose
+on engines that nobody asks for."""
+DATA_FULL_BYTES: Final = MIB
+"""Work is out of memory when less than this is left of what it may map for some beats on end: smaller allocations may
+still succeed, but Python takes no less at a time."""
+BEATS_FULL_MAX: Final = 5
 JOB: Final = "job"
 """The name of the running job's directory in the worker's place."""
 ENGINES: Final = {
-    "isolate": "anchor.agent.runtimes.isolate.engine",
     "wasm": "anchor.agent.runtimes.wasm.engine",
+    "isolate": "anchor.agent.runtimes.isolate.engine",
     "python": "anchor.agent.runtimes.python.engine",
 }
 """What has `load() -> engine`: `engine.run(work, stage) -> Ended`, `engine.finish()`, `engine.spent`."""
@@ -55,6 +64,10 @@ _LIBRARIES: Final = {"isolate": ("py_mini_racer", "libmini_racer.so")}
 _ENGINE_OF: Final = {Script: "isolate", Program: "wasm", Source: "python"}
 
 
+Following = Callable[[float | None], Work | None]
+"""Waits for the next work, for ever or so many seconds; None where there was none."""
+
+
 class _Worker:
     def __init__(
         self, words: Words, place: Path, engines: Mapping[str, str], confining: Confining, gauge: Gauge
@@ -62,29 +75,33 @@ class _Worker:
         self._words = words
         self._place = place
         self._gauge = gauge
-        self._pulse = Pulse()
+        self._give_up: Callable[[], None] | None = None
+        # Memory can also run out where an engine calls back, or where the pulse beats: nobody is told then, and the
+        # engine would wait for ever.
+        sys.unraisablehook = lambda raised: self._lost(raised.exc_type)
+        threading.excepthook = lambda raised: self._lost(raised.exc_type)
+        self._pulse = Pulse(self._watch)
+        self._full_bytes = 0
+        self._beats_full = 0
         self._engines: dict[str, Any] = {}
         self._missing: dict[str, str] = {}
-        for name, module in engines.items():
-            try:
-                self._engines[name] = importlib.import_module(module).load()
-            except Exception as error:
-                self._missing[name] = f"{type(error).__name__}: {error}"
+        self._unloaded = dict(engines)
         confining.close_the_kernel()
         self._lacks = confining.lacks
-        self._data_at_start = self._gauge.data_bytes()
-        self._resident_at_start = self._gauge.resident_bytes()
+        self._data_at_start = self._resident_at_start = 0
 
-    def work(self, following: Callable[[], Work]) -> None:
+    def work(self, following: Following) -> None:
         """Take work until it is time to be replaced."""
         for _ in range(WORK_PER_WORKER_MAX):
             self._words.say(self._ready())
-            work = following()
+            while (work := following(LOAD_AFTER_SECONDS if self._unloaded else None)) is None:
+                self._load(next(iter(self._unloaded)))
             if isinstance(work, Trial):
                 done = self_test.succeeded(work.agent, work.port, work.files, work.folder)
                 self._words.say(Ended(value=msgspec.json.encode(done)))
                 return
             name = _ENGINE_OF[type(work)]
+            self._load(name)
             engine = self._engines.get(name)
             if engine is None:
                 why = f"The engine of {name} could not be loaded: {self._missing.get(name, 'it is not part of this')}."
@@ -96,6 +113,18 @@ class _Worker:
             engine.finish()
             if self._gauge.resident_bytes() - self._resident_at_start > GROWTH_BYTES_MAX:
                 return
+
+    def _load(self, name: str) -> None:
+        module = self._unloaded.pop(name, None)
+        if module is None:
+            return
+        try:
+            self._engines[name] = importlib.import_module(module).load()
+        except Exception as error:
+            self._missing[name] = f"{type(error).__name__}: {error}"
+        # What the engine needs for itself is not for any work to pay.
+        self._data_at_start = self._gauge.data_bytes()
+        self._resident_at_start = self._gauge.resident_bytes()
 
     def _ready(self) -> Ready:
         modules = self._engines["wasm"].modules if "wasm" in self._engines else []
@@ -123,15 +152,35 @@ class _Worker:
             )
 
         if self._data_at_start:
-            limit_data(self._data_at_start + work.memory_mib * MIB + DATA_SPARE_BYTES)
+            most = self._data_at_start + work.memory_mib * MIB + DATA_SPARE_BYTES
+            limit_data(most)
+            self._full_bytes, self._beats_full = most - DATA_FULL_BYTES, 0
         limit_files(work.disk_mib * MIB or None)
+        self._give_up = lambda: last(out_of_memory(work.memory_mib))
         directory = self._place / JOB if work.has_directory else None
         try:
             ended = engine.run(work, Stage(printer, self._pulse, last, directory, self._keep))
         except MemoryError:
             ended, engine.spent = out_of_memory(work.memory_mib), True
         limit_data(None)
+        self._give_up = None
         last(ended)
+
+    def _watch(self) -> None:
+        """Notice, at every beat, an engine that has no memory left to say so."""
+        if self._full_bytes and self._gauge.data_bytes() > self._full_bytes:
+            self._beats_full += 1
+            if self._beats_full == BEATS_FULL_MAX:
+                self._lost(MemoryError)
+        else:
+            self._beats_full = 0
+
+    def _lost(self, raised: type[BaseException] | None) -> None:
+        give_up, self._give_up = self._give_up, None
+        if give_up is not None and raised is not None and issubclass(raised, MemoryError):
+            limit_data(None)
+            give_up()
+            os._exit(0)
 
     def _keep(self, code: bytes) -> None:
         self._words.say(Compiled(code))
@@ -158,7 +207,7 @@ def serve(inbox: int, words: int, place: Path, parent: int, engines: Mapping[str
     confining = Confining()
     gauge = Gauge()
     confining.leave_the_machine(parent, place, _libraries(engines))
-    _Worker(Words(words), place, engines, confining, gauge).work(lambda: _next(inbox))
+    _Worker(Words(words), place, engines, confining, gauge).work(partial(_following, inbox))
     # Threads of the engines may be stuck in foreign code: nothing is waited for.
     os._exit(0)
 
@@ -174,7 +223,7 @@ def main() -> None:
     works: queue.SimpleQueue[Work] = queue.SimpleQueue()
     # No signal tells of the agent's end here, but this thread sees it even while an engine is at work.
     threading.Thread(target=_read, args=(inbox, works), daemon=True).start()
-    _Worker(Words(words), place, ENGINES, confining, gauge).work(works.get)
+    _Worker(Words(words), place, ENGINES, confining, gauge).work(partial(_taken, works))
     os._exit(0)
 
 
@@ -192,7 +241,12 @@ def _libraries(engines: Mapping[str, str]) -> list[Path]:
     # Python loads a text encoding when it is first used, whoever uses it.
     packages = ["encodings", *(_PACKAGES[name] for name in engines if name in _PACKAGES)]
     found = map(importlib.util.find_spec, packages)
-    return [Path(spec.origin).parent for spec in found if spec is not None and spec.origin is not None]
+    # An engine's FILES are what it reads besides its package.
+    kept = [getattr(sys.modules.get(module), "FILES", None) for module in engines.values()]
+    return [
+        *(Path(spec.origin).parent for spec in found if spec is not None and spec.origin is not None),
+        *(folder for folder in kept if folder is not None and folder.is_dir()),
+    ]
 
 
 def _next(inbox: int) -> Work:
@@ -204,6 +258,17 @@ def _next(inbox: int) -> Work:
     if work is None:
         os._exit(0)
     return work
+
+
+def _following(inbox: int, seconds: float | None) -> Work | None:
+    return _next(inbox) if seconds is None or select.select([inbox], [], [], seconds)[0] else None
+
+
+def _taken(works: "queue.SimpleQueue[Work]", seconds: float | None) -> Work | None:
+    try:
+        return works.get(timeout=seconds)
+    except queue.Empty:
+        return None
 
 
 def _read(inbox: int, works: "queue.SimpleQueue[Work]") -> None:
