@@ -55,12 +55,19 @@ def sample(root: int, limit_mib: float | None, most: float = math.inf) -> Sample
 
 
 def in_tmpfs(root: int, places: Iterable[str]) -> int:
-    """Bytes in the tmpfs that the process `root` sees at these places below its `/`."""
+    """Bytes in the file systems of its own that the process `root` has at these places below its `/`. Until bubblewrap
+    has made them it still has the machine's, which do not count."""
     used = 0
     for place in places:
         with contextlib.suppress(*_GONE):
-            about = os.statvfs(f"/proc/{root}/root/{place}")
-            used += (about.f_blocks - about.f_bfree) * about.f_frsize
+            found = os.open(f"/proc/{root}/root/{place}", os.O_PATH | os.O_CLOEXEC)
+            try:
+                device = os.fstat(found).st_dev
+                if device not in {os.stat(f"/{place}").st_dev, os.stat("/").st_dev}:
+                    about = os.fstatvfs(found)
+                    used += (about.f_blocks - about.f_bfree) * about.f_frsize
+            finally:
+                os.close(found)
     return used
 
 
