@@ -365,7 +365,8 @@ class _Reader:
             if start < at:
                 continue
             pieces += [self._slice(2 * at, 2 * start), text]
-            shift.add(module.text.lines, start, end, text)
+            is_called = text.endswith(")") and self._slice(2 * end, 2 * end + 2) == "("
+            shift.add(module.text.lines, start, end, text, is_called=is_called)
             at = end
         pieces.append(self._slice(2 * at, len(self._data)))
         module.text.shift = shift

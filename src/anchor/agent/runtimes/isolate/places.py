@@ -60,15 +60,18 @@ class Shift:
         # By line: (column now, column of the author's, whether what follows moves along).
         self._marks: dict[int, list[tuple[int, int, bool]]] = {0: [(0, 0, False), (head, 0, True)]}
 
-    def add(self, lines: Lines, start: int, end: int, text: str) -> None:
-        """A replacement, after all those before it; `text` has the line breaks of what it replaces at its end."""
+    def add(self, lines: Lines, start: int, end: int, text: str, *, is_called: bool = False) -> None:
+        """A replacement, after all those before it; `text` has the line breaks of what it replaces at its end. Where it
+        `is_called`, the parenthesis after it counts as its place: it is what V8 names then."""
         line, column = lines.of(start)
         last, after = lines.of(end)
         now = self._now(line, column)
         marks = self._marks.setdefault(line, [(0, 0, True)])
         marks.append((now, column, False))
         if last == line:
-            marks.append((now + len(text), after, True))
+            if is_called:
+                marks.append((now + len(text), column, False))
+            marks.append((now + len(text) + is_called, after + is_called, True))
         else:
             self._marks[last] = [(0, after, True)]
 

@@ -80,7 +80,9 @@ def _decoded(mappings: str, sources: int) -> list[list[tuple[int, int, int, int]
         for segment in filter(None, group.split(",")):
             numbers = _numbers(segment)
             generated += numbers[0]
-            if len(numbers) >= 4:
+            if len(numbers) not in (1, 4, 5):
+                raise ValueError("a mapping of so many numbers")
+            if len(numbers) > 1:
                 source, line, column = source + numbers[1], line + numbers[2], column + numbers[3]
                 if not 0 <= source < sources or line < 0 or column < 0:
                     raise ValueError("a place outside the sources")
