@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from anchor.client import StateChange, calls
 from anchor.client.address import is_loopback, normal_url
 from anchor.client.answers import Answer, NoAnswer
-from anchor.client.exchange import Manners, Send, Wait, exchange
+from anchor.client.exchange import Manners, Send, Wait, brought, exchange
 from anchor.client.follow import EventParser, Following
+from anchor.client.sources import source_of
 from anchor.core.errors import AnchorError, Conflict, InvalidRequest, TooManyRequests, Unavailable
 from anchor.wire.problems import problem_of
 from anchor.wire.rest import LogLine
@@ -74,6 +75,62 @@ def test_every_post_carries_a_key_of_its_own() -> None:
     task = {"name": "n", "type": "noop"}
     keys = {calls.submit(task).headers["Idempotency-Key"] for _ in range(3)}
     assert len(keys) == 3
+
+
+LARGE = source_of(bytes(4_000_000))
+ABSENT = Answer(404, JSON, b"{}")
+KEPT = Answer(201, JSON, b"{}")
+
+
+def here(count: int) -> Answer:
+    return Answer(308, {"range": f"bytes=0-{count - 1}"} if count else {}, b"")
+
+
+def bring(answers: list[Answer | NoAnswer]) -> tuple[list[str], float]:
+    """What an upload of 4 MB sends when it is answered like this (methods, and what part), and how long it waits."""
+    steps = brought(LARGE, MANNERS)
+    sent: list[str] = []
+    waited = 0.0
+    told: Answer | NoAnswer | None = None
+    left = list(answers)
+    try:
+        while True:
+            step = steps.send(told)
+            if isinstance(step, Wait):
+                waited += step.seconds
+                told = None
+            else:
+                sent.append(step.call.headers.get("Content-Range", step.call.method).removeprefix("bytes "))
+                told = left.pop(0)
+    except StopIteration:
+        assert not left
+        return sent, waited
+
+
+def test_an_upload_goes_on_where_the_server_says_and_not_at_all_where_it_has_the_bytes() -> None:
+    whole, rest, ask = "0-3999999/4000000", "1500000-3999999/4000000", "*/4000000"
+    assert bring([Answer(200, {}, b"")])[0] == ["HEAD"]
+    assert bring([ABSENT, KEPT])[0] == ["HEAD", whole]
+    assert bring([ABSENT, lost(), here(1_500_000), KEPT])[0] == ["HEAD", whole, ask, rest]
+    assert bring([ABSENT, lost(), KEPT])[0] == ["HEAD", whole, ask]
+
+
+def test_an_upload_finds_its_way_between_servers_and_beside_another_of_the_same_bytes() -> None:
+    elsewhere = problem(Conflict("x", code="wrong_offset"), 409)
+    busy = problem(Conflict("x", code="upload_busy", retry_after_seconds=1), 409, **{"retry-after": "1"})
+    assert len(bring([ABSENT, elsewhere, here(0), KEPT])[0]) == 4
+    sent, waited = bring([ABSENT, busy, here(2_000_000), busy, here(3_000_000), busy, KEPT])
+    assert len(sent) == 7
+    assert waited == 3.0
+
+
+def test_an_upload_is_given_up_when_nothing_arrives_for_too_long_or_the_server_wants_none_of_it() -> None:
+    with pytest.raises(Unavailable):
+        bring([ABSENT, *[lost(), here(0)] * 20])
+    arriving = [answer for count in range(1, 21) for answer in (lost(), here(count * 100_000))]
+    assert len(bring([ABSENT, *arriving, KEPT])[0]) == 42
+    with pytest.raises(InvalidRequest):
+        bring([ABSENT, problem(InvalidRequest("x", code="digest_mismatch"), 400)])
 
 
 def test_a_busy_server_is_asked_again_when_it_says_so() -> None:

@@ -1,7 +1,6 @@
 """`anchor doctor` names what keeps tasks from being confined, and the commands that change it."""
 
 import json
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -102,9 +101,16 @@ def test_without_bubblewrap_native_is_missing_and_the_doctor_says_how_to_get_it(
 
 
 def test_the_doctor_says_of_each_runtime_how_well_it_is_held(tmp_path: Path) -> None:
-    before = set(os.listdir("/tmp"))
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
     done = Cli(tmp_path, "http://127.0.0.1:1")(
-        "doctor", "-o", "json", ANCHOR_ALLOW_UNCONFINED="true", ANCHOR_ALLOW_NETWORK="true", ANCHOR_CPUS="1"
+        "doctor",
+        "-o",
+        "json",
+        ANCHOR_ALLOW_UNCONFINED="true",
+        ANCHOR_ALLOW_NETWORK="true",
+        ANCHOR_CPUS="1",
+        TMPDIR=str(scratch),
     )
     found = {check["name"]: check for check in json.loads(done.stdout)}
     assert found["Tasks get"]["found"].startswith("1 core")
@@ -114,4 +120,4 @@ def test_the_doctor_says_of_each_runtime_how_well_it_is_held(tmp_path: Path) -> 
             words in found[f"Runtime {name}"]["found"]
             for words in ("confined, as a self-test showed", "held by its engine alone (", "not confined (")
         )
-    assert not [left for left in set(os.listdir("/tmp")) - before if left.startswith("anchor-doctor-")]
+    assert list(scratch.iterdir()) == []

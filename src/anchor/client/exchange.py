@@ -14,7 +14,7 @@ import msgspec
 from anchor.client import calls
 from anchor.client.answers import TRANSIENT, Answer, NoAnswer, failure_of, stranger
 from anchor.client.calls import Call
-from anchor.client.sources import Source
+from anchor.client.sources import Source, source_of
 from anchor.core.errors import AnchorError, Unavailable
 from anchor.core.task import TERMINAL
 from anchor.wire import rest
@@ -171,5 +171,5 @@ def module_text(module: bytes, inline_max: int, manners: Manners) -> Steps[str]:
     """What to write into a payload's `module`: the bytes in base64 where few, else the name of the uploaded blob."""
     if len(module) <= inline_max:
         return base64.b64encode(module).decode()
-    kept = yield from exchange(calls.put_blob(module), manners)
-    return f"sha256:{kept.sha256}"
+    digest = yield from brought(source_of(module), manners)
+    return f"sha256:{digest}"
