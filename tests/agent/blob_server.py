@@ -34,8 +34,9 @@ class BlobServer:
         self.claims_size: int | None = None
         self.knows_ranges = True
         self.gate = asyncio.Event()
-        """Downloads stand still after their first chunk until it is set."""
+        """Downloads stand still after `stands_at` bytes until it is set."""
         self.gate.set()
+        self.stands_at = CHUNK
         self.url = ""
 
     def add(self, content: bytes) -> str:
@@ -87,7 +88,8 @@ class BlobServer:
             writer.write(chunk)
             self.bytes_out += len(chunk)
             await writer.drain()
-            await self.gate.wait()
+            if at + len(chunk) >= start + self.stands_at:
+                await self.gate.wait()
 
     async def _take(
         self, digest: str, headers: dict[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter

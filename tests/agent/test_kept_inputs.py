@@ -91,13 +91,13 @@ async def test_an_agent_that_comes_back_goes_on_where_it_was(tmp_path: Path) -> 
         digest = blobs.add(content)
         async with node(tmp_path, blobs) as inputs:
             blobs.gate.clear()
+            blobs.stands_at = 3 * MIB // 2
             reading = asyncio.create_task(inputs.read(digest))
-            await until(lambda: blobs.bytes_out > 0)
+            part = tmp_path / "inputs" / "unfinished" / digest
+            await until(lambda: part.exists() and part.stat().st_size >= MIB)
             reading.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await reading
-            part = tmp_path / "inputs" / "unfinished" / digest
-            await until(lambda: part.exists() and part.stat().st_size > 0)
         blobs.gate.set()
         before = part.stat().st_size
         async with node(tmp_path, blobs) as inputs:

@@ -147,6 +147,7 @@ class Inputs:
                 fetch.task.cancel()
                 self._ending[digest] = fetch.task
                 fetch.task.add_done_callback(lambda task: self._forget_ending(digest, task))
+                await asyncio.wait({fetch.task})
 
     def _forget_ending(self, digest: str, task: "asyncio.Task[None]") -> None:
         if not task.cancelled():
@@ -253,7 +254,9 @@ class Inputs:
                     break
                 oldest = next((one for one in self._kept if not self._held[one]), None)
                 if oldest is None:
-                    if not await in_thread(self._drop_unfinished):
+                    if self._ending:
+                        await asyncio.wait(set(self._ending.values()))
+                    elif not await in_thread(self._drop_unfinished):
                         raise _no_room(size)
                     continue
                 del self._kept[oldest]
