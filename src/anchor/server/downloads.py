@@ -31,7 +31,7 @@ async def download(call: Call, digest: str, name: str = "") -> Answer:
     if start >= end:
         return _nothing_there(size)
     headers |= {"content-length": str(end - start), "content-range": f"bytes {start}-{end - 1}/{size}"}
-    return _stream(call, digest, start, end, headers, 206)
+    return _stream(call, digest, start, None if (start, end) == (0, size) else end, headers, 206)
 
 
 def _stream(call: Call, digest: str, start: int, end: int | None, headers: Mapping[str, str], status: int) -> Answer:
