@@ -91,8 +91,8 @@ if sys.platform == "win32":
     _ntdll.NtResumeProcess.argtypes = (wintypes.HANDLE,)
 
     class JobObject:
-        """A job for one program. Start the program with CREATION_FLAGS and let the job `take` its process: so no child of
-        it can be outside. Closing the job, or the agent's own death, ends every process in it.
+        """A job for one program. Start the program with CREATION_FLAGS and let the job `take` its process: so no child
+        of it can be outside. Closing the job, or the agent's own death, ends every process in it.
 
         Every method raises OSError with what Windows said.
         """
