@@ -22,11 +22,11 @@ with held(share) as holding:
     for burner in [subprocess.Popen([sys.executable, "-S", "-c", burn]) for _ in range(3)]:
         burner.wait()
     used = os.times()
-    group = pathlib.Path(holding.group or "/nowhere")
-    there = group.exists()
+    group = pathlib.Path(holding.group)
+    there = bool(holding.group) and group.exists()
 print(json.dumps([
     holding.by, holding.cores, (used.children_user + used.children_system) / (time.monotonic() - began),
-    there, group.exists(), os.nice(0),
+    there, bool(holding.group) and group.exists(), os.nice(0),
 ]))
 """
 
