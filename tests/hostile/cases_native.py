@@ -5,8 +5,12 @@ from typing import Any, Final
 
 from tests.hostile.case import Case
 
+from anchor.agent.sandbox.probe import probe
+
 ROOM: Final = {"timeoutSeconds": 15.0}
 """For what has to come to a good end, however slow the machine is at the moment."""
+HAS_MEMORY_GROUP: Final = "memory" in probe().cgroup
+"""Elsewhere a watcher looks at the processes one by one: a hundred that grow at once can get ahead of it."""
 BOUNDED: Final = {"timeoutSeconds": 3.0}
 
 
@@ -161,7 +165,7 @@ time.sleep(30)
 """),
         "memory_limit",
         limits=BOUNDED,
-        alone=True,
+        alone=HAS_MEMORY_GROUP,
     ),
     Case(
         "shared anonymous memory",
@@ -267,7 +271,7 @@ while True:
     ),
     Case(
         "more files than anybody needs",
-        _python("n = 0\nwhile True:\n    open(f'f{n}', 'w').close()\n    n += 1"),
+        _python("import os\nn = 0\nwhile True:\n    os.mknod(f'f{n}')\n    n += 1"),
         "disk_limit",
         "files",
         limits={"timeoutSeconds": 20},

@@ -10,7 +10,7 @@ FILES_OPEN_MAX = 4096
 FILE_BYTES_MAX = 4 * 1024**3
 PROCESSES_MAX = 512
 """Processes and threads a confined task may have at once."""
-FILES_MAX = 100_000
+FILES_MAX = 50_000
 """Files and folders a task may have in its directory."""
 DEPTH_MAX = 100
 """How deep its folders may lie in each other."""

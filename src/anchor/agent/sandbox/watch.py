@@ -14,7 +14,8 @@ TICK_SHORT_SECONDS = 0.004
 FILL_MIB_PER_SECOND = 4000
 """About as fast as a program here can take memory: the next look comes before it can be far beyond its limit."""
 LOOK_SHARE = 0.1
-"""The most of the time that looking itself may take."""
+LOOK_SHARE_GROWING = 0.5
+"""The most of the time that looking itself may take: the second while memory grows, and every moment counts."""
 DISK_TICK_SECONDS = 0.2
 _SPARE_MIB = 48
 _MIB = 1024 * 1024
@@ -62,7 +63,7 @@ class Watch:
     def _plan_next(self, memory: float, cost: float) -> None:
         room = (self._cell.memory_mib + _SPARE_MIB - memory) / FILL_MIB_PER_SECOND
         growing = memory > self._last_mib * 1.02 + 1
-        shortest = max(TICK_SHORT_SECONDS, cost / LOOK_SHARE)
+        shortest = max(TICK_SHORT_SECONDS, cost / (LOOK_SHARE_GROWING if growing else LOOK_SHARE))
         self.tick = min(TICK_SECONDS, max(shortest, room if growing else 4 * room, 0 if growing else self.tick * 1.5))
         self._last_mib = memory
 
