@@ -53,8 +53,10 @@ _shares: Final = msgspec.json.Decoder(tuple[float, str])
 class _Ear:
     """Takes what the guest says: output to the printer, the latest share of the work done, the last answer."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, budget_bytes: int) -> None:
         self._printer = stage.printer
+        # One byte more, so that the printer sees that there was more.
+        self._left = budget_bytes + 1
         self._decoders = {letter: codecs.getincrementaldecoder("utf-8")("replace") for letter in _OUTPUT}
         self._share: bytes | None = None
         self.answer: bytes | None = None
@@ -64,12 +66,16 @@ class _Ear:
         """Take one piece; foreign code can say anything here, and harms only its own task with it."""
         letter = piece[:1]
         if letter in _OUTPUT:
-            self._printer.write(_OUTPUT[letter], self._decoders[letter].decode(piece[1:]))
+            # Pieces wait in memory until they are heard: what is too much has to be dropped faster than it comes.
+            if self._left > 0:
+                kept = piece[1 : self._left + 1]
+                self._left -= len(kept)
+                self._printer.write(_OUTPUT[letter], self._decoders[letter].decode(kept))
         elif letter == b"p":
             self._share = piece[1:]
         elif letter == b"r":
             self.is_answer_too_large = len(piece) > ANSWER_BYTES_MAX
-            self.answer = None if self.is_answer_too_large else piece[1:]
+            self.answer = None if self.is_answer_too_large else piece
 
     def beat(self) -> None:
         """Send what there is. Of shares only the latest counts, so a flood of them costs nothing."""
@@ -100,7 +106,7 @@ class PythonEngine:
 
     def run(self, source: Source, stage: Stage) -> Ended:
         """Run one source to its end. At the deadline its ending is said and the process ends."""
-        ear = _Ear(stage)
+        ear = _Ear(stage, source.output_bytes)
 
         def late() -> None:
             stage.say_last(timed_out(source.timeout_seconds))
@@ -154,7 +160,7 @@ def _ended(ear: _Ear, source: Source) -> Ended:
     if ear.answer is None:
         return Ended(FailureCode.SCRIPT_ERROR, "The script ended its interpreter before its own end.")
     try:
-        answer = _answers.decode(ear.answer)
+        answer = _answers.decode(memoryview(ear.answer)[1:])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return Ended(FailureCode.RESULT_INVALID, "The result is not usable as JSON.")
     error = answer.error
