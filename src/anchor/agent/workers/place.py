@@ -14,14 +14,20 @@ class Place:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._lent: Path | None = None
         path.mkdir(mode=0o700)
 
     def lend(self, directory: Path) -> None:
         """Move a job's directory in, by its name only. Raises OSError, also where it is on another file system."""
         directory.rename(self.path / JOB)
+        self._lent = directory
 
-    def give_back(self, directory: Path) -> None:
-        """Move it back. Whatever the worker left in its stead, a real directory is there afterwards. Raises OSError."""
+    def give_back(self) -> None:
+        """Move it back, unless that has been done. Whatever the worker left in its stead, a real directory is there
+        afterwards. Raises OSError."""
+        directory, self._lent = self._lent, None
+        if directory is None:
+            return
         with contextlib.suppress(FileNotFoundError):
             os.rename(self.path / JOB, directory)
         # Looked at only now, where the worker cannot change it any more.
@@ -34,7 +40,8 @@ class Place:
         directory.mkdir()
 
     def remove(self) -> None:
-        """Remove it with everything in it; for after the worker's end."""
+        """Remove it with everything in it that is not a job's; for after the worker's end."""
+        self.give_back()
         with contextlib.suppress(OSError):
             self.path.rmdir()
             return

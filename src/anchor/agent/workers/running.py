@@ -74,8 +74,7 @@ async def run_in(
         await pool.discard(worker)
         raise
     finally:
-        if directory is not None:
-            worker.place.give_back(directory)
+        worker.place.give_back()
     if worker.alive:
         pool.release(worker)
     usage = Usage(
