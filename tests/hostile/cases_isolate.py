@@ -19,8 +19,8 @@ def _endless(name: str, source: str) -> Case:
     return _case(name, source, "timeout", limits=QUICK, says=r"after its 0\.5 s")
 
 
-def _bomb(name: str, source: str) -> Case:
-    return _case(name, source, "memory_limit", limits=SMALL, alone=True)
+def _bomb(name: str, source: str, *, alone: bool = False) -> Case:
+    return _case(name, source, "memory_limit", limits=SMALL, alone=alone)
 
 
 CASES = [
@@ -67,12 +67,13 @@ CASES = [
     _case("a thenable that never settles", "return { then() {} }", "script_error", says="nothing is left to settle"),
     # Memory.
     _bomb("arrays without an end", "const all = []; for (;;) all.push(new Array(1000).fill(1.5))"),
-    _bomb("buffers outside the heap", "const all = []; for (;;) all.push(new Uint8Array(1e6).fill(1))"),
+    _bomb("buffers outside the heap", "const all = []; for (;;) all.push(new Uint8Array(1e6).fill(1))", alone=True),
     _bomb("one huge buffer", "new ArrayBuffer(3e9)"),
     _bomb(
         "a buffer that grows",
         "const b = new ArrayBuffer(1, { maxByteLength: 2e9 }); for (;;) { b.resize(b.byteLength + 1e6); new "
         "Uint8Array(b).fill(1) }",
+        alone=True,
     ),
     _bomb("long texts", "const all = []; for (let i = 0; ; i++) all.push('x'.repeat(1e6) + i)"),
     _bomb(
@@ -80,8 +81,14 @@ CASES = [
         "const all = []; for (let i = 0; ; i++) all.push((i + 'ab'.repeat(1e5)).split('').join('-'))",
     ),
     _bomb("closures and promises", "const all = []; for (;;) all.push(new Promise(() => all), () => all)"),
-    _bomb("a map of maps", "const m = new Map(); for (let i = 0; ; i++) m.set({}, new Map([[i, new Set([i])]]))"),
-    _bomb("memory between awaits", "const all = []; for (;;) { all.push(new Array(1000).fill(1.5)); await 1 }"),
+    _bomb(
+        "a map of maps",
+        "const m = new Map(); for (let i = 0; ; i++) m.set({}, new Map([[i, new Set([i])]]))",
+        alone=True,
+    ),
+    _bomb(
+        "memory between awaits", "const all = []; for (;;) { all.push(new Array(1000).fill(1.5)); await 1 }", alone=True
+    ),
     _bomb(
         "code made by code",
         "const all = []; for (let i = 0; ; i++) all.push(new Function('return ' + JSON.stringify('x'.repeat(1e5) "

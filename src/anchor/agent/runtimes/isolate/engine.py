@@ -23,6 +23,7 @@ from anchor.core.errors import FailureCode
 for _codec in ("utf-16-le", "utf-8-sig"):
     codecs.lookup(_codec)
 _NO_SPACE = ("Array buffer allocation failed", "ArrayBuffer.prototype.resize: Out of memory")
+_PREFIX = re.compile(r"\A[^\s()]*:\d+: ")
 _UNPARSABLE = re.compile(r"\A[^\n]*?:(\d+): ([^\n]*)\n[^\n]*\n([ \t]*)\^")
 _WANTS_NODE = re.compile(r"(?:require|process|module) is not defined|Cannot find module '(?![./])")
 _NO_NODE = "An isolate has no packages and no Node; use runtime native for them, for the network and for processes."
@@ -100,7 +101,8 @@ def _ended(room: Room, script: Script, stage: Stage) -> Ended:
     except ModuleFault as fault:
         return _failed(f"{fault.message} ({fault.place})")
     room.places = bundle.places
-    requests = Requests(room, stage.directory if script.has_directory else None, script.disk_mib * MIB)
+    directory = stage.directory if script.has_directory else None
+    requests = Requests(room, directory, script.disk_mib * MIB, script.memory_mib * MIB)
     isolate = room.isolate
     try:
         room.begin(script.given)
@@ -122,7 +124,7 @@ def _ended(room: Room, script: Script, stage: Stage) -> Ended:
     except _Unparsable as error:
         return _unparsable(error.description, bundle, error.url)
     except v8.ScriptError as error:
-        message = error.description.splitlines()[0]
+        message = _PREFIX.sub("", error.description.splitlines()[0])
         return out_of_memory(script.memory_mib) if message.endswith(_NO_SPACE) else _failed(message)
     except v8.HeapFull:
         return out_of_memory(script.memory_mib)
@@ -179,7 +181,7 @@ def _unparsable(description: str, bundle: Bundle, url: str) -> Ended:
     found = _UNPARSABLE.match(description)
     text = bundle.places.text(url)
     if found is None or text is None:
-        return _failed(description.splitlines()[0])
+        return _failed(_PREFIX.sub("", description.splitlines()[0]))
     fault = bundle.broken.get(url)
     line, column, message = int(found[1]), len(found[3]) + 1, found[2]
     place = text.seen(line, column)

@@ -38,12 +38,13 @@ class _Refused(Exception):
 
 class Requests:
     """Answers a script's requests. `directory` is where its files are, None where it has none; they may grow to
-    `disk_bytes`, 0 without a limit."""
+    `disk_bytes`, 0 without a limit. What is larger than `memory_bytes` is not read."""
 
-    def __init__(self, room: Room, directory: Path | None, disk_bytes: int) -> None:
+    def __init__(self, room: Room, directory: Path | None, disk_bytes: int, memory_bytes: int) -> None:
         self._room = room
         self._directory = directory
         self._disk_bytes = disk_bytes
+        self._memory_bytes = memory_bytes
         self._used: int | None = None
         self.overrun = ""
         """What the last refused write was told, empty where none was refused for want of disk."""
@@ -142,9 +143,13 @@ class Requests:
             fd = os.open(path, os.O_RDONLY | _NO_FOLLOW)
         except (FileNotFoundError, NotADirectoryError):
             raise _Refused("not_found", f"{_call(asked)}: there is no such file") from None
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
             os.close(fd)
             raise _Refused("not_a_file", f"{_call(asked)}: it is not a file")
+        if status.st_size > self._memory_bytes:
+            os.close(fd)
+            raise v8.HeapFull
         return fd
 
     def _root(self, verb: str, name: str) -> Path:
