@@ -5,9 +5,8 @@ from typing import Final
 import wasmtime
 from wasmtime._instance import InstanceExports
 
-from anchor.agent.runtimes.wasm.guest import Errno, Guest
+from anchor.agent.runtimes.wasm.guest import PATH_BYTES_MAX, Errno, Guest
 
-PATH_BYTES_MAX: Final = 4096
 _STAT_BYTES: Final = 64
 _ENTRY_BYTES: Final = 24
 _LISTED_BYTES: Final = 64 * 1024
@@ -182,8 +181,6 @@ class Files:
         return self._taken(guest, 0, _STAT_BYTES)
 
     def _give(self, guest: Guest, path: bytes, at: int = _PATH_AT) -> int:
-        if len(path) > PATH_BYTES_MAX:
-            raise Errno(Errno.NAMETOOLONG)
         if path:
             self._memory(guest).write(guest.caller, path, at)
         return len(path)

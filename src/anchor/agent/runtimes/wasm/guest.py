@@ -4,6 +4,8 @@ from typing import Final
 
 import wasmtime
 
+PATH_BYTES_MAX: Final = 4096
+
 
 class Errno(Exception):
     """What a WASI function answers where it cannot do what was asked; `number` is WASI's own."""
@@ -38,6 +40,13 @@ class Guest:
         """A copy of bytes. Raises WasmtimeError."""
         self.check(at, size)
         return bytes(self._memory.read(self.caller, at, at + size))
+
+    def path(self, at: int, size: int) -> bytes:
+        """A copy of a path. Raises Errno where it is longer than any can be, and WasmtimeError."""
+        self.check(at, size)
+        if size > PATH_BYTES_MAX:
+            raise Errno(Errno.NAMETOOLONG)
+        return self.read(at, size)
 
     def write(self, at: int, data: bytes) -> None:
         """Put bytes into the memory. Raises WasmtimeError."""

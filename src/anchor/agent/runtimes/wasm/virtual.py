@@ -120,22 +120,22 @@ class VirtualMachine:
     def _path_filestat_set_times(
         self, guest: Guest, descriptor: int, follow: int, path: int, size: int, used: int, changed: int, flags: int
     ) -> None:
-        named = guest.read(path, size)
+        named = guest.path(path, size)
         self._files.set_path_times(guest, descriptor, follow, named, used, changed, flags, self._now(_REALTIME))
 
     def _path_remove_directory(self, guest: Guest, descriptor: int, path: int, size: int) -> None:
-        self._files.remove(guest, "path_remove_directory", descriptor, guest.read(path, size))
+        self._files.remove(guest, "path_remove_directory", descriptor, guest.path(path, size))
 
     def _path_unlink_file(self, guest: Guest, descriptor: int, path: int, size: int) -> None:
-        self._files.remove(guest, "path_unlink_file", descriptor, guest.read(path, size))
+        self._files.remove(guest, "path_unlink_file", descriptor, guest.path(path, size))
 
     def _path_rename(
         self, guest: Guest, descriptor: int, old: int, old_size: int, to: int, new: int, new_size: int
     ) -> None:
-        self._files.rename(guest, descriptor, guest.read(old, old_size), to, guest.read(new, new_size))
+        self._files.rename(guest, descriptor, guest.path(old, old_size), to, guest.path(new, new_size))
 
     def _path_filestat_get(self, guest: Guest, descriptor: int, flags: int, path: int, size: int, at: int) -> None:
-        guest.write(at, self._files.stat_path(guest, descriptor, flags, guest.read(path, size)))
+        guest.write(at, self._files.stat_path(guest, descriptor, flags, guest.path(path, size)))
 
     def _fd_readdir(self, guest: Guest, descriptor: int, at: int, size: int, cookie: int, used: int) -> None:
         guest.check(at, size)
