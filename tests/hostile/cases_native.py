@@ -137,19 +137,25 @@ result = count <= 4096
 
 MEMORY: Final = [
     Case(
-        "python takes memory", _python("kept = []\nwhile True: kept.append(bytes(1000000))"), "memory_limit", alone=True
+        "python takes memory",
+        _python("kept = []\nwhile True: kept.append(bytes(1000000))"),
+        "memory_limit",
+        limits=ROOM,
+        alone=True,
     ),
-    Case("one huge array", _python("x = bytearray(8 << 30)"), "memory_limit"),
+    Case("one huge array", _python("x = bytearray(8 << 30)"), "memory_limit", limits=ROOM),
     Case(
         "node's heap",
         _node("const kept = []; for (;;) kept.push(new Array(1000).fill({}))"),
         "memory_limit",
+        limits=ROOM,
         alone=True,
     ),
     Case(
         "node's buffers",
         _node("const kept = []; for (;;) kept.push(Buffer.alloc(1000000, 1))"),
         "memory_limit",
+        limits=ROOM,
         alone=True,
     ),
     Case(
@@ -164,13 +170,14 @@ for _ in range(100):
 time.sleep(30)
 """),
         "memory_limit",
-        limits=BOUNDED,
+        limits=ROOM,
         alone=HAS_MEMORY_GROUP,
     ),
     Case(
         "shared anonymous memory",
         _python("import mmap\nkept = mmap.mmap(-1, 1 << 30)\nfor at in range(0, 1 << 30, 4096): kept[at] = 1"),
         "memory_limit",
+        limits=ROOM,
         alone=True,
     ),
     Case(
@@ -184,7 +191,7 @@ while True:
         time.sleep(30)
 """),
         "memory_limit",
-        limits=BOUNDED,
+        limits=ROOM,
         alone=True,
     ),
     Case(
@@ -193,15 +200,16 @@ while True:
             "for f in /dev/shm/a /tmp/a /tmp/b; do dd if=/dev/zero of=$f bs=1M count=100 2>/dev/null; done; sleep 30"
         ),
         "memory_limit",
-        limits=BOUNDED,
+        limits=ROOM,
         alone=True,
     ),
     Case(
         "a stack without end",
         _python("import sys\nsys.setrecursionlimit(10**9)\ndef f(): f()\nf()"),
         ("script_error", "memory_limit"),
+        limits=ROOM,
     ),
-    Case("a stack without end in node", _node("const f = () => f(); f()"), "script_error", "stack"),
+    Case("a stack without end in node", _node("const f = () => f(); f()"), "script_error", "stack", limits=ROOM),
     Case("a regular expression without end", _python("import re\nre.match('(a+)+$', 'a' * 60 + 'b')"), "timeout"),
 ]
 
