@@ -255,7 +255,9 @@ class Theatre:
         next_beat = 0.0
         while not stop.wait(LOOK_SECONDS):
             seen.agent_mib = max(seen.agent_mib, _resident_mib(self._agent.pid))
-            seen.tree_mib = max(seen.tree_mib, self._tree_mib())
+            # Looking takes a while: what was the most before it may have been set back meanwhile.
+            tree_mib = self._tree_mib()
+            seen.tree_mib = max(seen.tree_mib, tree_mib)
             if time.monotonic() >= next_beat:
                 next_beat = time.monotonic() + BEAT_LOOK_SECONDS
                 node = client.get(f"/api/nodes/{self._node}").json()

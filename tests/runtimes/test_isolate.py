@@ -140,6 +140,17 @@ async def test_a_loop_that_never_yields_prints_live(isolate: Isolate) -> None:
     assert times[1] - times[0] > 0.5
 
 
+async def test_progress_arrives_while_the_script_still_computes(isolate: Isolate) -> None:
+    loop = asyncio.get_running_loop()
+    seen: list[tuple[float, str, str]] = []
+    source = "anchor.progress(0.4, 'resizing'); const end = Date.now() + 700; while (Date.now() < end);"
+    await isolate.run(job(source), lambda stream, text: seen.append((loop.time(), stream, text)))
+    ended = loop.time()
+    assert [(stream, text) for _, stream, text in seen] == [("progress", "40% resizing\n")]
+    # 700 ms of computing came after it: it was here within 200 ms of being said.
+    assert ended - seen[0][0] > 0.5
+
+
 async def test_output_beyond_its_limit_is_dropped_and_marked(isolate: Isolate) -> None:
     said = Said()
     ran = await isolate.run(job("for (let i = 0; i < 1e5; i++) console.log('é'); return 7", output=1000), said)
