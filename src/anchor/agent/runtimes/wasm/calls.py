@@ -94,7 +94,7 @@ def _function(store: wasmtime.Store, instance: wasmtime.Instance, name: str) -> 
     """An exported function. The library's own way makes an object of every export there is, each time."""
     encoded = name.encode(errors="replace")
     found = ffi.wasmtime_extern_t()
-    # The parts of the library that are not public are the price; the version is pinned and the tests call this first.
+    # This takes parts of the library that are not public; every test of a call would notice if they went.
     if not ffi.wasmtime_instance_export_get(
         store._context(), ctypes.byref(instance._instance), encoded, len(encoded), ctypes.byref(found)
     ):
