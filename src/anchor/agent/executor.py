@@ -228,7 +228,7 @@ class Executor:
 
     async def _perform(self, job: Job, runtime: Runtime, running: Running) -> tuple[Ran, Result | None]:
         """Run a job between its input files and its output files."""
-        if job.payload.files:
+        if job.has_directory:
             brought = await self._files.bring(job)
             if isinstance(brought, Ran):
                 return brought, None

@@ -68,6 +68,8 @@ class JobFiles:
         files = job.payload.files
         if (wrong := _fault_in(job.payload)) is not None:
             return failed(FailureCode.INVALID_PAYLOAD, wrong)
+        if not files:
+            return 0
         digests = {name: blob_of(blob) or "" for name, blob in files.items()}
         async with self._inputs.held(digests.values()) as held:
             size = sum(held[digest][1] for digest in digests.values())
