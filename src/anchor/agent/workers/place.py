@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import stat
+import sys
 from pathlib import Path
 
 from anchor.agent.workers.worker import JOB
@@ -28,8 +29,16 @@ class Place:
         directory, self._lent = self._lent, None
         if directory is None:
             return
+        inside = self.path / JOB
         with contextlib.suppress(FileNotFoundError):
-            os.rename(self.path / JOB, directory)
+            try:
+                inside.rename(directory)
+            except PermissionError:
+                if sys.platform != "linux":
+                    raise
+                # A directory that its owner cannot write to cannot change its parent.
+                _open_up(inside)
+                inside.rename(directory)
         # Looked at only now, where the worker cannot change it any more.
         try:
             if stat.S_ISDIR(directory.lstat().st_mode):
@@ -46,6 +55,15 @@ class Place:
             self.path.rmdir()
             return
         remove_tree(self.path)
+
+
+def _open_up(folder: Path) -> None:
+    """Give its owner all rights on a directory; a link in its place is not followed."""
+    opened = os.open(folder, os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY)
+    try:
+        os.chmod(f"/proc/self/fd/{opened}", 0o700)
+    finally:
+        os.close(opened)
 
 
 def remove_tree(folder: Path) -> None:

@@ -86,6 +86,10 @@ class _Worker:
         self._engines: dict[str, Any] = {}
         self._missing: dict[str, str] = {}
         self._unloaded = dict(engines)
+        # An engine that is ON_DEMAND is too large for workers that may never be asked for it.
+        self._ahead = [
+            name for name, module in engines.items() if not getattr(sys.modules.get(module), "ON_DEMAND", False)
+        ]
         confining.close_the_kernel()
         self._lacks = confining.lacks
         self._data_at_start = self._resident_at_start = 0
@@ -94,8 +98,8 @@ class _Worker:
         """Take work until it is time to be replaced."""
         for _ in range(WORK_PER_WORKER_MAX):
             self._words.say(self._ready())
-            while (work := following(LOAD_AFTER_SECONDS if self._unloaded else None)) is None:
-                self._load(next(iter(self._unloaded)))
+            while (work := following(LOAD_AFTER_SECONDS if self._ahead else None)) is None:
+                self._load(self._ahead.pop(0))
             if isinstance(work, Trial):
                 done = self_test.succeeded(work.agent, work.port, work.files, work.folder)
                 self._words.say(Ended(value=msgspec.json.encode(done)))
