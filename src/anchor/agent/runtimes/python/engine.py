@@ -22,6 +22,8 @@ INTERPRETER_BYTES: Final = 16 * MIB
 """What the interpreter needs before the first line of a task runs; it goes on top of the task's own limit."""
 FILES: Final = files.folder()
 """What the interpreter reads besides its package; the agent's offer has unpacked it there."""
+ON_DEMAND: Final = True
+"""A worker loads it with its first script (0.1 s) and not ahead: it takes 50 MiB."""
 ANSWER_BYTES_MAX: Final = RESULT_BYTES_MAX + MIB
 _GUEST: Final = Path(__file__).with_name("guest.py").read_text("utf-8")
 _COMPILED: Final = """import base64, marshal
