@@ -177,3 +177,10 @@ async def test_the_offer_says_what_is_missing_and_how_to_get_it(state: Path, mon
     version, _ = offer(state, Policy(unconfined=True))
     assert version is not None
     assert version.endswith("process")
+
+
+async def test_a_short_program_is_measured(bench: Bench) -> None:
+    source = "import time\nkept = bytes([1]) * 50_000_000\ntime.sleep(0.3)"
+    ran = await bench.run(language="python", source_code=source)
+    assert 50 <= ran.usage.peak_memory_mb <= 120
+    assert ran.usage.cpu_seconds > 0

@@ -64,7 +64,9 @@ class Watch:
         room = (self._cell.memory_mib + _SPARE_MIB - memory) / FILL_MIB_PER_SECOND
         growing = memory > self._last_mib * 1.02 + 1
         shortest = max(TICK_SHORT_SECONDS, cost / (LOOK_SHARE_GROWING if growing else LOOK_SHARE))
-        self.tick = min(TICK_SECONDS, max(shortest, room if growing else 4 * room, 0 if growing else self.tick * 1.5))
+        # At first often, so that a short program is measured as well.
+        soon = min(room if growing else 4 * room, 1.5 * self.tick)
+        self.tick = min(TICK_SECONDS, max(shortest, soon))
         self._last_mib = memory
 
     def _cell_tmpfs_mib(self, root: int) -> float:
