@@ -23,9 +23,9 @@ class Words:
         self._fd = fd
         self._lock = threading.Lock()
 
-    def say(self, word: Ready | Printed | Compiled | Ended) -> None:
-        """Send one word, waiting while the pipe is full."""
-        data = frame(word)
+    def say(self, *words: Ready | Printed | Compiled | Ended) -> None:
+        """Send words together, waiting while the pipe is full."""
+        data = b"".join(map(frame, words))
         with self._lock:
             write_all(self._fd, data)
 

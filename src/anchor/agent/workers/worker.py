@@ -49,6 +49,8 @@ DATA_FULL_BYTES: Final = MIB
 """Work is out of memory when less than this is left of what it may map for some beats on end: smaller allocations may
 still succeed, but Python takes no less at a time."""
 BEATS_FULL_MAX: Final = 5
+QUICK_FINISH_SECONDS: Final = 0.0002
+"""Where an engine was ready again so soon the last time, its ending and the word that it is ready travel together."""
 JOB: Final = "job"
 """The name of the running job's directory in the worker's place."""
 ENGINES: Final = {
@@ -83,6 +85,7 @@ class _Worker:
         self._pulse = Pulse(self._watch)
         self._full_bytes = 0
         self._beats_full = 0
+        self._finish_seconds: dict[str, float] = {}
         self._engines: dict[str, Any] = {}
         self._missing: dict[str, str] = {}
         self._unloaded = dict(engines)
@@ -96,8 +99,10 @@ class _Worker:
 
     def work(self, following: Following) -> None:
         """Take work until it is time to be replaced."""
+        held: list[Ended] = []
         for _ in range(WORK_PER_WORKER_MAX):
-            self._words.say(self._ready())
+            self._words.say(*held, self._ready())
+            held = []
             while (work := following(LOAD_AFTER_SECONDS if self._ahead else None)) is None:
                 self._load(self._ahead.pop(0))
             if isinstance(work, Trial):
@@ -111,12 +116,19 @@ class _Worker:
                 why = f"The engine of {name} could not be loaded: {self._missing.get(name, 'it is not part of this')}."
                 self._words.say(Ended(FailureCode.RUNTIME_UNAVAILABLE, why, "Run `anchor doctor` on the node."))
                 continue
-            self._do(work, engine)
+            ended = self._do(work, engine)
+            if engine.spent or self._finish_seconds.get(name, 1.0) > QUICK_FINISH_SECONDS:
+                self._words.say(ended)
+            else:
+                held = [ended]
             if engine.spent:
                 return
+            began = time.perf_counter()
             engine.finish()
+            self._finish_seconds[name] = time.perf_counter() - began
             if self._gauge.resident_bytes() - self._resident_at_start > GROWTH_BYTES_MAX:
-                return
+                break
+        self._words.say(*held)
 
     def _load(self, name: str) -> None:
         module = self._unloaded.pop(name, None)
@@ -134,26 +146,27 @@ class _Worker:
         modules = self._engines["wasm"].modules if "wasm" in self._engines else []
         return Ready(modules, time.process_time(), self._gauge.resident_bytes() / MIB, self._lacks)
 
-    def _do(self, work: Script | Program | Source, engine: Any) -> None:
+    def _do(self, work: Script | Program | Source, engine: Any) -> Ended:
         printer = Printer(self._words, work.output_bytes)
         before_bytes = self._gauge.resident_bytes()
         self._gauge.forget_peak()
         before_seconds = time.process_time()
 
-        def last(ended: Ended) -> None:
+        def measured(ended: Ended) -> Ended:
             printer.flush()
-            self._words.say(
-                Ended(
-                    ended.code,
-                    ended.message,
-                    ended.hint,
-                    ended.value,
-                    printer.truncated,
-                    time.process_time() - before_seconds,
-                    max(0, self._gauge.peak_bytes() - before_bytes) / MIB,
-                    ended.fuel,
-                )
+            return Ended(
+                ended.code,
+                ended.message,
+                ended.hint,
+                ended.value,
+                printer.truncated,
+                time.process_time() - before_seconds,
+                max(0, self._gauge.peak_bytes() - before_bytes) / MIB,
+                ended.fuel,
             )
+
+        def last(ended: Ended) -> None:
+            self._words.say(measured(ended))
 
         if self._data_at_start:
             most = self._data_at_start + work.memory_mib * MIB + DATA_SPARE_BYTES
@@ -168,7 +181,7 @@ class _Worker:
             ended, engine.spent = out_of_memory(work.memory_mib), True
         limit_data(None)
         self._give_up = None
-        last(ended)
+        return measured(ended)
 
     def _watch(self) -> None:
         """Notice, at every beat, an engine that has no memory left to say so."""
