@@ -93,11 +93,11 @@ async def test_a_script_sees_its_input_and_which_attempt_of_which_task_it_is(iso
 async def test_top_level_await_works_with_timers(isolate: Isolate) -> None:
     source = """
         const order = [];
-        const every = setInterval(() => order.push("tick"), 5);
+        const every = setInterval(() => order.push("tick"), 100);
         setTimeout((word) => order.push(word), 1, "first");
         clearTimeout(setTimeout(() => order.push("never"), 2));
         queueMicrotask(() => order.push("microtask"));
-        await new Promise((resolve) => setTimeout(resolve, 30));
+        await new Promise((resolve) => setTimeout(resolve, 150));
         clearInterval(every);
         return order.slice(0, 3);
     """

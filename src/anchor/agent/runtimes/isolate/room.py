@@ -1,12 +1,13 @@
 """A V8 isolate furnished for one script: what the script sees is in it, and the worker has a hold of the doors."""
 
+import functools
 import json
 import math
 import os
 import struct
 from array import array
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from anchor.agent.runtimes.isolate import v8
 from anchor.agent.runtimes.isolate.places import Places
@@ -35,17 +36,15 @@ _SEED_WORDS: Final = 8
 
 
 class Room:
-    """An isolate ready for one script. `start`, `launch`, `link`, `pump`, `wanted`, `space` and `answer` are functions
-    of prelude.js for `isolate.call`."""
+    """An isolate ready for one script. `start`, `launch`, `pump`, and the properties, are functions of prelude.js for
+    `isolate.call`."""
 
     def __init__(self) -> None:
         self.isolate = v8.Isolate()
-        parts = self.isolate.call(self.isolate.evaluate(_PRELUDE), self.isolate.text(_LIBRARY))
+        self._doors = self.isolate.call(self.isolate.evaluate(_PRELUDE), self.isolate.text(_LIBRARY))
         # Held as long as its memory is in use.
-        self._buffer = self.isolate.item(parts, 0)
-        self.start, self.launch, self.pump, self.link, self.wanted, self.space, self.answer = (
-            self.isolate.item(parts, number) for number in range(1, 8)
-        )
+        self._buffer = self.isolate.item(self._doors, 0)
+        self.start, self.launch, self.pump = (self.isolate.item(self._doors, number) for number in (1, 2, 3))
         memory = v8.memory_of(self._buffer)
         self._header = memory[:_SHARE_AT].cast("i")
         self._share = memory[_SHARE_AT:_HEADER_BYTES]
@@ -54,6 +53,28 @@ class Room:
         self._told = 0
         self.places = Places([])
         """The script's own sources, for the stacks that it prints."""
+
+    # Most scripts need none of these, and each takes a turn of the isolate's thread.
+
+    @functools.cached_property
+    def link(self) -> Any:
+        """Runs modules by their plan."""
+        return self.isolate.item(self._doors, 4)
+
+    @functools.cached_property
+    def wanted(self) -> Any:
+        """The bytes that go with the script's request."""
+        return self.isolate.item(self._doors, 5)
+
+    @functools.cached_property
+    def space(self) -> Any:
+        """Fresh bytes of a size, for an answer."""
+        return self.isolate.item(self._doors, 6)
+
+    @functools.cached_property
+    def answer(self) -> Any:
+        """Settles the script's request."""
+        return self.isolate.item(self._doors, 7)
 
     def begin(self, given: str) -> None:
         """Put a script's input and its chance into the room."""

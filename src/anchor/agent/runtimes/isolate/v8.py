@@ -48,6 +48,8 @@ class Isolate:
         # ctypes does not keep callbacks alive: V8 may call this one until the context is freed.
         self._callback = MR_CALLBACK(lambda _, value: self._answers.put(value))
         self._context = self._dll.mr_init_context(self._callback)
+        self._undefined = self._dll.mr_alloc_int_val(self._context, 0, _UNDEFINED)
+        self._no_arguments = self.evaluate("[]")
 
     def close(self) -> None:
         """Stop whatever still runs in the isolate and free it with every value that came out of it."""
@@ -78,11 +80,10 @@ class Isolate:
 
     def call(self, function: Any, *values: Any) -> Any:
         """Call a function value. Raises ScriptError, HeapFull or Terminated."""
-        arguments = self.evaluate("[]")
+        arguments = self.evaluate("[]") if values else self._no_arguments
         for value in values:
             self._dll.mr_array_push(self._context, arguments, value)
-        undefined = self._dll.mr_alloc_int_val(self._context, 0, _UNDEFINED)
-        self._dll.mr_call_function(self._context, function, undefined, arguments, _ANSWER)
+        self._dll.mr_call_function(self._context, function, self._undefined, arguments, _ANSWER)
         return self._answer()
 
     def item(self, array: Any, index: int) -> Any:
