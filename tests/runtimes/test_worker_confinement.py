@@ -99,8 +99,10 @@ async def broken_pool(state: Path, **options: Any) -> AsyncIterator[Pool]:
     assert not (state / "workers").exists()
 
 
-async def run(pool: Pool, source: str, given: Any = None, directory: Path | None = None, seconds: float = 10.0) -> Ran:
-    work = Source(source, json.dumps(given), [], {}, b"", 64, seconds, 1 << 16)
+async def run(
+    pool: Pool, source: str, given: Any = None, directory: Path | None = None, seconds: float = 10.0, disk_mib: int = 0
+) -> Ran:
+    work = Source(source, json.dumps(given), [], {}, b"", 64, seconds, 1 << 16, disk_mib=disk_mib)
     return await run_in(pool, work, lambda stream, text: None, directory)
 
 
@@ -202,6 +204,31 @@ async def test_memory_taken_in_any_way_is_the_limit_s_and_the_next_task_has_a_wo
             assert ran.outcome is not Outcome.SUCCEEDED
             assert ran.usage.peak_memory_mb < 64 + 96
         assert (await run(pool, "result = 1")).value == b"1"
+
+
+async def test_files_of_a_job_are_bounded_one_by_one_and_together(tmp_path: Path) -> None:
+    (tmp_path / "job").mkdir()
+    many = """
+for number in range(1000):
+    with open(stage.directory / str(number), "wb") as file:
+        file.write(bytes(1 << 20))
+    time.sleep(0.02)
+"""
+    one = """
+try:
+    with open(stage.directory / "one", "wb") as file:
+        for _ in range(64):
+            file.write(bytes(1 << 20))
+except OSError as error:
+    result = error.strerror
+"""
+    async with broken_pool(tmp_path) as pool:
+        ran = await run(pool, one, directory=tmp_path / "job", disk_mib=8)
+        assert ran.value == b'"File too large"'
+        ran = await run(pool, many, directory=tmp_path / "job", disk_mib=16)
+        assert ran.reason is not None
+        assert ran.reason.code == FailureCode.DISK_LIMIT
+        assert ran.usage.wall_seconds < 3
 
 
 async def test_the_nursery_s_end_is_noticed_and_another_one_takes_over(tmp_path: Path) -> None:

@@ -16,6 +16,15 @@ def out_of_memory(mib: int, story: str = "") -> Ended:
     return Ended(FailureCode.MEMORY_LIMIT, message, "Raise limits.memoryMb.")
 
 
+def disk_full(mib: int) -> Ended:
+    """What there is to say where the files of a job grew beyond its limit."""
+    return Ended(
+        FailureCode.DISK_LIMIT,
+        f"Its files took more than {mib} MiB, or were too many.",
+        "Raise limits.diskMb, or write less.",
+    )
+
+
 def too_large() -> Ended:
     """What there is to say about a result above RESULT_BYTES_MAX."""
     return Ended(

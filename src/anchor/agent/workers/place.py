@@ -6,8 +6,13 @@ import shutil
 import stat
 import sys
 from pathlib import Path
+from typing import Final
 
 from anchor.agent.workers.worker import JOB
+
+FILES_MAX: Final = 100_000
+"""Files that a job's directory may hold while it runs in a worker."""
+_BLOCK_BYTES: Final = 512
 
 
 class Place:
@@ -47,6 +52,18 @@ class Place:
         except FileNotFoundError:
             pass
         directory.mkdir()
+
+    def overfull(self, size_bytes: int) -> bool:
+        """Whether what is in it takes more than so much of the disk, or is more than FILES_MAX files."""
+        files = used = 0
+        for parent, _, names in os.walk(self.path):
+            for name in names:
+                with contextlib.suppress(OSError):
+                    used += os.lstat(os.path.join(parent, name)).st_blocks * _BLOCK_BYTES
+                files += 1
+                if files > FILES_MAX or used > size_bytes:
+                    return True
+        return False
 
     def remove(self) -> None:
         """Remove it with everything in it that is not a job's; for after the worker's end."""

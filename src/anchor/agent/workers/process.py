@@ -129,6 +129,10 @@ class Worker:
                 grown = self._measured.memory_info().rss / MIB - self._ready.resident_mib
                 self.memory_mib = max(self.memory_mib, grown)
 
+    def end(self) -> None:
+        """Kill it without waiting; whoever is in `run` sees it end."""
+        self._body.end()
+
     async def kill(self) -> int:
         """Kill it and wait until it is gone; its return code (minus the signal's number).
 

@@ -12,8 +12,8 @@ from typing import Final, Protocol
 import msgspec
 
 from anchor.agent.job import RESULT_BYTES_MAX, BoundedOutput, Emit, Ran, failed
-from anchor.agent.workers.endings import out_of_memory, timed_out, too_deep, too_large
-from anchor.agent.workers.frames import Ended, FrameError, Program, Source, Work
+from anchor.agent.workers.endings import disk_full, out_of_memory, timed_out, too_deep, too_large
+from anchor.agent.workers.frames import MIB, Ended, FrameError, Program, Source, Work
 from anchor.agent.workers.pool import Pool
 from anchor.agent.workers.process import Worker, WorkerLost
 from anchor.core.attempt import Outcome, Usage
@@ -90,7 +90,7 @@ async def _run(
     pool: Pool, worker: Worker, work: Work, output: BoundedOutput, compiled: Callable[[bytes], None] | None
 ) -> Ended:
     """How the work ended; a worker that is not to be used again is gone by then."""
-    meter = _Meter(worker)
+    meter = _Meter(worker, work.disk_mib if work.has_directory else 0)
     try:
         async with asyncio.timeout(work.timeout_seconds + GRACE_SECONDS):
             ended = await worker.run(work, output.write, compiled)
@@ -103,6 +103,9 @@ async def _run(
         return Ended(FailureCode.CRASHED, f"The worker process broke its protocol: {error}.")
     finally:
         meter.stop()
+    if ended is None and meter.overfull:
+        await pool.discard(worker)
+        return disk_full(work.disk_mib)
     if ended is None:
         return _how_it_died(await pool.discard(worker), work, worker, pool.killed_by_kernel())
     return ended
@@ -111,17 +114,30 @@ async def _run(
 class _Meter:
     """Looks at a worker now and then while it works: a process that dies takes its own figures with it."""
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: Worker, disk_mib: int) -> None:
         self._worker = worker
+        self._disk_mib = disk_mib
+        self._looking: asyncio.Task[None] | None = None
+        self.overfull = False
+        """Whether the worker was killed for what it wrote."""
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(MEASURE_SECONDS, self._measure)
 
     def _measure(self) -> None:
         self._worker.measure()
+        if self._disk_mib and (self._looking is None or self._looking.done()):
+            self._looking = self._loop.create_task(self._look())
         self._timer = self._loop.call_later(MEASURE_SECONDS, self._measure)
+
+    async def _look(self) -> None:
+        if await asyncio.to_thread(self._worker.place.overfull, self._disk_mib * MIB):
+            self.overfull = True
+            self._worker.end()
 
     def stop(self) -> None:
         self._timer.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
 
 
 def _ran(ended: Ended, usage: Usage, truncated: bool) -> Ran:
