@@ -302,6 +302,21 @@ async def test_who_is_cancelled_in_the_middle_of_an_upload_leaves_no_open_file(j
     assert open_below(job) == []
 
 
+def test_a_directory_that_was_replaced_by_a_link_is_neither_followed_nor_left(tmp_path: Path, job: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir(mode=0o755)
+    (outside / "key").write_bytes(SECRET)
+    job.rmdir()
+    job.symlink_to(outside)
+    with pytest.raises(OutputProblem, match="changed or went away"):
+        outputs.find(job, ["*"], bytes_max=MIB)
+    remove(job)
+    assert not job.is_symlink()
+    assert stat.S_IMODE(outside.stat().st_mode) == 0o755
+    assert (outside / "key").exists()
+    remove(job)
+
+
 def open_below(directory: Path) -> list[str]:
     """The files there that this process has open, where the system tells."""
     own = Path("/proc/self/fd")

@@ -108,6 +108,23 @@ async def test_an_agent_that_comes_back_goes_on_where_it_was(tmp_path: Path) -> 
         assert blobs.starts == [0, before]
 
 
+async def test_what_arrived_before_a_fetch_was_given_up_is_always_the_beginning_of_the_file(tmp_path: Path) -> None:
+    content = some(12 * MIB)
+    async with blob_server() as blobs, node(tmp_path, blobs) as inputs:
+        digest = blobs.add(content)
+        part = tmp_path / "inputs" / "unfinished" / digest
+        for turn in range(40):
+            reading = asyncio.create_task(inputs.read(digest))
+            await asyncio.sleep(0.001 * turn)
+            reading.cancel()
+            await asyncio.wait({reading})
+            if not part.exists():
+                continue
+            arrived = part.read_bytes()
+            assert content.startswith(arrived)
+        assert await inputs.read(digest) == content
+
+
 async def test_whoever_still_waits_gets_the_file_when_another_gives_up(tmp_path: Path) -> None:
     content = some(MIB)
     async with blob_server() as blobs, node(tmp_path, blobs) as inputs:

@@ -2,15 +2,19 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Final, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_THREADS: Final = ThreadPoolExecutor(8, thread_name_prefix="files")
+"""Threads of their own: copying large files must not keep anything else in the agent waiting."""
 
 
 async def in_thread(act: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Call `act` in a thread; a cancellation is let through once it has returned, so that its files can be closed."""
-    working = asyncio.ensure_future(asyncio.to_thread(act, *args, **kwargs))
+    working = asyncio.get_running_loop().run_in_executor(_THREADS, partial(act, *args, **kwargs))
     try:
         return await asyncio.shield(working)
     except asyncio.CancelledError:

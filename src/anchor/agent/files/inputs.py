@@ -180,15 +180,15 @@ class Inputs:
             part = self._unfinished / digest
             try:
                 size = await self._fetch(digest, part)
+                await in_thread(_keep, part, whole)
+                self._kept[digest] = size
+                self._proved.add(digest)
             except (OSError, NoRoom):
                 await in_thread(part.unlink, missing_ok=True)
                 raise
             finally:
                 self._coming.pop(digest, None)
                 await in_thread(_remove_if_empty, part)
-            await in_thread(_keep, part, whole)
-            self._kept[digest] = size
-            self._proved.add(digest)
 
     async def _fetch(self, digest: str, part: Path) -> int:
         """Fetch what is missing of a file until all of it is there and right; its size."""
@@ -230,8 +230,8 @@ class Inputs:
                         if have + len(waiting) > blob.size:
                             return False
                         if len(waiting) >= WRITE_BYTES:
-                            have += await self._write(digest, file, hashed, waiting)
-                            waiting = bytearray()
+                            full, waiting = waiting, bytearray()  # a cancelled write is a write, too
+                            have += await self._write(digest, file, hashed, full)
                 finally:  # what has arrived before the line is cut is kept, too
                     have += await self._write(digest, file, hashed, waiting)
                 return have == blob.size and hashed.hexdigest() == digest

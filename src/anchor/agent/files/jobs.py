@@ -32,8 +32,7 @@ class JobFiles:
         self._jobs = jobs
         self._share = None if disk_mib is None else Budget(jobs_mib_max(disk_mib))
         self._inputs = Inputs(inputs, parcels, bytes_max=inputs_bytes_max(disk_mib))
-        if jobs.exists():
-            remove(jobs)
+        remove(jobs)
         jobs.mkdir(parents=True, exist_ok=True)
 
     def place(self, task: int, attempt: int) -> Path:
@@ -58,7 +57,7 @@ class JobFiles:
                 await in_thread(job.directory.mkdir, _OPEN_TO_READ)
                 yield
             finally:
-                await in_thread(_remove_if_there, job.directory)
+                await in_thread(remove, job.directory)
 
     async def bring(self, job: Job) -> int | Ran:
         """Copy the input files of a job into its directory; how many bytes they are, or why it cannot run.
@@ -110,8 +109,3 @@ def _fault_in(payload: Payload) -> str | None:
         if (wrong := fault_in_pattern(pattern)) is not None:
             return f"The output pattern {pattern!a} {wrong}."
     return None
-
-
-def _remove_if_there(directory: Path) -> None:
-    if directory.exists():
-        remove(directory)

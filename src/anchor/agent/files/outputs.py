@@ -65,7 +65,11 @@ async def keep(directory: Path, patterns: Sequence[str], parcels: Parcels, *, by
 def find(directory: Path, patterns: Sequence[str], *, bytes_max: int) -> list[Found]:
     """The regular files that the patterns name, sorted; no link is followed. Raises OutputProblem."""
     search = _Search(patterns, bytes_max)
-    with Folder.open(directory) as top:
+    try:
+        opened = Folder.open(directory)
+    except OSError as error:
+        raise _changed("", error) from error
+    with opened as top:
         search.run(top)
         unmatched = [pattern for pattern in patterns if pattern not in search.matched]
         if unmatched:

@@ -13,11 +13,16 @@ from typing import Any
 
 
 def remove(directory: Path) -> None:
-    """Remove a directory and all in it, following no link; what cannot be removed stays, and nothing is raised.
+    """Remove a directory and all in it, or what was put in its place; no link is followed. What cannot be removed
+    stays, what is not there is nothing to do, and nothing is raised.
 
     Nothing may run in it any more. Folders are moved up before they are looked into: a tree that is deeper than paths
     and open files reach takes no more of either than a flat one.
     """
+    if directory.is_symlink() or directory.is_file():
+        with contextlib.suppress(OSError):
+            directory.unlink()
+        return
     if sys.platform == "win32":
         shutil.rmtree(directory, onerror=_made_writable)
         return
