@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from anchor.agent.job import Job, Ran
+from anchor.agent.policy import Policy
 from anchor.agent.runtimes.catalogue import Catalogue
 from anchor.core.spec import Payload, ResolvedLimits
 
 LIMITS = ResolvedLimits(memory_mib=512, timeout_seconds=120.0, output_bytes=65_536)
+MEMORY_MIB = 4096
+"""What all jobs at once may use together."""
 _numbers = itertools.count(1)
 
 
@@ -21,7 +24,7 @@ class Stage:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self.catalogue = Catalogue(directory)
+        self.catalogue = Catalogue(directory, Policy(), MEMORY_MIB)
 
     async def run(
         self, runtime: str, payload: Payload, *, module: bytes = b"", limits: ResolvedLimits = LIMITS

@@ -1,8 +1,8 @@
-;; The primes below a number, counted by trial division (`trial`) or by a sieve (`sieve`).
+;; The primes below a number, counted `times` over by trial division (`trial`) or by a sieve (`sieve`).
 (module
   (memory (export "memory") 17)
 
-  (func (export "trial") (param $below i32) (result i32)
+  (func $trial (param $below i32) (result i32)
     (local $n i32) (local $d i32) (local $count i32)
     (local.set $count (i32.gt_s (local.get $below) (i32.const 2)))
     (local.set $n (i32.const 3))
@@ -22,9 +22,10 @@
         (br $next)))
     (local.get $count))
 
-  ;; One byte a number from address 0 on, which is why it serves one call of one instance, up to 1,114,112.
-  (func (export "sieve") (param $below i32) (result i32)
+  ;; One byte a number from address 0 on, up to 1,114,112.
+  (func $sieve (param $below i32) (result i32)
     (local $n i32) (local $multiple i32) (local $count i32)
+    (memory.fill (i32.const 0) (i32.const 0) (local.get $below))
     (local.set $n (i32.const 2))
     (loop $next
       (if (i32.eqz (i32.load8_u (local.get $n)))
@@ -44,4 +45,18 @@
                         (local.get $below))))))))))
       (br_if $next
         (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (local.get $below))))
+    (local.get $count))
+
+  (func (export "trial") (param $below i32) (param $times i32) (result i32)
+    (local $count i32)
+    (loop $again
+      (local.set $count (call $trial (local.get $below)))
+      (br_if $again (local.tee $times (i32.sub (local.get $times) (i32.const 1)))))
+    (local.get $count))
+
+  (func (export "sieve") (param $below i32) (param $times i32) (result i32)
+    (local $count i32)
+    (loop $again
+      (local.set $count (call $sieve (local.get $below)))
+      (br_if $again (local.tee $times (i32.sub (local.get $times) (i32.const 1)))))
     (local.get $count)))

@@ -214,4 +214,5 @@ def _assignment(task: Task, payload: bytes) -> Assignment:
         payload=payload,
         payload_blob=task.payload_blob,
         name=task.spec.name,
+        gpu=task.spec.requirements.gpu_required,
     )

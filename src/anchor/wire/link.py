@@ -98,7 +98,8 @@ class Refused(_Frame, frozen=True, tag="refused"):
 
 
 class Assignment(msgspec.Struct, frozen=True, array_like=True):
-    """One attempt: `payload` is JSON (see core.spec.Payload), or `payload_blob` names the blob that holds it."""
+    """One attempt: `payload` is JSON (see core.spec.Payload), or `payload_blob` names the blob that holds it. `gpu`:
+    the task requires a GPU, and may see the node's."""
 
     task: int
     attempt: int
@@ -107,6 +108,7 @@ class Assignment(msgspec.Struct, frozen=True, array_like=True):
     payload: bytes
     payload_blob: str
     name: str
+    gpu: bool = False
 
 
 class Assign(_Frame, frozen=True, tag="assign"):

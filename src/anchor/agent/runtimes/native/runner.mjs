@@ -3,7 +3,7 @@
 // SPEC is JSON {source, input, anchor}; the answer goes to RESULT as JSON {"value": …} or
 // {"error": {code, message, line, column}}. The source is first taken as the body of an async function in CommonJS
 // (`require`, `await`, `return`); a source with static `import` or `export` is an ES module instead, and its value is
-// its default export. A value ends the task at once; without one it ends when nothing is pending any more.
+// its default export, or what that returns for the input where it is a function. A value ends the task at once; without one it ends when nothing is pending any more.
 import fs from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
@@ -88,7 +88,10 @@ async function valueOf() {
   const file = path.join(here, isModule ? "task.mjs" : "task.cjs");
   process.argv = [process.argv[0], file, ...args];
   fs.writeFileSync(file, isModule ? body : wrapped);
-  if (isModule) return (await import(pathToFileURL(file).href)).default;
+  if (isModule) {
+    const value = (await import(pathToFileURL(file).href)).default;
+    return typeof value === "function" && !/^class\b/.test(Function.prototype.toString.call(value)) ? value(input) : value;
+  }
   return createRequire(file)(file)();
 }
 

@@ -89,6 +89,7 @@ def _program(job: Job, has_directory: bool) -> Program:
         timeout_seconds=job.limits.timeout_seconds,
         output_bytes=job.limits.output_bytes,
         has_directory=has_directory,
+        disk_mib=job.limits.disk_mib,
         deterministic=payload.deterministic,
         fuel=job.limits.fuel,
         seed=hashlib.sha256(msgspec.json.encode(payload)).digest() if payload.deterministic else b"",
