@@ -211,6 +211,7 @@ class Executor:
             limits=self._files.within_share(item.limits),
             directory=self._files.place(item.task, item.attempt),
             module=await self._module(payload.module, running) if payload.module is not None else b"",
+            gpu=item.gpu,
         )
         if not (job.has_directory or runtime.wants_directory(payload)):
             return await self._perform(job, runtime, running)
