@@ -56,7 +56,8 @@ Ram = Annotated[
     str | None, typer.Option(help="RAM for all tasks together, like 4GiB or 50%.", show_default="about 80%")
 ]
 Disk = Annotated[
-    str | None, typer.Option(help="Disk for kept inputs and job directories, like 20GiB or 10%.", show_default="no bound")
+    str | None,
+    typer.Option(help="Disk for kept inputs and job directories, like 20GiB or 10%.", show_default="no bound"),
 ]
 LogLevel = Annotated[str | None, typer.Option(help="debug, info, warning or error.", show_default="info")]
 LogFormat = Annotated[str | None, typer.Option(help="text or json.", show_default="text")]
