@@ -13,7 +13,7 @@ WRITES = frozenset(
 )
 READS = frozenset(
     {"get", "due", "queued", "page", "counts", "pulse", "payloads", "has_room", "node", "nodes", "read", "key", "keys"}
-    | {"duty", "duties", "audit_tail", "audit_page", "epoch", "close", "size", "pop", "shapes"}
+    | {"duty", "duties", "audit_tail", "audit_page", "epoch", "close", "size", "missing", "pop", "shapes"}
 )
 """The methods of the ports for truth, blobs and hints. `pop` takes away a hint, which may be lost."""
 _HOLDERS = frozenset({"store", "_keys", "blobs", "ready"})

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import time
+from hashlib import sha256
 
 from tests.failpoints.tour import ENDS, PATIENCE_SECONDS, Step, Tour, spec
 
@@ -53,8 +54,27 @@ def submit_to_open_slots(tour: Tour) -> None:
     tour.until(tour.workable(), "succeeded")
     upload = tour.ask("PUT", f"/api/blobs/{EMPTY}", content=b"")
     assert upload.status_code == 201, upload.text
+    _bring_in_parts(tour, IN_PARTS)
 
 
+def _bring_in_parts(tour: Tour, content: bytes) -> None:
+    """Ask where to go on, and bring a half; over and over until it is whole."""
+    path = f"/api/blobs/{sha256(content).hexdigest()}"
+    for _ in range(10):
+        asked = tour.ask("PUT", path, headers={"Content-Range": f"bytes */{len(content)}"})
+        if asked.status_code == 201:
+            break
+        assert asked.status_code == 308, asked.text
+        begin = int(asked.headers["range"].rpartition("-")[2]) + 1 if "range" in asked.headers else 0
+        part = content[begin : begin + len(content) // 2]
+        place = f"bytes {begin}-{begin + len(part) - 1}/{len(content)}"
+        brought = tour.ask("PUT", path, content=part, headers={"Content-Range": place})
+        # A part that was kept before the server died is in the wrong place when it is brought again.
+        assert brought.status_code in {201, 308, 409}, brought.text
+    assert tour.ask("GET", path).content == content
+
+
+IN_PARTS = b"by halves " * 20
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 """The SHA-256 of nothing."""
 

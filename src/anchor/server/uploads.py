@@ -64,6 +64,7 @@ async def upload_part(call: Call, digest: str) -> Answer:
             return _wrong_offset(part.size)
         if length:
             await part.append(_exactly(call.stream, length))
+            reached("uploads.part_kept")
         if part.size < total:
             return _go_on(part.size)
         return Answer(await _made_whole(call, digest, part))
@@ -72,6 +73,7 @@ async def upload_part(call: Call, digest: str) -> Answer:
 async def _made_whole(call: Call, digest: str, part: Part) -> BlobView:
     try:
         _, size = await call.desk.world.blobs.put(part.read(), expected=digest)
+        reached("uploads.made_whole")
     except AnchorError as error:
         if error.code != "digest_mismatch":
             raise
