@@ -42,6 +42,8 @@ _NUMBERS: Final[dict[str, tuple[int, int]]] = {
     "bind": (49, 200),
     "bpf": (321, 280),
     "capset": (126, 91),
+    "chmod": (90, _ABSENT),
+    "chown": (92, _ABSENT),
     "chroot": (161, 51),
     "clock_adjtime": (305, 266),
     "clock_settime": (227, 112),
@@ -52,27 +54,44 @@ _NUMBERS: Final[dict[str, tuple[int, int]]] = {
     "execve": (59, 221),
     "execveat": (322, 281),
     "fanotify_init": (300, 262),
+    "fchmod": (91, 52),
+    "fchmodat": (268, 53),
+    "fchmodat2": (452, 452),
+    "fchown": (93, 55),
+    "fchownat": (260, 54),
+    "fcntl": (72, 25),
+    "file_setattr": (469, 469),
     "finit_module": (313, 273),
     "fork": (57, _ABSENT),
+    "fremovexattr": (199, 16),
     "fsconfig": (431, 431),
+    "fsetxattr": (190, 7),
     "fsmount": (432, 432),
     "fsopen": (430, 430),
     "fspick": (433, 433),
     "init_module": (175, 105),
+    "inotify_add_watch": (254, 27),
+    "inotify_init": (253, _ABSENT),
+    "inotify_init1": (294, 26),
     "io_uring_enter": (426, 426),
     "io_uring_register": (427, 427),
     "io_uring_setup": (425, 425),
     "ioctl": (16, 29),
     "ioperm": (173, _ABSENT),
     "iopl": (172, _ABSENT),
+    "ioprio_set": (251, 30),
     "kcmp": (312, 272),
     "kexec_file_load": (320, 294),
     "kexec_load": (246, 104),
     "keyctl": (250, 219),
     "kill": (62, 129),
+    "lchown": (94, _ABSENT),
     "listen": (50, 201),
     "lookup_dcookie": (212, 18),
+    "lremovexattr": (198, 15),
+    "lsetxattr": (189, 6),
     "mbind": (237, 235),
+    "memfd_create": (319, 279),
     "memfd_secret": (447, 447),
     "migrate_pages": (256, 238),
     "modify_ldt": (154, _ABSENT),
@@ -80,6 +99,8 @@ _NUMBERS: Final[dict[str, tuple[int, int]]] = {
     "mount_setattr": (442, 442),
     "move_mount": (429, 429),
     "move_pages": (279, 239),
+    "mq_open": (240, 180),
+    "msgget": (68, 186),
     "name_to_handle_at": (303, 264),
     "nfsservctl": (180, 42),
     "open_by_handle_at": (304, 265),
@@ -102,6 +123,8 @@ _NUMBERS: Final[dict[str, tuple[int, int]]] = {
     "quotactl_fd": (443, 443),
     "reboot": (169, 142),
     "remap_file_pages": (216, 234),
+    "removexattr": (197, 14),
+    "removexattrat": (466, 466),
     "request_key": (249, 218),
     "rt_sigqueueinfo": (129, 138),
     "rt_tgsigqueueinfo": (297, 240),
@@ -109,6 +132,7 @@ _NUMBERS: Final[dict[str, tuple[int, int]]] = {
     "sched_setattr": (314, 274),
     "sched_setparam": (142, 118),
     "sched_setscheduler": (144, 119),
+    "semget": (64, 190),
     "set_mempolicy": (238, 237),
     "set_mempolicy_home_node": (450, 450),
     "setdomainname": (171, 162),
@@ -118,12 +142,15 @@ _NUMBERS: Final[dict[str, tuple[int, int]]] = {
     "setgroups": (116, 159),
     "sethostname": (170, 161),
     "setns": (308, 268),
+    "setpriority": (141, 140),
     "setregid": (114, 143),
     "setresgid": (119, 149),
     "setresuid": (117, 147),
     "setreuid": (113, 145),
     "settimeofday": (164, 170),
     "setuid": (105, 146),
+    "setxattr": (188, 5),
+    "setxattrat": (463, 463),
     "shmat": (30, 196),
     "shmget": (29, 194),
     "socket": (41, 198),
@@ -166,9 +193,18 @@ _WORKER: Final = (
     *("socket", "connect", "bind", "listen", "accept", "accept4", "execve", "execveat", "fork", "vfork"),
     *("setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setfsuid", "setfsgid", "setgroups"),
     *("capset", "tkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_open", "pidfd_send_signal", "unshare"),
-    *("sched_setscheduler", "sched_setparam", "sched_setattr", "shmget", "shmat"),
+    *("sched_setscheduler", "sched_setparam", "sched_setattr", "setpriority", "ioprio_set"),
+    *("shmget", "shmat", "msgget", "semget", "mq_open", "inotify_init", "inotify_init1", "inotify_add_watch"),
 )
 """What a worker needs no more once its engines are loaded; a program may do these in its own namespaces."""
+_WORKER_FILES: Final = (
+    *("chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat", "file_setattr"),
+    *("setxattr", "lsetxattr", "fsetxattr", "setxattrat"),
+    *("removexattr", "lremovexattr", "fremovexattr", "removexattrat"),
+)
+"""What changes who may use a file: Landlock does not look at these, and a worker is the same user as its agent."""
+_WORKER_MISSING: Final = ("memfd_create",)
+"""Memory that no limit of a process counts."""
 
 _WHOLE: Final = 0xFFFFFFFF
 _CLONE_THREAD: Final = 0x00010000
@@ -177,6 +213,9 @@ _CLONE_NAMESPACES: Final = 0x7E020080
 _CLONE_NAMESPACES_OLD: Final = _CLONE_NAMESPACES & ~0x80
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 _PR_SET_PDEATHSIG: Final = 1
+_F_SETOWN, _F_SETSIG, _F_SETOWN_EX = 8, 10, 15
+_FIOSETOWN, _SIOCSPGRP = 0x8901, 0x8902
+"""These name a process to whom the kernel sends a signal, any signal, once something can be read."""
 _AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
 _SOCK_STREAM, _SOCK_TYPE = 1, 0xF
 _PERSONALITY_ASKED: Final = _WHOLE
@@ -220,12 +259,15 @@ def worker_filter(pid: int) -> bytes | None:
         _Rule("kill", 0, _WHOLE, (pid,)),
         _Rule("tgkill", 0, _WHOLE, (pid,)),
         _Rule("prlimit64", 0, _WHOLE, (0, pid)),
+        _Rule("fcntl", 1, _WHOLE, (_F_SETOWN, _F_SETSIG, _F_SETOWN_EX), listed=True),
+        _Rule("ioctl", 1, _WHOLE, (_FIOSETOWN, _SIOCSPGRP), listed=True),
         _Rule("prctl", 0, _WHOLE, (_PR_SET_PDEATHSIG,), listed=True),
         # Event loops wake themselves through such a pair. A datagram socket of a pair could be sent elsewhere.
         _Rule("socketpair", 0, _WHOLE, (_AF_UNIX,)),
         _Rule("socketpair", 1, _SOCK_TYPE, (_SOCK_STREAM,)),
     )
-    return _program((*_MACHINE, *_SURFACE, *_OTHERS, *_WORKER), rules)
+    refused = (*_MACHINE, *_SURFACE, *_OTHERS, *_WORKER, *_WORKER_FILES)
+    return _program(refused, rules, missing=(*_MISSING, *_WORKER_MISSING))
 
 
 def install(program: bytes) -> None:
@@ -242,7 +284,7 @@ def install(program: bytes) -> None:
         raise OSError(number, f"seccomp was refused: {os.strerror(number)}")
 
 
-def _program(refused: tuple[str, ...], rules: tuple[_Rule, ...]) -> bytes | None:
+def _program(refused: tuple[str, ...], rules: tuple[_Rule, ...], missing: tuple[str, ...] = _MISSING) -> bytes | None:
     machine = platform.machine()
     if sys.platform != "linux" or machine not in _MACHINES or sys.byteorder != "little":
         return None
@@ -256,10 +298,10 @@ def _program(refused: tuple[str, ...], rules: tuple[_Rule, ...]) -> bytes | None
         _step(_JUMP_ABOVE, _NEWEST, 0, 1),
         _step(_RETURN, _REFUSE | errno.ENOSYS),
     ]
-    for call in (*_MISSING, *refused):
+    for call in (*missing, *refused):
         number = _NUMBERS[call][_COLUMN[machine]]
         if number != _ABSENT:
-            error = errno.ENOSYS if call in _MISSING else errno.EPERM
+            error = errno.ENOSYS if call in missing else errno.EPERM
             code += [_step(_JUMP, number, 0, 1), _step(_RETURN, _REFUSE | error)]
     for rule in rules:
         code += _checked(rule, _NUMBERS[rule.call][_COLUMN[machine]])
