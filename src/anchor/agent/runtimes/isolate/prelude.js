@@ -1,4 +1,4 @@
-// What a script finds in its isolate: `console`, timers, `input`, `anchor` and, made when first asked for, what the parts
+// What a script finds in its isolate: timers, `input`, `anchor` and, made when first asked for, what the parts
 // hold; evaluated before any foreign code. `library` is JSON, the sources of the parts by name. Its value is for the
 // worker: a buffer and functions, none of which the script itself can reach.
 (library) => {
@@ -12,7 +12,6 @@
   const charCodeAt = bound(String.prototype.charCodeAt);
   const cut = bound(String.prototype.slice);
   const begins = bound(String.prototype.startsWith);
-  const replaceAll = bound(String.prototype.replaceAll);
   const test = bound(RegExp.prototype.test);
   const splice = bound(Array.prototype.splice);
   const push = bound(Array.prototype.push);
@@ -21,7 +20,7 @@
   const { then } = Promise.prototype;
   const { now } = Date;
   const toSource = Function.prototype.toString;
-  const { defineProperty, freeze, getPrototypeOf, is, keys } = Object;
+  const { defineProperty, freeze } = Object;
   const text = String;
   const Failure = Error;
   const { isError } = Error;
@@ -79,107 +78,6 @@
     store(header, TURN, load(header, TURN) + 1);
   };
 
-  const name = (value) => {
-    const constructor = getPrototypeOf(value)?.constructor;
-    return typeof constructor === "function" && constructor.name ? constructor.name : "Object";
-  };
-
-  const list = (open, items, close) => {
-    const flat = items.join(", ");
-    if (items.length === 0) return open + close;
-    return flat.length <= 72 && !flat.includes("\n")
-      ? `${open} ${flat} ${close}`
-      : `${open}\n  ${items.join(",\n").replaceAll("\n", "\n  ")}\n${close}`;
-  };
-
-  const some = (iterable, one) => {
-    const items = [];
-    for (const item of iterable) {
-      if (items.length === 100) {
-        items.push("…");
-        break;
-      }
-      items.push(one(item));
-    }
-    return items;
-  };
-
-  // A line with a stack in it goes to the worker marked as such: it knows the places in the author's own sources.
-  let marked = 0;
-  const withStack = (error) => {
-    marked = 2;
-    return text(error.stack ?? error);
-  };
-
-  const show = (value, above = []) => {
-    if (typeof value === "string") return above.length ? stringify(value) : value;
-    if (typeof value === "bigint") return `${value}n`;
-    if (typeof value === "function") return `[Function: ${value.name || "anonymous"}]`;
-    if (value === null || typeof value !== "object") return is(value, -0) ? "-0" : text(value);
-    if (above.includes(value)) return "[Circular]";
-    if (value instanceof Error) return withStack(value);
-    if (value instanceof Date || value instanceof RegExp) return text(value);
-    const kind = name(value);
-    if (above.length > 3) return `[${kind}]`;
-    const inner = (item) => show(item, [...above, value]);
-    if (Array.isArray(value)) return list("[", some(value, inner), "]");
-    if (ArrayBuffer.isView(value) && kind !== "DataView") return list(`${kind}(${value.length}) [`, some(value, inner), "]");
-    if (value instanceof Set) return list(`Set(${value.size}) {`, some(value, inner), "}");
-    if (value instanceof Map) {
-      return list(`Map(${value.size}) {`, some(value, ([key, item]) => `${inner(key)} => ${inner(item)}`), "}");
-    }
-    const label = /^[A-Za-z_$][\w$]*$/;
-    const entries = some(keys(value), (key) => `${label.test(key) ? key : stringify(key)}: ${inner(value[key])}`);
-    return list(kind === "Object" ? "{" : `${kind} {`, entries, "}");
-  };
-
-  const format = (values) => {
-    let from = 0;
-    let line = "";
-    if (typeof values[0] === "string" && values.length > 1) {
-      from = 1;
-      line = values[0].replace(/%[sdifjoOc%]/g, (mark) => {
-        if (mark === "%%") return "%";
-        if (from >= values.length) return mark;
-        const value = values[from++];
-        if (mark === "%s") return typeof value === "object" ? show(value) : text(value);
-        if (mark === "%d" || mark === "%f") return text(Number(value));
-        if (mark === "%i") return text(Math.trunc(Number(value)));
-        if (mark === "%j") return text(stringify(value));
-        return mark === "%c" ? "" : show(value, [values]);
-      });
-    }
-    for (let at = from; at < values.length; at++) line += (at ? " " : "") + show(values[at]);
-    return line;
-  };
-
-  let indent = "";
-  const printer = (stream) => (...values) => {
-    marked = 0;
-    const line = format(values);
-    write(stream + marked, (indent ? indent + replaceAll(line, "\n", `\n${indent}`) : line) + "\n");
-  };
-  const out = printer(1);
-  const err = printer(2);
-  const begun = new Map();
-  const counts = new Map();
-  const console = {
-    log: out, info: out, debug: out, dir: (value) => out(value), table: out,
-    warn: err, error: err,
-    trace: (...values) => {
-      const here = new Error(format(values));
-      here.name = "Trace";
-      here.stack = here.stack.replace(/^Error/, "Trace");
-      err(here);
-    },
-    assert: (fine, ...values) => { if (!fine) err(`Assertion failed${values.length ? ":" : ""}`, ...values); },
-    group: (...values) => { if (values.length) out(...values); indent += "  "; },
-    groupEnd: () => { indent = indent.slice(2); },
-    count: (label = "default") => { counts.set(label, (counts.get(label) ?? 0) + 1); out(`${label}: ${counts.get(label)}`); },
-    time: (label = "default") => { begun.set(label, now()); },
-    timeEnd: (label = "default") => { if (begun.has(label)) out(`${label}: ${now() - begun.get(label)}ms`); },
-  };
-
   // Timers are driven from outside: the worker calls `pump`, which runs at most one that is due. So it is known
   // exactly when nothing is left that could ever settle the script's promise.
   let timers = [];
@@ -220,7 +118,7 @@
         seen.message = text(error.message);
         seen.stack = text(error.stack);
       } else {
-        seen.message = show(error, [seen]);
+        seen.message = part("console").show(error, [seen]);
       }
     } catch {
       seen.message ||= "something that cannot be described";
@@ -275,7 +173,7 @@
   let sources;
   const part = (title) => (made[title] ??= evaluate((sources ??= parse(library))[title])(tools));
   const tools = {
-    ask, apply, isFunction, report: (error) => fail(error),
+    ask, apply, isFunction, write, report: (error) => fail(error),
     get seed() { return seed; },
     get DOMException() { return part("errors").DOMException; },
     get TextEncoder() { return part("encoding").TextEncoder; },
@@ -348,7 +246,6 @@
   const began = now();
   const settled = Pledge.resolve();
   for (const [key, value] of Object.entries({
-    console,
     performance: freeze({ timeOrigin: began, now: () => now() - began }),
     setTimeout: (callback, delay, ...args) => schedule(callback, delay, args, false),
     setInterval: (callback, delay, ...args) => schedule(callback, delay, args, true),
@@ -361,6 +258,7 @@
   })) {
     defineProperty(globalThis, key, { value, writable: true, configurable: true, enumerable: false });
   }
+  lazily("console", ["console"]);
   lazily("errors", ["DOMException"]);
   lazily("encoding", ["TextEncoder", "TextDecoder", "atob", "btoa"]);
   lazily("url", ["URL", "URLSearchParams"]);

@@ -4,6 +4,7 @@ import functools
 import json
 import math
 import os
+import re
 import struct
 from array import array
 from pathlib import Path
@@ -15,15 +16,22 @@ from anchor.agent.workers.printer import Printer, Stream
 from anchor.core.progress import progress_text
 
 _HERE: Final = Path(__file__).parent
-_PARTS: Final = ("abort", "clone", "crypto", "encoding", "errors", "files", "linking", "url")
+_PARTS: Final = ("abort", "clone", "console", "crypto", "encoding", "errors", "files", "linking", "url")
+
+
+_NOT_READ: Final = re.compile(r"^ *(//.*\n)?", re.MULTILINE)
+
+
+def _source(part: str) -> str:
+    """A part without what V8 would only skip, which it does for every script anew."""
+    return _NOT_READ.sub("", (_HERE / f"{part}.js").read_text("utf-8"))
 
 
 def _named(part: str) -> str:
-    source = (_HERE / f"{part}.js").read_text("utf-8")
-    return f'"use strict";({source})\n//# sourceURL=anchor:{part}'
+    return f'"use strict";({_source(part)})\n//# sourceURL=anchor:{part}'
 
 
-_PRELUDE: Final = f"({(_HERE / 'prelude.js').read_text('utf-8')})\n//# sourceURL=anchor:prelude"
+_PRELUDE: Final = f"({_source('prelude')})\n//# sourceURL=anchor:prelude"
 _LIBRARY: Final = json.dumps({part: _named(part) for part in _PARTS})
 # The layout of the buffer that prelude.js makes.
 _HEADER_BYTES: Final = 32

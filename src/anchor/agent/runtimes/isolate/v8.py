@@ -9,6 +9,9 @@ from py_mini_racer._dll import MR_CALLBACK, init_mini_racer
 
 # The limit on the heap is looked at after collections; what is young then comes on top of it, up to three times this.
 _FLAGS: Final = ("--single-threaded", "--max-semi-space-size=16")
+# V8 itself, once for all forks of the process that imports this: with these flags it starts no thread before the first
+# isolate does.
+_LIBRARY: Final = init_mini_racer(flags=_FLAGS, ignore_duplicate_init=True)
 _INTEGER: Final = 3
 _DOUBLE: Final = 4
 _STRING: Final = 5
@@ -43,7 +46,7 @@ class Isolate:
     and the next call waits for them."""
 
     def __init__(self) -> None:
-        self._dll = init_mini_racer(flags=_FLAGS, ignore_duplicate_init=True)
+        self._dll = _LIBRARY
         self._answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
         # ctypes does not keep callbacks alive: V8 may call this one until the context is freed.
         self._callback = MR_CALLBACK(lambda _, value: self._answers.put(value))
