@@ -129,12 +129,12 @@ async def test_without_a_value_javascript_ends_when_nothing_is_pending(bench: Be
 async def test_a_javascript_error_names_the_users_line_and_column(bench: Bench) -> None:
     ran = await bench.run(source_code="const a = 1;\n  null.foo;")
     message = reason_of(ran, FailureCode.SCRIPT_ERROR)
-    assert message == "TypeError: Cannot read properties of null (reading 'foo') (task.js:2:8)"
+    assert message == "TypeError: Cannot read properties of null (reading 'foo') (line 2, column 8)"
     assert "runner" not in bench.out("stderr")
     ran = await bench.run(source_code="throw new RangeError('first line')")
-    assert reason_of(ran, FailureCode.SCRIPT_ERROR).endswith("first line (task.js:1:7)")
+    assert reason_of(ran, FailureCode.SCRIPT_ERROR).endswith("first line (line 1, column 7)")
     ran = await bench.run(source_code="let a;\nlet b = ;")
-    assert reason_of(ran, FailureCode.SCRIPT_ERROR) == "SyntaxError: Unexpected token ';' (task.js:2:9)"
+    assert reason_of(ran, FailureCode.SCRIPT_ERROR) == "SyntaxError: Unexpected token ';' (line 2, column 9)"
 
 
 @pytest.mark.parametrize(
@@ -186,10 +186,14 @@ async def test_python_uses_packages(bench: Bench, package_index: None) -> None:
 @pytest.mark.parametrize(
     ("source", "code", "message"),
     [
-        ("def f():\n    return 1 / 0\nf()", "script_error", "ZeroDivisionError: division by zero (task.py:2)"),
-        ("x = (1,\ny = 2", "script_error", "SyntaxError: '(' was never closed (task.py:1:5)"),
-        ("import sys\nsys.exit('no')", "script_error", "The script ended itself with exit code 1."),
-        ("result = {1}", "result_invalid", "The result is not JSON: Object of type set is not JSON serializable"),
+        ("def f():\n    return 1 / 0\nf()", "script_error", "ZeroDivisionError: division by zero (line 2, column 12)"),
+        ("x = (1,\ny = 2", "script_error", "SyntaxError: '(' was never closed (line 1, column 5)"),
+        ("import sys\nsys.exit('no')", "script_error", "The script ended itself with exit code 1: no"),
+        (
+            "result = {1}",
+            "result_invalid",
+            "The result cannot be written as JSON: Object of type set is not JSON serializable.",
+        ),
         ("result = float('nan')", "result_invalid", None),
         ("result = '\\ud800'", "result_invalid", None),
         ("import os\nos.abort()", "script_error", "The script was ended by SIGABRT."),

@@ -171,7 +171,7 @@ async def test_an_error_names_its_line_and_column_and_its_traceback_shows_the_sc
     ("source", "message"),
     [
         ("import sys; sys.exit(3)", "The script ended itself with exit code 3."),
-        ("raise SystemExit('why')", "The script ended itself with exit code 1."),
+        ("raise SystemExit('why')", "The script ended itself with exit code 1: why"),
         ("import os; os._exit(3)", "The script ended its interpreter with os._exit and another code than 0."),
         ("import os; os.abort()", "The script broke its interpreter: wasm `unreachable` instruction executed."),
         ("raise KeyboardInterrupt", "KeyboardInterrupt (line 1, column 1)"),
@@ -192,7 +192,7 @@ async def test_an_exit_with_code_zero_is_a_success_without_a_value(run: Any) -> 
 async def test_what_is_no_json_is_no_result(run: Any, source: str) -> None:
     code, message = failure(await run(source))
     assert code == FailureCode.RESULT_INVALID
-    assert message.startswith("The result is not JSON: ")
+    assert message.startswith("The result cannot be written as JSON: ")
 
 
 async def test_results_are_whole_up_to_their_limit_and_refused_beyond_it(run: Any) -> None:

@@ -101,3 +101,14 @@ def test_an_explanation_is_the_reason_without_the_boilerplate() -> None:
     assert explanation(npm + "npm error A complete log of this run can be found in: /h/x.log\n") == "'x' is not in it."
     uv = "  \u00d7 No solution found:\n  ╰─▶ Because x was not found.\nhint: try harder\n"
     assert explanation(uv) == "No solution found:\nBecause x was not found."
+
+
+def test_an_explanation_keeps_the_conflict_and_both_ends_of_a_long_one() -> None:
+    npm = "npm error ERESOLVE unable to resolve dependency tree\nnpm error\n"
+    npm += "npm error While resolving: undefined@undefined\n"
+    npm += "npm error Found: a@1\nnpm error node_modules/a\nnpm error Could not resolve dependency:\n"
+    npm += 'npm error peer a@"^2" from b@2\nnpm error Fix the upstream dependency conflict, or not\n'
+    told = 'unable to resolve dependency tree\nFound: a@1\nCould not resolve dependency:\npeer a@"^2" from b@2'
+    assert explanation(npm) == told
+    lines = explanation("".join(f"because of {number}\n" for number in range(50))).splitlines()
+    assert (lines[0], lines[8], lines[-1]) == ("because of 0", "…", "because of 49")

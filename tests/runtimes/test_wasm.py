@@ -287,7 +287,7 @@ async def test_a_payload_that_does_not_fit_the_module_is_refused_in_one_sentence
         (b"\0asm\x0d\0\1\0", "The module is a WebAssembly component"),
         ('(module (import "wasi_unstable" "fd_write" (func)))', "The module imports wasi_unstable"),
         ('(module (import "env" "emscripten" (func)))', "The module imports env.emscripten, which"),
-        ('(module (import "wasi_snapshot_preview1" "fd_new" (func)))', "wasi_snapshot_preview1::fd_new"),
+        ('(module (import "wasi_snapshot_preview1" "fd_new" (func)))', "imports wasi_snapshot_preview1.fd_new, which"),
         ('(module (import "wasi_snapshot_preview1" "fd_write" (func)))', "types incompatible"),
         (b"\0asm\1\0\0\0" + bytes(MODULE_BYTES_MAX), "a node compiles at most 64 MiB"),
     ],

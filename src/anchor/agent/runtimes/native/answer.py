@@ -1,6 +1,7 @@
 """Turns the end of a native program, and what it left as its answer, into a Ran."""
 
 import os
+import re
 import signal
 import stat
 from pathlib import Path
@@ -19,7 +20,14 @@ from anchor.core.errors import FailureCode
 _REPORT_BYTES_MAX = RESULT_BYTES_MAX + 1024
 _MESSAGE_CHARACTERS = 2000
 _OWN_RESULT = "result.json"
-_NOT_FOUND = 127
+_NOT_RUNNABLE, _NOT_FOUND = 126, 127
+_ABSENT = ("not found", "No such file or directory")
+_PACKAGES = "It is no package of this task: name it in payload.dependencies."
+_NO_PACKAGE = re.compile(r"(?:ModuleNotFoundError: No module named|Error: Cannot find (?:module|package)) '[^./]")
+_JSON_IN = {
+    "python": "Return dicts, lists, strings, finite numbers, booleans or None.",
+    "javascript": "Return plain objects, arrays, strings, finite numbers, booleans or null.",
+}
 
 
 class _Error(msgspec.Struct, frozen=True):
@@ -86,20 +94,26 @@ def _of_script(job: Job, ended: Ended, report_file: Path) -> Ran:
 def _of_error(job: Job, error: _Error) -> Ran:
     if error.code == "memory_limit":
         return _from(endings.out_of_memory(job.limits.memory_mib, "It was refused more memory."))
-    file = "task.py" if job.payload.language == "python" else "task.js"
-    column = f":{error.column}" if error.column else ""
-    place = f" ({file}:{error.line}{column})" if error.line else ""
+    column = f", column {error.column}" if error.column else ""
+    place = f" (line {error.line}{column})" if error.line else ""
     message = _without_paths(job, error.message)[:_MESSAGE_CHARACTERS]
-    return failed(FailureCode(error.code), message + place)
+    if error.code == "result_invalid":
+        return failed(FailureCode.RESULT_INVALID, message, _JSON_IN[job.payload.language or "javascript"])
+    return failed(FailureCode.SCRIPT_ERROR, message + place, _PACKAGES if _NO_PACKAGE.match(message) else "")
 
 
 def _bad_exit(job: Job, ended: Ended, who: str) -> Ran:
     last = _without_paths(job, _line(ended.stderr_tail))
     if "out of memory" in ended.stderr_tail and ended.code > 128:
         return _from(endings.out_of_memory(job.limits.memory_mib))
-    if ended.code == _NOT_FOUND and job.payload.command is not None and "not found" in last.lower() + " not found":
+    # Said by what starts the program, where it cannot. A program itself may leave with these codes, too.
+    unstarted = re.search(rf"(?:^| ){re.escape(who)}: (.+)$", last)
+    if ended.code == _NOT_FOUND and unstarted is not None and unstarted[1] in _ABSENT:
         hint = "A task finds the programs of the node's system, of its packages and of its own directory."
         return failed(FailureCode.SCRIPT_ERROR, f"The program {who} was not found (exit code 127).", hint)
+    if ended.code == _NOT_RUNNABLE and unstarted is not None:
+        hint = "It has to be a file that may be executed; name an interpreter before its script."
+        return failed(FailureCode.SCRIPT_ERROR, f"The program {who} cannot be run: {unstarted[1]}.", hint)
     name = _signal(ended.code - 128)
     if name == "SIGXFSZ":
         return failed(FailureCode.SCRIPT_ERROR, f"It wrote a file larger than {FILE_BYTES_MAX // 1024**3} GiB.")
@@ -111,7 +125,7 @@ def _succeeded(value: bytes, file: str) -> Ran:
     try:
         msgspec.json.decode(value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        what = f"{file} is not JSON" if file else "The result is not JSON"
+        what = f"{file} is not JSON" if file else "The result cannot be written as JSON"
         return failed(FailureCode.RESULT_INVALID, f"{what}: {error}")
     return Ran(outcome=Outcome.SUCCEEDED, value=value)
 

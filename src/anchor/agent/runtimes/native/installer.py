@@ -34,14 +34,15 @@ SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 """The PATH in a cell, behind the programs of its own packages."""
 _HOME = "/anchor/home"
 _FOLDER = "/anchor/env"
-_EXPLANATION_LINES = 6
-_EXPLANATION_CHARACTERS = 800
+_EXPLANATION_HEAD, _EXPLANATION_TAIL = 8, 3
+_EXPLANATION_CHARACTERS = 1500
 _NOISE = re.compile(
     r"^(npm error|npm ERR!)( code| 404| notarget| E[A-Z0-9]+)?|^error:|^\s*cause:|[\u00d7\u2500-\u25ff]+", re.IGNORECASE
 )
 _BOILERPLATE = re.compile(
     r"npm (warn|notice)|warning:|Using Python|Resolved |Prepared |A complete log|Note that you can|tarball, folder|"
-    r"In most cases you|This is probably not|Log files|[A-Z][A-Z0-9]+$|hint: |Not Found - GET ",
+    r"In most cases you|This is probably not|Log files|[A-Z][A-Z0-9]+$|hint: |Not Found - GET |"
+    r"While resolving: undefined|node_modules/|Fix the upstream dependency|For a full report see|.*-report\.txt$",
 )
 _CREDENTIALS = re.compile(r"(https?://)[^/\s@]+@")
 _PATH = re.compile(r"(file://)?(/[^\s,;:'\"]+)")
@@ -218,7 +219,10 @@ def explanation(said: str) -> str:
         line = _NOISE.sub("", raw).strip()
         if line and not _BOILERPLATE.match(line) and line not in lines:
             lines.append(line)
-    return "\n".join(lines[:_EXPLANATION_LINES])[:_EXPLANATION_CHARACTERS]
+    if len(lines) > _EXPLANATION_HEAD + _EXPLANATION_TAIL:
+        # Both ends matter: resolvers begin with what they know and close with what follows from it.
+        lines[_EXPLANATION_HEAD:-_EXPLANATION_TAIL] = ["…"]
+    return "\n".join(lines)[:_EXPLANATION_CHARACTERS]
 
 
 def _settings(env: Mapping[str, str]) -> tuple[Mount, ...]:

@@ -34,7 +34,7 @@ function placeOf(stack) {
   return { line, column: line === 1 && stack.includes("task.cjs") ? Math.max(column - PREFIX.length, 1) : column };
 }
 
-function fail(error, code = "script_error") {
+function fail(error) {
   const isError = error instanceof Error || typeof error?.stack === "string";
   const stack = isError ? String(error.stack) : "";
   let message;
@@ -43,6 +43,8 @@ function fail(error, code = "script_error") {
   } catch {
     message = "an error that cannot be shown";
   }
+  // What follows tells how our own file came to it.
+  if (/MODULE_NOT_FOUND$/.test(error?.code)) message = message.replace(/\nRequire stack:[^]*| imported from .*$/, "");
   if (message === "SyntaxError: Illegal return statement") {
     message += "; a source with import or export is a module, which answers by export default";
   }
@@ -55,8 +57,19 @@ function fail(error, code = "script_error") {
     .replaceAll(`${here}/`, "")
     .replace(/task\.cjs:1:(\d+)/g, (_, column) => `task.js:1:${column - PREFIX.length}`)
     .replace(/task\.[cm]js/g, "task.js");
-  if (code === "script_error") fs.writeSync(2, `${shown || message}\n`);
-  answer(stringify({ error: { code, message, ...placeOf(stack) } }));
+  fs.writeSync(2, `${shown || message}\n`);
+  answer(stringify({ error: { code: "script_error", message, ...placeOf(stack) } }));
+  process.exit(1);
+}
+
+function whyNotJson(message) {
+  if (message.startsWith("Converting circular structure")) return "it contains itself";
+  return /serialize a BigInt/.test(message) ? "it contains a BigInt" : message;
+}
+
+function refuse(why) {
+  const message = `The result cannot be written as JSON: ${why}.`;
+  answer(stringify({ error: { code: "result_invalid", message } }));
   process.exit(1);
 }
 
@@ -66,11 +79,9 @@ function succeed(value) {
   try {
     text = stringify(value);
   } catch (error) {
-    fail(new TypeError(`The result is not JSON: ${error?.message ?? error}`), "result_invalid");
+    refuse(whyNotJson(String(error?.message ?? error)));
   }
-  if (text === undefined) {
-    fail(new TypeError(`The result is not JSON: it is a ${typeof value}`), "result_invalid");
-  }
+  if (text === undefined) refuse(`it is a ${typeof value}`);
   answer(`{"value":${text}}`);
   process.exit();
 }

@@ -68,7 +68,7 @@ def run(source: str, given: "dict[str, Any]") -> str:
     try:
         return json.dumps(value, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise _ResultInvalid(f"The result is not JSON: {error}") from None
+        raise _ResultInvalid(f"The result cannot be written as JSON: {error}.") from None
 
 
 def _starts_itself(source: str) -> bool:
@@ -94,10 +94,11 @@ def describe(error: BaseException) -> "dict[str, Any]":
     if isinstance(error, _ResultInvalid):
         return {"code": "result_invalid", "message": str(error)}
     if isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else 1
+        words = f": {error.code}" if isinstance(error.code, str) else "."
         if isinstance(error.code, str):
             sys.stderr.write(error.code + "\n")
-        code = error.code if isinstance(error.code, int) else 1
-        return {"code": "script_error", "message": f"The script ended itself with exit code {code}."}
+        return {"code": "script_error", "message": f"The script ended itself with exit code {code}{words}"}
     import traceback
 
     frames = error.__traceback__
@@ -110,8 +111,11 @@ def describe(error: BaseException) -> "dict[str, Any]":
         message = f"{type(error).__name__}: {error.msg}"
         return {"code": "script_error", "message": message, "line": error.lineno or 0, "column": error.offset or 0}
     message = traceback.format_exception_only(error)[-1].strip()
-    lines = [frame.lineno or 0 for frame in traceback.extract_tb(frames) if frame.filename == NAME]
-    return {"code": "script_error", "message": message, "line": lines[-1] if lines else 0}
+    for frame in reversed(traceback.extract_tb(frames)):
+        if frame.filename == NAME:
+            column = 0 if frame.colno is None else frame.colno + 1
+            return {"code": "script_error", "message": message, "line": frame.lineno or 0, "column": column}
+    return {"code": "script_error", "message": message}
 
 
 def main(spec_file: str, result_file: str, *args: str) -> int:

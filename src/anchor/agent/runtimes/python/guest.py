@@ -105,7 +105,7 @@ def _run(source: str, names: dict[str, Any]) -> str:
     try:
         return _dumps(value, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise _ResultInvalid(f"The result is not JSON: {error}") from None
+        raise _ResultInvalid(f"The result cannot be written as JSON: {error}.") from None
 
 
 def _starts_itself(source: str) -> bool:
@@ -126,10 +126,11 @@ def _described(error: BaseException) -> dict[str, Any]:
     if isinstance(error, _ResultInvalid):
         return {"code": "result_invalid", "message": str(error)[:MESSAGE_LENGTH_MAX]}
     if isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else 1
+        words = f": {error.code[:MESSAGE_LENGTH_MAX]}" if isinstance(error.code, str) else "."
         if isinstance(error.code, str):
             sys.stderr.write(error.code + "\n")
-        code = error.code if isinstance(error.code, int) else 1
-        return {"code": "script_error", "message": f"The script ended itself with exit code {code}."}
+        return {"code": "script_error", "message": f"The script ended itself with exit code {code}{words}"}
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename != NAME:
         frames = frames.tb_next

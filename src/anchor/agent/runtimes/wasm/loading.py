@@ -1,5 +1,6 @@
 """From the bytes of a module to something that can be instantiated: what is accepted, how it is compiled and linked."""
 
+import re
 from typing import Final
 
 import wasmtime
@@ -12,6 +13,7 @@ from anchor.agent.runtimes.wasm.virtual import VirtualMachine
 WASI: Final = "wasi_snapshot_preview1"
 _MAGIC: Final = b"\0asm\x01\0\0\0"
 _COMPONENT: Final = b"\0asm\x0d\0\x01\0"
+_UNKNOWN_IMPORT: Final = re.compile(r"unknown import: `(.+)::(.+)` has not been defined")
 
 
 def configuration(profile: Profile) -> wasmtime.Config:
@@ -44,7 +46,7 @@ class Loaded:
         try:
             self.ready = linker.instantiate_pre(module)
         except wasmtime.WasmtimeError as error:
-            raise invalid(f"The module cannot be started: {cause(str(error))}.") from error
+            raise _not_linked(error) from error
 
 
 class Workshop:
@@ -92,11 +94,21 @@ def _compiled(engine: wasmtime.Engine, module: bytes) -> wasmtime.Module:
                 f"Rebuild it with a toolchain of 2020 or later, so that it imports {WASI}.",
             )
         if wanted.module != WASI:
-            raise invalid(
-                f"The module imports {wanted.module}.{wanted.name}, which this runtime does not offer.",
-                f"Only {WASI} can be imported; link everything else into the module.",
-            )
+            raise _not_offered(f"{wanted.module}.{wanted.name}")
     return built
+
+
+def _not_offered(name: str) -> Unrunnable:
+    return invalid(
+        f"The module imports {name}, which this runtime does not offer.",
+        f"Only the functions of {WASI} can be imported; link everything else into the module.",
+    )
+
+
+def _not_linked(error: wasmtime.WasmtimeError) -> Unrunnable:
+    text = cause(str(error))
+    unknown = _UNKNOWN_IMPORT.match(text)
+    return _not_offered(f"{unknown[1]}.{unknown[2]}") if unknown else invalid(f"The module cannot be started: {text}.")
 
 
 def _not_valid(error: wasmtime.WasmtimeError) -> Unrunnable:
