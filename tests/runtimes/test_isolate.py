@@ -52,7 +52,7 @@ class Said(list[tuple[str, str]]):
 async def result(isolate: Isolate, source: str, **more: Any) -> Any:
     ran = await isolate.run(job(source, **more), Said())
     assert ran.outcome is Outcome.SUCCEEDED, ran.reason
-    return json.loads(ran.value)
+    return json.loads(bytes(ran.value))
 
 
 def failure(ran: Ran) -> tuple[str, str]:

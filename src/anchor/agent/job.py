@@ -40,10 +40,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ran(msgspec.Struct, frozen=True, kw_only=True):
-    """How a job ended. `value` is the result as JSON bytes (b"null" where the code returned nothing) on success."""
+    """How a job ended. `value` is the result as JSON bytes (b"null" where the code returned nothing) on success; a view
+    of them spares a large one's copy."""
 
     outcome: Outcome
-    value: bytes = b"null"
+    value: bytes | memoryview = b"null"
     reason: Reason | None = None
     usage: Usage = Usage()
     output_truncated: bool = False

@@ -112,24 +112,24 @@ class Parcels:
                 raise httpx.RemoteProtocolError("the server did not say how large the blob is")
             yield Reading(0, int(length), answer.aiter_raw())
 
-    async def pack(self, value: bytes) -> Result:
+    async def pack(self, value: bytes | memoryview) -> Result:
         """A result ready to travel: inline where it is small, else brought to the server first.
 
         NotTaken where the server does not want it.
         """
         if len(value) <= INLINE_BYTES_MAX:
-            return Result(json=value, size=len(value))
+            return Result(json=bytes(value), size=len(value))
         digest = hashlib.sha256(value).hexdigest()
         await self.bring(digest, value)
         reached("parcels.brought")
         return Result(blob=digest, size=len(value))
 
-    async def bring(self, digest: str, content: bytes) -> None:
+    async def bring(self, digest: str, content: bytes | memoryview) -> None:
         """Bring bytes to the server, however long it is away; NotTaken where it does not want them."""
         misread = 0
         while misread < TRIES_MAX:
             try:
-                if await self._put(digest, content, {}):
+                if await self._put(digest, _pieces(content), {"Content-Length": str(len(content))}):
                     return
             except _Misread:
                 misread += 1
@@ -197,7 +197,7 @@ class Parcels:
         answer.raise_for_status()
         return size
 
-    async def _put(self, digest: str, content: bytes | AsyncIterator[bytes], headers: dict[str, str]) -> bool:
+    async def _put(self, digest: str, content: AsyncIterator[bytes], headers: dict[str, str]) -> bool:
         """Whether the server has it now; False where it is worth trying again."""
         headers = {**self._headers(), **headers}
         try:
@@ -246,6 +246,13 @@ async def _nothing() -> AsyncIterator[bytes]:
     no_chunks: tuple[bytes, ...] = ()
     for chunk in no_chunks:
         yield chunk
+
+
+async def _pieces(content: bytes | memoryview) -> AsyncIterator[bytes]:
+    """Bytes a few at a time: given all at once they would be copied on their way out."""
+    view = memoryview(content)
+    for at in range(0, len(view), READ_BYTES):
+        yield bytes(view[at : at + READ_BYTES])
 
 
 async def _slice(fd: int, start: int, end: int) -> AsyncIterator[bytes]:

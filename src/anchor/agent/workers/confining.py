@@ -22,7 +22,7 @@ class Confining:
         if sys.platform != "linux":
             self.lacks.append("confinement of workers needs Linux")
             return
-        self._take("namespaces", namespaces.leave)
+        self._take("namespaces", _into_namespaces)
         # New namespaces undo the parent-death signal.
         limits.die_with(parent)
         namespaces.forbid_privileges()
@@ -46,3 +46,8 @@ class Confining:
             step()
         except OSError as error:
             self.lacks.append(f"{what}: {error.strerror or error}")
+
+
+def _into_namespaces() -> None:
+    namespaces.leave()
+    limits.limit_threads()

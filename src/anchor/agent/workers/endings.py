@@ -41,3 +41,8 @@ def too_deep() -> Ended:
         "Its calls or values were nested more deeply than the sandboxed Python's own stack allows.",
         "Use loops instead of recursion through builtins, flatter values, or runtime native.",
     )
+
+
+def too_many_threads(most: int) -> Ended:
+    """The ending of work that has started more threads than a worker may have."""
+    return Ended(FailureCode.PROCESS_LIMIT, f"It had more than {most} threads.", "Start fewer at a time.")

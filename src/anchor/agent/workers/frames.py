@@ -16,6 +16,10 @@ WORK_BYTES_MAX = 2 * MODULE_BYTES_MAX
 """The largest frame a worker reads: a module, or source and input."""
 WORD_BYTES_MAX = RESULT_BYTES_MAX + MIB
 """The largest frame an agent reads: a result and what goes with it."""
+SMALL_BYTES_MAX = 512 * 1024
+"""The largest frame of a worker that holds anything but a result or compiled code: decoded, it takes many times that
+memory."""
+PIECE_BYTES = 256 * 1024
 _HEAD_BYTES = 4
 
 
@@ -121,16 +125,30 @@ class Compiled(msgspec.Struct, frozen=True, array_like=True, tag="compiled"):
 
 
 class Ended(msgspec.Struct, frozen=True, array_like=True, tag="ended"):
-    """The work is over: `value` is its result as JSON unless `code` says why there is none."""
+    """The work is over: `value` is its result as JSON unless `code` says why there is none. A large one that has
+    arrived is a view of its frame."""
 
     code: FailureCode | None = None
     message: str = ""
     hint: str = ""
-    value: bytes = b"null"
+    value: bytes | memoryview = b"null"
     truncated: bool = False
     cpu_seconds: float = 0.0
     peak_memory_mib: float = 0.0
     fuel: int = 0
+
+
+class _Arrived(msgspec.Struct, frozen=True, array_like=True, tag="ended"):
+    """An Ended as it is read, nothing of its value copied."""
+
+    code: FailureCode | None
+    message: str
+    hint: str
+    value: memoryview
+    truncated: bool
+    cpu_seconds: float
+    peak_memory_mib: float
+    fuel: int
 
 
 Work = Script | Program | Source | Trial
@@ -138,7 +156,19 @@ Word = Ready | Printed | Compiled | Ended
 
 _encode = msgspec.msgpack.Encoder().encode
 _works: msgspec.msgpack.Decoder[Work] = msgspec.msgpack.Decoder(Work)
-_words: msgspec.msgpack.Decoder[Word] = msgspec.msgpack.Decoder(Word)
+_words: msgspec.msgpack.Decoder[Ready | Printed | Compiled | _Arrived] = msgspec.msgpack.Decoder(
+    Ready | Printed | Compiled | _Arrived
+)
+
+
+def _begin(word: Ended | Compiled) -> bytes:
+    return _encode(word).partition(_FILL)[0][:-_SIZE_BYTES]
+
+
+_SIZE_BYTES = 4
+_FILL = b"\xff" * SMALL_BYTES_MAX
+_LARGE_BEGIN = (_begin(Ended(value=_FILL)), _begin(Compiled(_FILL)))
+"""How larger frames begin, up to the size of what they hold: a success without message and hint; compiled code."""
 
 
 def frame(message: Work | Word) -> bytes:
@@ -187,8 +217,32 @@ async def read_word(stream: asyncio.StreamReader) -> Word | None:
         size = int.from_bytes(await stream.readexactly(_HEAD_BYTES), "big")
         if size > WORD_BYTES_MAX:
             raise FrameError(f"a frame of {size} bytes is above the limit of {WORD_BYTES_MAX}")
-        return _words.decode(await stream.readexactly(size))
+        word = _words.decode(await _body(stream, size))
     except (asyncio.IncompleteReadError, ConnectionError):
         return None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise FrameError(str(error)) from error
+    if not isinstance(word, _Arrived):
+        return word
+    value = word.value if size > SMALL_BYTES_MAX else bytes(word.value)
+    figures = (word.truncated, word.cpu_seconds, word.peak_memory_mib, word.fuel)
+    return Ended(word.code, word.message, word.hint, value, *figures)
+
+
+async def _body(stream: asyncio.StreamReader, size: int) -> bytes | bytearray:
+    if size <= SMALL_BYTES_MAX:
+        return await stream.readexactly(size)
+    begin = await stream.readexactly(max(map(len, _LARGE_BEGIN)))
+    if not begin.startswith(_LARGE_BEGIN):
+        raise FrameError(f"a frame of {size} bytes is neither a result nor compiled code")
+    # In pieces: a stream that gathers all of it first holds it twice.
+    body = bytearray(size)
+    body[: len(begin)] = begin
+    at = len(begin)
+    while at < size:
+        piece = await stream.read(min(size - at, PIECE_BYTES))
+        if not piece:
+            raise asyncio.IncompleteReadError(b"", size)
+        body[at : at + len(piece)] = piece
+        at += len(piece)
+    return body

@@ -9,6 +9,8 @@ from typing import Final
 
 MIB: Final = 1024 * 1024
 FILES_OPEN_MAX: Final = 64
+THREADS_MAX: Final = 1024
+"""More than engines start on any machine, few enough to do no harm."""
 OOM_SCORE: Final = 800
 _PR_SET_PDEATHSIG: Final = 1
 _LINUX: Final = sys.platform == "linux"
@@ -43,6 +45,13 @@ def close_doors() -> None:
     """Limit open files, once every library is loaded."""
     if sys.platform != "win32":
         resource.setrlimit(resource.RLIMIT_NOFILE, (FILES_OPEN_MAX, FILES_OPEN_MAX))
+
+
+def limit_threads() -> None:
+    """Let this process have no more than THREADS_MAX threads. It counts for a process in a user namespace of its own:
+    elsewhere all that the user runs counts; root is not held by it."""
+    if sys.platform != "win32":
+        resource.setrlimit(resource.RLIMIT_NPROC, (THREADS_MAX, THREADS_MAX))
 
 
 def limit_data(size_bytes: int | None) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from anchor.agent.workers.examining import Level, examine
-from anchor.agent.workers.frames import FrameError
+from anchor.agent.workers.frames import MIB, FrameError
+from anchor.agent.workers.limits import THREADS_MAX
 from anchor.agent.workers.nursery import source
 from anchor.agent.workers.place import Place, remove_tree
 from anchor.agent.workers.process import Worker, WorkerLost
@@ -19,6 +20,11 @@ READY_SECONDS: Final = 30.0
 """How long a new worker may take to load its engines."""
 REFRESH_SECONDS: Final = 1.0
 """How long a worker may take to get ready again after a piece of work."""
+LOOK_SECONDS: Final = 1.0
+IDLE_HELD_MIB_MAX: Final = 256
+IDLE_CPU_SECONDS_MAX: Final = 5.0
+IDLE_DISK_MIB_MAX: Final = 16
+"""What a worker without work may have taken since it was ready: engines it loads then need far less."""
 IDLE_SECONDS: Final = 30.0
 """How long a worker beyond the warm ones is kept without work."""
 SPARE: Final = 1
@@ -61,6 +67,8 @@ class Pool:
         self._users += 1
         self._kills = _kernel_kills()
         self._replenish()
+        if self._users == 1:
+            self._spawn(self._look_after_idle())
 
     async def stop(self) -> None:
         """Kill all workers and wait until they are gone; whoever still waits for one gets WorkerLost."""
@@ -229,6 +237,17 @@ class Pool:
     def _grow_old(self, worker: Worker) -> None:
         if len(self._all) > self._warm and self._idle.pop(worker, None) is not None:
             self._spawn(self._retire(worker))
+
+    async def _look_after_idle(self) -> None:
+        """Replace workers that go on by themselves: what was left running in them by work that has ended long ago."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            for worker in list(self._idle):
+                worker.measure()
+                overfull = await asyncio.to_thread(worker.place.overfull, IDLE_DISK_MIB_MAX * MIB)
+                busy = worker.held_mib > IDLE_HELD_MIB_MAX or worker.cpu_seconds > IDLE_CPU_SECONDS_MAX
+                if (busy or overfull or worker.threads > THREADS_MAX) and worker in self._idle:
+                    await self.discard(worker)
 
     async def _retire(self, worker: Worker) -> None:
         await self._remove(worker)

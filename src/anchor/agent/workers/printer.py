@@ -11,6 +11,8 @@ from anchor.agent.workers.frames import Compiled, Ended, Printed, Ready, frame, 
 Stream = Literal["stdout", "stderr", "progress"]
 
 FLUSH_LENGTH = 32 * 1024
+PIECE_LENGTH = 64 * 1024
+"""The most characters sent in one frame."""
 PULSE_SECONDS = 0.02
 IDLE_BEATS_MAX = 10
 """Beats without work after which the pulse waits to be woken."""
@@ -68,7 +70,9 @@ class Printer:
                 while at < len(pending) and pending[at][0] == stream:
                     pieces.append(pending[at][1])
                     at += 1
-                self._words.say(Printed(stream, "".join(pieces)))
+                text = "".join(pieces)
+                for begin in range(0, len(text), PIECE_LENGTH):
+                    self._words.say(Printed(stream, text[begin : begin + PIECE_LENGTH]))
 
 
 class Stage:

@@ -16,6 +16,7 @@ from anchor.agent.workers.place import Place
 
 _BOOT: Final = "import sys; sys.path[:0] = sys.argv[3:]; from anchor.agent.workers.worker import main; main()"
 STREAM_BYTES: Final = 1024 * 1024
+WORDS_IN_A_ROW: Final = 100
 _WINDOWS_NEEDS: Final = ("SYSTEMROOT",)
 
 
@@ -52,11 +53,17 @@ class Worker:
         self._body = body
         self._measured: psutil.Process | None = None
         self._ready = Ready([], 0.0, 0.0)
+        self._held_at_first: float | None = None
         self._listening = asyncio.Lock()
         self.cpu_seconds = 0.0
         """Processor time since its last Ready, at the last `measure`."""
         self.memory_mib = 0.0
         """The most memory beyond what it needs without work, over all calls of `measure` since its last Ready."""
+        self.held_mib = 0.0
+        """What it held at the last `measure` beyond what it held when it was ready first, files left out: counted here,
+        and not by what it says of itself."""
+        self.threads = 0
+        """How many threads it had at the last `measure`; 0 where the system does not say."""
         self.fresh = True
         """Whether it was never given any work, and so nobody else's code can have touched it."""
 
@@ -87,6 +94,8 @@ class Worker:
         if isinstance(word, Ready):
             self._ready = word
             self.cpu_seconds = self.memory_mib = 0.0
+            if self._held_at_first is None:
+                self._held_at_first = self._held()
             return True
         if word is None:
             return False
@@ -103,7 +112,12 @@ class Worker:
             self._writer.write(frame(work))
             await self._writer.drain()
         async with self._listening:
+            heard = 0
             while True:
+                heard += 1
+                # What is in the buffer already is read without a pause: others have to have their turn.
+                if heard % WORDS_IN_A_ROW == 0:
+                    await asyncio.sleep(0)
                 match await read_word(self._reader):
                     case Printed(stream, text):
                         printed(stream, text)
@@ -119,6 +133,7 @@ class Worker:
 
     def measure(self) -> None:
         """Look at what the process uses right now."""
+        self.held_mib = self._held() - (self._held_at_first or 0.0)
         # A process that has ended may be gone already: then there is nothing to measure.
         with contextlib.suppress(psutil.Error):
             if self._measured is None:
@@ -128,6 +143,17 @@ class Worker:
                 self.cpu_seconds = max(self.cpu_seconds, times.user + times.system - self._ready.cpu_seconds)
                 grown = self._measured.memory_info().rss / MIB - self._ready.resident_mib
                 self.memory_mib = max(self.memory_mib, grown)
+
+    def _held(self) -> float:
+        """Memory of its own that it holds now, shared or not; counts its threads in passing."""
+        held_kib = 0
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{self.pid}/status").read_bytes().splitlines():
+                if line.startswith((b"RssAnon:", b"RssShmem:", b"VmSwap:")):
+                    held_kib += int(line.split()[1])
+                elif line.startswith(b"Threads:"):
+                    self.threads = int(line.split()[1])
+        return held_kib / 1024
 
     def end(self) -> None:
         """Kill it without waiting; whoever is in `run` sees it end."""

@@ -12,8 +12,17 @@ from typing import Final, Protocol
 import msgspec
 
 from anchor.agent.job import RESULT_BYTES_MAX, BoundedOutput, Emit, Ran, failed
-from anchor.agent.workers.endings import disk_full, out_of_memory, timed_out, too_deep, too_large
+from anchor.agent.result_text import require_json
+from anchor.agent.workers.endings import (
+    disk_full,
+    out_of_memory,
+    timed_out,
+    too_deep,
+    too_large,
+    too_many_threads,
+)
 from anchor.agent.workers.frames import MIB, Ended, FrameError, Program, Source, Work
+from anchor.agent.workers.limits import THREADS_MAX
 from anchor.agent.workers.pool import Pool
 from anchor.agent.workers.process import Worker, WorkerLost
 from anchor.core.attempt import Outcome, Usage
@@ -21,8 +30,16 @@ from anchor.core.errors import FailureCode
 
 GRACE_SECONDS: Final = 0.15
 """How long past its deadline a worker has to stop by itself and say so before it is killed."""
-MEASURE_SECONDS: Final = 0.2
+MEASURE_SECONDS: Final = 0.05
+LOOK_SECONDS: Final = 0.2
+HELD_SPARE_MIB: Final = 160
+"""How far beyond its work's limit the memory of a worker may be before it is killed from outside. Its own limits are to
+be met first; this one is for whoever has lifted them, and leaves room for engines that are loaded for the work."""
+DISK_SPARE_MIB: Final = 16
+"""What a worker whose work has no directory may write all the same."""
 MESSAGE_LENGTH_MAX: Final = 4000
+INT64_MAX: Final = 2**63 - 1
+FIGURE_MAX: Final = 1e9
 _ENGINE_ABORTS: Final = frozenset({"SIGTRAP", "SIGABRT", "SIGILL"})
 _MEMORY_SHARE: Final = 0.5
 _LONE_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -79,9 +96,9 @@ async def run_in(
         pool.release(worker)
     usage = Usage(
         wall_seconds=round(time.perf_counter() - began, 6),
-        cpu_seconds=round(ended.cpu_seconds or worker.cpu_seconds, 6),
-        peak_memory_mb=round(max(ended.peak_memory_mib, worker.memory_mib), 3),
-        fuel=ended.fuel,
+        cpu_seconds=round(_sane(ended.cpu_seconds) or _sane(worker.cpu_seconds), 6),
+        peak_memory_mb=round(max(_sane(ended.peak_memory_mib), _sane(worker.memory_mib)), 3),
+        fuel=max(0, min(ended.fuel, INT64_MAX)),
     )
     return _ran(ended, usage, output.truncated or ended.truncated)
 
@@ -90,10 +107,17 @@ async def _run(
     pool: Pool, worker: Worker, work: Work, output: BoundedOutput, compiled: Callable[[bytes], None] | None
 ) -> Ended:
     """How the work ended; a worker that is not to be used again is gone by then."""
-    meter = _Meter(worker, work.disk_mib if work.has_directory else 0)
+    meter = _Meter(worker, work)
+
+    def printed(stream: str, text: str) -> None:
+        output.write(stream, text)
+        # A worker cuts its output itself: only one that is no longer in our hands goes beyond, without end.
+        if output.truncated or not text:
+            raise FrameError("it printed what it may not")
+
     try:
         async with asyncio.timeout(work.timeout_seconds + GRACE_SECONDS):
-            ended = await worker.run(work, output.write, compiled)
+            ended = await worker.run(work, printed, compiled)
     except TimeoutError:
         worker.measure()
         await pool.discard(worker)
@@ -103,9 +127,9 @@ async def _run(
         return Ended(FailureCode.CRASHED, f"The worker process broke its protocol: {error}.")
     finally:
         meter.stop()
-    if ended is None and meter.overfull:
+    if ended is None and meter.cut is not None:
         await pool.discard(worker)
-        return disk_full(work.disk_mib)
+        return meter.cut
     if ended is None:
         return _how_it_died(await pool.discard(worker), work, worker, pool.killed_by_kernel())
     return ended
@@ -114,25 +138,36 @@ async def _run(
 class _Meter:
     """Looks at a worker now and then while it works: a process that dies takes its own figures with it."""
 
-    def __init__(self, worker: Worker, disk_mib: int) -> None:
+    def __init__(self, worker: Worker, work: Work) -> None:
         self._worker = worker
-        self._disk_mib = disk_mib
+        self._memory_mib = work.memory_mib
+        # 0 means no limit, which work without a directory has no use for.
+        self._disk_mib = work.disk_mib if work.has_directory else DISK_SPARE_MIB
         self._looking: asyncio.Task[None] | None = None
-        self.overfull = False
-        """Whether the worker was killed for what it wrote."""
+        self._look_at = 0.0
+        self.cut: Ended | None = None
+        """What the worker was killed for."""
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(MEASURE_SECONDS, self._measure)
 
     def _measure(self) -> None:
         self._worker.measure()
-        if self._disk_mib and (self._looking is None or self._looking.done()):
+        if self._worker.held_mib > self._memory_mib + HELD_SPARE_MIB:
+            self._end(out_of_memory(self._memory_mib))
+        elif self._worker.threads > THREADS_MAX:
+            self._end(too_many_threads(THREADS_MAX))
+        elif self._disk_mib and self._loop.time() >= self._look_at and (self._looking is None or self._looking.done()):
+            self._look_at = self._loop.time() + LOOK_SECONDS
             self._looking = self._loop.create_task(self._look())
         self._timer = self._loop.call_later(MEASURE_SECONDS, self._measure)
 
     async def _look(self) -> None:
         if await asyncio.to_thread(self._worker.place.overfull, self._disk_mib * MIB):
-            self.overfull = True
-            self._worker.end()
+            self._end(disk_full(self._disk_mib))
+
+    def _end(self, cut: Ended) -> None:
+        self.cut = self.cut or cut
+        self._worker.end()
 
     def stop(self) -> None:
         self._timer.cancel()
@@ -150,12 +185,12 @@ def _ran(ended: Ended, usage: Usage, truncated: bool) -> Ran:
     return Ran(outcome=Outcome.SUCCEEDED, value=ended.value, usage=usage, output_truncated=truncated)
 
 
-def _problem_of(value: bytes) -> Ended | None:
+def _problem_of(value: bytes | memoryview) -> Ended | None:
     """What is wrong with a result: a worker that foreign code has taken over can say anything."""
     if len(value) > RESULT_BYTES_MAX:
         return too_large()
     try:
-        msgspec.json.decode(value)
+        require_json(value)
     except RecursionError:
         why = "it is nested too deeply"
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -164,6 +199,11 @@ def _problem_of(value: bytes) -> Ended | None:
     else:
         return None
     return Ended(FailureCode.RESULT_INVALID, f"The result cannot be written as JSON: {why}.")
+
+
+def _sane(figure: float) -> float:
+    """A figure that a worker may have made up, as one that can be added to others."""
+    return figure if 0 <= figure < FIGURE_MAX else 0.0
 
 
 def _how_it_died(code: int, work: Work, worker: Worker, killed_by_kernel: bool) -> Ended:

@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from anchor.agent.job import RESULT_BYTES_MAX, Job, Ran, failed
+from anchor.agent.result_text import require_json
 from anchor.agent.sandbox.confinement import FILE_BYTES_MAX, PROCESSES_MAX
 from anchor.agent.sandbox.supervise import Ended
 from anchor.agent.workers import endings
@@ -18,6 +19,7 @@ from anchor.core.attempt import Outcome
 from anchor.core.errors import FailureCode
 
 _REPORT_BYTES_MAX = RESULT_BYTES_MAX + 1024
+_ERROR_BYTES_MAX = 1024 * 1024
 _MESSAGE_CHARACTERS = 2000
 _OWN_RESULT = "result.json"
 _NOT_RUNNABLE, _NOT_FOUND = 126, 127
@@ -39,7 +41,7 @@ class _Error(msgspec.Struct, frozen=True):
 
 class _Report(msgspec.Struct, frozen=True):
     value: msgspec.Raw = msgspec.Raw()
-    error: _Error | None = None
+    error: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _Unusable(Exception):
@@ -79,13 +81,16 @@ def _of_script(job: Job, ended: Ended, report_file: Path) -> Ran:
         return _succeeded(b"null", "") if ended.code == 0 else _bad_exit(job, ended, "The script")
     try:
         report = msgspec.json.decode(content, type=_Report)
+        if len(error_text := memoryview(report.error)) > _ERROR_BYTES_MAX:
+            return failed(FailureCode.SCRIPT_ERROR, "The script failed with a message that is too long to be told.")
+        error = msgspec.json.decode(error_text, type=_Error | None)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise _Unusable(failed(FailureCode.RESULT_INVALID, "The result is not usable as JSON.")) from None
-    if report.error is not None:
-        return _of_error(job, report.error)
+    if error is not None:
+        return _of_error(job, error)
     if ended.code != 0:
         return _bad_exit(job, ended, "The script")
-    value = bytes(report.value)
+    value = memoryview(report.value)
     if len(value) > RESULT_BYTES_MAX:
         return _from(endings.too_large())
     return _succeeded(value, "")
@@ -121,12 +126,12 @@ def _bad_exit(job: Job, ended: Ended, who: str) -> Ran:
     return failed(FailureCode.SCRIPT_ERROR, f"{who} {how}" + (f": {last}" if last else "."))
 
 
-def _succeeded(value: bytes, file: str) -> Ran:
+def _succeeded(value: bytes | memoryview, file: str) -> Ran:
     try:
-        msgspec.json.decode(value)
+        require_json(value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         what = f"{file} is not JSON" if file else "The result cannot be written as JSON"
-        return failed(FailureCode.RESULT_INVALID, f"{what}: {error}")
+        return failed(FailureCode.RESULT_INVALID, f"{what}: {str(error).rstrip('.')}.")
     return Ran(outcome=Outcome.SUCCEEDED, value=value)
 
 
