@@ -131,7 +131,9 @@ def attempts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 def _is_case(item: pytest.Item) -> bool:
     return (
-        isinstance(item, pytest.Function) and "case" in getattr(item, "fixturenames", ()) and hasattr(item, "callspec")
+        isinstance(item, pytest.Function)
+        and "attempts" in getattr(item, "fixturenames", ())
+        and hasattr(item, "callspec")
     )
 
 
