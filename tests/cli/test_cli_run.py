@@ -43,6 +43,12 @@ def test_a_wasi_program_takes_arguments_after_the_file(anchor: Cli) -> None:
     assert json.loads(done.stdout)["count"] == 168
 
 
+def test_a_result_file_of_several_lines_is_a_result_like_any_other(anchor: Cli) -> None:
+    done = anchor("run", "--", "sh", "-c", """printf '{\\n  "a": [1,\\n 2]\\n}\\n' > result.json""")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"a": [1, 2]}
+
+
 def test_a_module_too_large_to_travel_inline_is_uploaded_first(anchor: Cli) -> None:
     padding = b"\x03pad" + bytes(100_000)
     size = bytes([len(padding) & 127 | 128, len(padding) >> 7 & 127 | 128, len(padding) >> 14])

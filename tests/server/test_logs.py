@@ -8,9 +8,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from puppet import Puppet, failure, success
 from served import Served
+
+from anchor.core.attempt import Result
 
 
 class Event(dict[str, Any]):
@@ -131,6 +134,23 @@ def test_following_a_task_that_is_over_tells_it_all_and_ends(server: Served, pup
     assert seen[2]["data"]["result"] == {"a": 1}
     with following(server, task, **{"Last-Event-ID": "1.1"}) as stream:
         assert [event["event"] for event in stream] == ["state", "end"]
+
+
+def test_a_result_of_several_lines_ends_the_stream_and_nothing_in_it_is_an_event(
+    server: Served, puppet: Puppet
+) -> None:
+    task = submit(server)
+    with puppet.connect() as session:
+        [item] = session.assigned()
+        content = b'{\r\n  "a": [\n    1,\r2\n\n  ],\n"event":\n"end"}\n'
+        result = Result(json=content, size=len(content))
+        session.report([msgspec.structs.replace(success(item), result=result)])
+        wait_for(lambda: server.task(task)["state"] == "succeeded")
+    retire(puppet)
+    with following(server, task) as stream:
+        seen = list(stream)
+    assert [event["event"] for event in seen] == ["state", "end"]
+    assert seen[1]["data"]["result"] == {"a": [1, 2], "event": "end"}
 
 
 def test_output_beyond_the_limit_is_not_kept(server: Served, puppet: Puppet) -> None:

@@ -22,10 +22,12 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     payload: Payload
     module: bytes | None = None
 
-    @property
-    def prints_result(self) -> bool:
-        """Whether the result is more than what the program prints anyway: a command and a WASI program only print."""
-        return self.payload.source_code is not None or self.payload.function is not None
+    def is_news(self, result: object) -> bool:
+        """Whether a result says more than its reader knows: what a WASI program prints is its result, and a command
+        that wrote no result.json has only its exit code."""
+        if self.payload.source_code is not None or self.payload.function is not None:
+            return result is not None
+        return self.module is None and result not in (None, {"exitCode": 0})
 
 
 def program_of(

@@ -125,7 +125,7 @@ def run(
     if detach:
         return show.as_json(created) if output is Output.JSON else typer.echo(created.id)
     with connect(url, token, patience_seconds=LONG_PATIENCE_SECONDS) as client:
-        outcome, code = _attend(client, created, output, prints_result=program.prints_result)
+        outcome, code = _attend(client, created, output, program)
         if outcome is not None and outcome.state == State.SUCCEEDED:
             _keep_files(client, outcome, save, overwrite=overwrite)
         raise typer.Exit(code)
@@ -154,7 +154,7 @@ def _keep_files(client: Client, outcome: TaskResult, save: Path | None, *, overw
         say(f"Save them: `anchor task files {outcome.id} --save DIR`", style="dim")
 
 
-def _attend(client: Client, created: Created, output: Output, *, prints_result: bool) -> tuple[TaskResult | None, Exit]:
+def _attend(client: Client, created: Created, output: Output, program: Program) -> tuple[TaskResult | None, Exit]:
     """Stay with a task to its end; Ctrl-C asks for that end, a second one leaves."""
     try:
         outcome = _watch(client, created, output)
@@ -167,7 +167,7 @@ def _attend(client: Client, created: Created, output: Output, *, prints_result: 
     if output is Output.JSON:
         show.as_json(msgspec.structs.replace(outcome, result=value))
     elif outcome.state == State.SUCCEEDED:
-        if value is not None and prints_result:
+        if program.is_news(value):
             show.as_json(value)
     else:
         say_reason("Cancelled" if outcome.state == State.CANCELLED else "The task failed", outcome.reason)

@@ -10,7 +10,7 @@ from msgspec import Meta
 from anchor.core.access import Role
 from anchor.core.errors import InvalidRequest
 from anchor.core.progress import read_progress
-from anchor.core.task import TERMINAL, Task
+from anchor.core.task import TERMINAL
 from anchor.ports.store import LogChunk
 from anchor.server import views
 from anchor.server.desk import Desk
@@ -23,6 +23,7 @@ PAGE = 500
 KEEP_ALIVE_SECONDS = 15.0
 _POSITION = re.compile(r"([0-9]{1,9})\.([0-9]{1,16})")
 _encode = msgspec.json.Encoder().encode
+_ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
 
 
 class LogQuery(msgspec.Struct, forbid_unknown_fields=True):
@@ -62,21 +63,22 @@ async def _follow(desk: Desk, task_id: int, attempt: int, seq: int) -> AsyncIter
             state = views.shown_state(task, world.fleet)
             if state != shown:
                 shown = state
-                yield b"event: state\ndata: " + _encode({"state": state, "attempt": task.attempt}) + b"\n\n"
+                yield _event("state", {"state": state, "attempt": task.attempt})
             while chunks := await world.store.read(task_id, attempt=attempt, seq=seq, limit=PAGE):
                 for chunk in chunks:
                     line = _line(chunk)
-                    yield f"id: {line.id}\nevent: output\ndata: ".encode() + _encode(line) + b"\n\n"
+                    yield f"id: {line.id}\n".encode() + _event("output", line)
                 attempt, seq = chunks[-1].attempt, chunks[-1].seq
             if task.state in TERMINAL:
-                yield _end(task)
+                yield _event("end", views.result(task))
                 return
             if not await watch.changed(KEEP_ALIVE_SECONDS):
                 yield b": still here\n\n"
 
 
-def _end(task: Task) -> bytes:
-    return b"event: end\ndata: " + _encode(views.result(task)) + b"\n\n"
+def _event(name: str, value: object) -> bytes:
+    # A result is passed on as its task wrote it. Line breaks between its values would end the event.
+    return f"event: {name}\ndata: ".encode() + _encode(value).translate(_ONE_LINE) + b"\n\n"
 
 
 def _line(chunk: LogChunk) -> LogLine:
