@@ -34,6 +34,11 @@ LATE_SECONDS = 1.0
 TREE_SPARE_MIB = 96.0
 AGENT_GROWTH_MIB = 20.0
 FDS_SPARE = 8
+THREADS_SPARE = 14
+WORKERS_MAX = SLOTS + 4
+"""One for each slot, the nursery, what is spare, and one that is on its way out."""
+SETTLED_SECONDS = 0.15
+SETTLED_MIB = 1.0
 MIB = 1024 * 1024
 
 
@@ -169,10 +174,13 @@ class Theatre:
                 ended[name] = self._outcome(task)
             for case in cases:
                 if case.alone:
-                    self._wait_for_quiet(before)
-                    base = self._tree_mib()
-                    seen.tree_mib = base
+                    # A neighbour beside it would have a worker of its own, whose engine is not the case's memory;
+                    # before it, it leaves behind the worker that the case gets.
                     honest.append(self._submit_neighbour(runtime, neighbour))
+                    self._outcome(honest[-1])
+                    self._wait_for_quiet(before)
+                    base = self._settled_tree_mib()
+                    seen.tree_mib = base
                     ended[case.name] = self._outcome(self._submit(runtime, case))
                     ended[case.name].tree_mib = seen.tree_mib - base
             neighbours = [self._outcome(task) for task in honest]
@@ -273,10 +281,26 @@ class Theatre:
     def _tree_mib(self) -> float:
         return sum(_proportional_mib(process.pid) for process in self._below())
 
+    def _settled_tree_mib(self) -> float:
+        """The memory of everything below the agent, once it has stopped changing."""
+        deadline = time.monotonic() + QUIET_SECONDS
+        before, now = -1.0, self._tree_mib()
+        while abs(now - before) > SETTLED_MIB and time.monotonic() < deadline:
+            time.sleep(SETTLED_SECONDS)
+            before, now = now, self._tree_mib()
+        return now
+
     def _standing(self) -> dict[str, int]:
-        """What the agent has when nothing runs."""
+        """What the agent has, its workers apart: they come and go, and those in excess are kept for a while."""
         agent = psutil.Process(self._agent.pid)
-        return {"processes": len(self._below()), "threads": agent.num_threads(), "files": agent.num_fds()}
+        below = self._below()
+        workers = sum(map(_is_worker, below))
+        return {
+            "processes": len(below) - workers,
+            "workers": workers,
+            "threads": agent.num_threads(),
+            "files": agent.num_fds() - workers,
+        }
 
     def _wait_for_quiet(self, before: dict[str, int]) -> list[str]:
         """What is left of the work once it has ended, at the latest after a while."""
@@ -287,10 +311,15 @@ class Theatre:
 
     def _leftovers(self, before: dict[str, int]) -> Iterator[str]:
         now = self._standing()
-        # Workers grow old and are replaced; a few threads and files come with that.
-        spare = {"processes": 0, "threads": 4, "files": FDS_SPARE}
+        most = {
+            "processes": before["processes"],
+            "workers": WORKERS_MAX,
+            # Threads for files and the like are made when they are first needed; their pools end at fourteen.
+            "threads": before["threads"] + THREADS_SPARE,
+            "files": before["files"] + FDS_SPARE,
+        }
         for name, count in now.items():
-            if count > before[name] + spare[name]:
+            if count > most[name]:
                 yield f"{count} {name} instead of {before[name]}"
         for pid in _with_environment(self._mark):
             yield f"process {pid} of a task"
@@ -299,6 +328,12 @@ class Theatre:
                 yield f"{folder}/{path.name}"
         for path in sorted((self._data / "agent").glob("workers/*/job")):
             yield str(path.relative_to(self._data))
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return any("anchor.agent.workers" in part for part in process.cmdline())
+    return False
 
 
 def _resident_mib(pid: int) -> float:

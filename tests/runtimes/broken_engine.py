@@ -1,9 +1,11 @@
 """An engine as if foreign code had broken out of it: it runs any Python, as the worker process that it is in."""
 
 import ctypes
+import fcntl
 import json
 import mmap
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -12,10 +14,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from anchor.agent.workers.frames import Ended, Source
+from anchor.agent.workers.frames import Compiled, Ended, Printed, Ready, Source, frame
 from anchor.agent.workers.printer import Stage
+from anchor.core.errors import FailureCode
 
-TOOLS = (ctypes, mmap, os, signal, socket, subprocess, threading, time, Path)
+TOOLS = (ctypes, fcntl, mmap, os, resource, signal, socket, subprocess, threading, time, Path)
+WORDS = (Compiled, Ended, FailureCode, Printed, Ready, frame)
 """What the code finds, imported while that is still possible."""
 
 
@@ -26,7 +30,11 @@ class BrokenEngine:
 
     def run(self, work: Source, stage: Stage) -> Ended:
         """Run it with all that this process may do."""
-        names: dict[str, Any] = {tool.__name__: tool for tool in TOOLS} | {"stage": stage, "work": work, "result": None}
+        names: dict[str, Any] = {tool.__name__: tool for tool in (*TOOLS, *WORDS)} | {
+            "stage": stage,
+            "work": work,
+            "result": None,
+        }
         exec(work.source, names)
         return Ended(value=json.dumps(names["result"]).encode())
 

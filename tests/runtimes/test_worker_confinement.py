@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import sys
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -32,6 +33,7 @@ BROKEN = {"python": "tests.runtimes.broken_engine"}
 
 BREAK_OUT = """
 libc = ctypes.CDLL(None, use_errno=True)
+work_pipe = 3
 done = []
 def attempt(name, act):
     try:
@@ -76,6 +78,17 @@ attempt("mount", lambda: checked(libc.mount(b"none", bytes(stage.directory), b"t
 attempt("chroot", lambda: os.chroot(stage.directory))
 attempt("outlive the agent", lambda: checked(libc.prctl(1, 0, 0, 0, 0)))
 attempt("another cpu share", lambda: os.sched_setaffinity(0, {0}))
+attempt("open another's file to all", lambda: os.chmod(given["secret"], 0o777))
+attempt("give another's file away", lambda: os.chown(given["secret"], os.getuid(), os.getgid()))
+attempt("mark another's file", lambda: os.setxattr(given["secret"], "user.anchor", b"1"))
+attempt("slow its siblings down", lambda: os.setpriority(os.PRIO_PROCESS, given["worker"], 19))
+attempt("slow all of the user down", lambda: os.setpriority(os.PRIO_USER, 0, 19))
+attempt("have the kernel signal the agent", lambda: fcntl.fcntl(work_pipe, fcntl.F_SETOWN, given["agent"]))
+attempt("have the kernel signal the nursery", lambda: fcntl.ioctl(work_pipe, 0x8901, bytes(4)))
+attempt("have the kernel send SIGKILL", lambda: fcntl.fcntl(work_pipe, 10, 9))
+attempt("memory that is nobody's", lambda: os.memfd_create("x"))
+attempt("watch others' files", lambda: checked(min(0, libc.inotify_init1(0))))
+attempt("queues of the kernel", lambda: checked(min(0, libc.msgget(0, 0o1600))))
 for name in ("keyctl", "io_uring_setup", "bpf", "userfaultfd", "perf_event_open", "process_vm_readv", "setns"):
     attempt(name, lambda: call(name, 0, 0, 0, 0, 0))
 result = done
@@ -134,6 +147,7 @@ async def test_a_worker_whose_engine_is_broken_reaches_nothing(tmp_path: Path) -
             given = {
                 "agent": os.getpid(),
                 "nursery": nursery_of(pool).pid,
+                "worker": pool.pids[0],
                 "port": tcp.getsockname()[1],
                 "unix": str(unix),
                 "secret": str(tmp_path / "journal.db"),
@@ -204,6 +218,114 @@ async def test_memory_taken_in_any_way_is_the_limit_s_and_the_next_task_has_a_wo
             assert ran.outcome is not Outcome.SUCCEEDED
             assert ran.usage.peak_memory_mb < 64 + 96
         assert (await run(pool, "result = 1")).value == b"1"
+
+
+@pytest.mark.parametrize(
+    ("source", "code"),
+    [
+        ("held = mmap.mmap(-1, 1 << 30)\nfor at in range(0, 1 << 30, 4096): held[at] = 1", FailureCode.MEMORY_LIMIT),
+        (
+            "resource.setrlimit(resource.RLIMIT_DATA, (-1, -1))\nheld = []\nwhile True: held.append(b'x' * (8 << 20))",
+            FailureCode.MEMORY_LIMIT,
+        ),
+        (
+            "resource.setrlimit(resource.RLIMIT_DATA, (-1, -1))\nthreading.stack_size(1 << 15)\n"
+            "try:\n while True: threading.Thread(target=time.sleep, args=(30,), daemon=True).start()\n"
+            "except RuntimeError: result = len(os.listdir('/'))",
+            (FailureCode.PROCESS_LIMIT, FailureCode.CRASHED),
+        ),
+        (
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))\nfile = open(PLACE / 'mine', 'wb')\n"
+            "while True: file.write(bytes(1 << 20)); time.sleep(0.01)",
+            FailureCode.DISK_LIMIT,
+        ),
+    ],
+    ids=["shared memory", "memory after its limit was lifted", "threads", "files without a directory"],
+)
+async def test_a_worker_that_lifts_its_own_limits_is_ended_from_outside(
+    tmp_path: Path, source: str, code: FailureCode | tuple[FailureCode, ...]
+) -> None:
+    async with broken_pool(tmp_path) as pool:
+        await run(pool, "pass")
+        [place] = (tmp_path / "workers").iterdir()
+        ran = await run(pool, source.replace("PLACE", f"Path({str(place)!r})"))
+        assert ran.reason is not None, ran.value
+        assert ran.reason.code in (code if isinstance(code, tuple) else (code,)), ran.reason
+        assert ran.usage.wall_seconds < 5
+        assert (await run(pool, "result = 'next'")).value == b'"next"'
+
+
+async def test_what_work_leaves_running_in_a_worker_is_found_while_nobody_works(tmp_path: Path) -> None:
+    spin = """
+def spin():
+    while True: held.append(b"x" * (4 << 20)); time.sleep(0.005)
+held = []
+resource.setrlimit(resource.RLIMIT_DATA, (-1, -1))
+threading.Thread(target=spin, daemon=True).start()
+"""
+    async with broken_pool(tmp_path) as pool:
+        assert (await run(pool, spin)).outcome is Outcome.SUCCEEDED
+        [spinning] = pool.pids
+        async with asyncio.timeout(10):
+            while spinning in pool.pids or not pool.pids:
+                await asyncio.sleep(0.05)  # noqa: ASYNC110 - the pool tells nobody
+        assert (await run(pool, "result = 'next'")).value == b'"next"'
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        "Ended(value=b'1', cpu_seconds=float('nan'), peak_memory_mib=float('inf'), fuel=2**64 - 1)",
+        "Ended(value=b'1', cpu_seconds=-1.0, peak_memory_mib=1e300, fuel=-1)",
+    ],
+)
+async def test_figures_that_a_worker_makes_up_can_still_be_added_to_others(tmp_path: Path, forged: str) -> None:
+    async with broken_pool(tmp_path) as pool:
+        ran = await run(pool, f"stage.say_last = None\nos.write(3, frame({forged}))")
+        assert ran.value == b"1"
+        assert 0 <= ran.usage.cpu_seconds < 10
+        assert 0 <= ran.usage.peak_memory_mb < 10_000
+        assert 0 <= ran.usage.fuel < 2**63
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "frame(Printed('stdout', 'x' * 100_000))",
+        "frame(Printed('stdout', '')) * 100_000",
+        "frame(Printed('stdout', '😀' + 'x' * (1 << 20)))",
+        "frame(Ready([b'ab'] * (1 << 20), 0.0, 0.0))",
+        "frame(Ended(FailureCode.SCRIPT_ERROR, '😀' + 'x' * (1 << 20)))",
+    ],
+    ids=["more than it may", "nothing, often", "one word", "modules", "a message"],
+)
+async def test_words_that_would_cost_the_agent_more_than_they_are_worth_end_the_worker(
+    tmp_path: Path, words: str
+) -> None:
+    async with broken_pool(tmp_path) as pool:
+        ran = await run(
+            pool, f"data = {words}\nwhile data: data = data[os.write(3, data):]\ntime.sleep(30)", seconds=20.0
+        )
+        assert ran.reason is not None
+        assert ran.reason.code == FailureCode.CRASHED
+        assert "protocol" in ran.reason.message
+        assert ran.usage.wall_seconds < 5
+
+
+async def test_a_large_result_is_held_once_and_made_into_nothing_else(tmp_path: Path) -> None:
+    source = """
+data = frame(Ended(value=b"[" + b"[]," * 5_000_000 + b"[]]"))
+while data: data = data[os.write(3, data):]
+"""
+    async with broken_pool(tmp_path) as pool:
+        tracemalloc.start()
+        try:
+            work = Source(source, "null", [], {}, b"", 128, 10.0, 1 << 16)
+            ran = await run_in(pool, work, lambda stream, text: None)
+            assert len(ran.value) == 15_000_004
+            assert tracemalloc.get_traced_memory()[1] < 20 * 2**20
+        finally:
+            tracemalloc.stop()
 
 
 async def test_files_of_a_job_are_bounded_one_by_one_and_together(tmp_path: Path) -> None:
