@@ -165,7 +165,7 @@ class Theatre:
         stop = threading.Event()
         watcher = threading.Thread(target=self._watch, args=(seen, stop))
         watcher.start()
-        honest: list[str] = []
+        honest: list[str | Ended] = []
         ended: dict[str, Ended] = {}
         try:
             together = {case.name: self._submit(runtime, case) for case in cases if not case.alone}

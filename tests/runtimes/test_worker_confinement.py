@@ -155,7 +155,7 @@ async def test_a_worker_whose_engine_is_broken_reaches_nothing(tmp_path: Path) -
             }
             ran = await run(pool, "import json\n" + BREAK_OUT, given, tmp_path / "job")
     assert ran.outcome is Outcome.SUCCEEDED, ran.reason
-    assert json.loads(ran.value) == []
+    assert json.loads(bytes(ran.value)) == []
     assert (tmp_path / "job" / "input").read_text() == "given"
 
 
@@ -267,8 +267,8 @@ threading.Thread(target=spin, daemon=True).start()
         assert (await run(pool, spin)).outcome is Outcome.SUCCEEDED
         [spinning] = pool.pids
         async with asyncio.timeout(10):
-            while spinning in pool.pids or not pool.pids:
-                await asyncio.sleep(0.05)  # noqa: ASYNC110 - the pool tells nobody
+            while spinning in pool.pids or not pool.pids:  # noqa: ASYNC110 - the pool tells nobody
+                await asyncio.sleep(0.05)
         assert (await run(pool, "result = 'next'")).value == b'"next"'
 
 
