@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from anchor.agent.runtimes.container.engine import Container, Engine, find, run_line
+from anchor.agent.runtimes.container.engine import Container, Engine, find, run_line, trouble
 from anchor.agent.runtimes.container.runtime import offer
 
 CONTAINER = Container(
@@ -66,3 +66,22 @@ def test_an_engine_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch
         "podman cannot limit memory and pids here; it needs control groups delegated to its user; "
         "docker does not answer (is the daemon running?)"
     )
+
+
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [
+        ("echo 'Error: no such program' >&2; exit 127", ""),
+        (
+            "echo warning >&2; echo 'Error: OCI runtime error: no' >&2; exit 126",
+            "a container here: OCI runtime error: no",
+        ),
+        ("exit 125", "a container here: no message"),
+    ],
+)
+def test_an_engine_that_cannot_start_an_empty_container_is_not_offered(script: str, says: str, tmp_path: Path) -> None:
+    podman = tmp_path / "podman"
+    podman.write_text(f"#!/bin/sh\n{script}\n")
+    podman.chmod(0o755)
+    told = trouble(Engine("podman", str(podman), "5"))
+    assert told == (f"podman cannot run {says}" if says else "")

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal
@@ -15,7 +16,10 @@ from anchor.agent.sandbox.confinement import FILES_OPEN_MAX, PROCESSES_MAX
 
 ANSWER_SECONDS: Final = 10
 """How long an engine may take to say what it is."""
+TRIAL_SECONDS: Final = 20
 REMOVE_SECONDS: Final = 30
+NOT_FOUND: Final = 127
+"""What an engine ends with whose container has no such program."""
 LABEL: Final = "anchor.agent"
 DIRECTORY: Final = "/job"
 TMP_MIB: Final = 64
@@ -90,6 +94,32 @@ def _docker(path: str) -> Engine | str:
     return Engine("docker", path, version)
 
 
+def trouble(engine: Engine) -> str:
+    """What is in the way of running containers here, though the engine answers; empty if nothing is. Docker cannot be
+    asked without an image. Runs programs: call it in a thread."""
+    if engine.kind != "podman":
+        return ""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as nothing:
+        line = [engine.path, "run", "--rm", *_limits(64, 16), "--network", "none", "--rootfs", nothing, "/nothing"]
+        try:
+            tried = subprocess.run(line, capture_output=True, text=True, timeout=TRIAL_SECONDS, check=False)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return f"podman cannot run a container here: {error}"
+    if tried.returncode == NOT_FOUND:
+        return ""  # so it came as far as looking for the program
+    said = (tried.stderr.strip().splitlines() or ["no message"])[-1].removeprefix("Error: ")
+    return f"podman cannot run a container here: {said}"
+
+
+def _limits(memory_mib: int, processes: int) -> list[str]:
+    """What holds every container, as options."""
+    memory = f"{memory_mib}m"
+    line = ["--cap-drop", "all", "--security-opt", "no-new-privileges"]
+    line += ["--memory", memory, "--memory-swap", memory, "--pids-limit", str(processes)]
+    line += ["--ulimit", "core=0:0", "--ulimit", f"nofile={FILES_OPEN_MAX}:{FILES_OPEN_MAX}"]
+    return [*line, "--ulimit", f"nproc={2 * PROCESSES_MAX}:{2 * PROCESSES_MAX}", "--log-driver", "none"]
+
+
 def _info(path: str, wanted: str) -> str | Exception:
     try:
         asked = subprocess.run(
@@ -105,15 +135,11 @@ def _info(path: str, wanted: str) -> str | Exception:
 def run_line(engine: Engine, container: Container) -> list[str]:
     """The command that runs a container with nothing but its image, its directory and a small /tmp."""
     uid, gid = engine.user
-    memory = f"{container.memory_mib}m"
     line = [engine.path, "run", "--rm", "--name", container.name, "--label", f"{LABEL}={container.label}"]
     line += ["--pull", "never", "--hostname", "anchor", "--user", f"{uid}:{gid}"]
     if engine.rootless:
         line += ["--userns", "keep-id"]
-    line += ["--read-only", "--cap-drop", "all", "--security-opt", "no-new-privileges"]
-    line += ["--memory", memory, "--memory-swap", memory, "--pids-limit", str(PROCESSES_MAX)]
-    line += ["--ulimit", "core=0:0", "--ulimit", f"nofile={FILES_OPEN_MAX}:{FILES_OPEN_MAX}"]
-    line += ["--ulimit", f"nproc={2 * PROCESSES_MAX}:{2 * PROCESSES_MAX}", "--log-driver", "none"]
+    line += ["--read-only", *_limits(container.memory_mib, PROCESSES_MAX)]
     # Podman would give it the content and the rights of the image's own /tmp.
     own = ",notmpcopyup" if engine.kind == "podman" else ""
     line += ["--tmpfs", f"/tmp:rw,nosuid,nodev,mode=1777,size={min(TMP_MIB, container.memory_mib)}m{own}"]

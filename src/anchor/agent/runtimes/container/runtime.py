@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from anchor.agent.job import BoundedOutput, Emit, Job, Ran, failed
-from anchor.agent.runtimes.container.engine import Container, Engine, find, sweep, tell
+from anchor.agent.runtimes.container.engine import NOT_FOUND, Container, Engine, find, sweep, tell, trouble
 from anchor.agent.runtimes.container.process import contain
 from anchor.agent.runtimes.native import answer
 from anchor.agent.sandbox.supervise import Ended
@@ -24,13 +24,16 @@ from anchor.core.spec import Payload
 
 PULL_SECONDS: Final = 600.0
 _IMAGE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
-_ENGINE_FAILED, _NOT_RUNNABLE, _NOT_FOUND = 125, 126, 127
+_ENGINE_FAILED, _NOT_RUNNABLE = 125, 126
 
 
 def offer() -> tuple[str | None, str]:
     """The engine and its version, or None and what to do. Runs programs: call it in a thread."""
     found = find()
-    return (None, found) if isinstance(found, str) else (f"{found.kind} {found.version}", "")
+    if isinstance(found, str):
+        return None, found
+    wrong = trouble(found)
+    return (None, wrong) if wrong else (f"{found.kind} {found.version}", "")
 
 
 class Containers:
@@ -168,11 +171,11 @@ def _judged(job: Job, ended: Ended) -> Ran:
     if ended.cut is FailureCode.MEMORY_LIMIT:
         ending = endings.out_of_memory(job.limits.memory_mib)
         return failed(FailureCode.MEMORY_LIMIT, ending.message, ending.hint)
-    if ended.cut is None and ended.code in (_NOT_RUNNABLE, _NOT_FOUND, _ENGINE_FAILED):
+    if ended.cut is None and ended.code in (_NOT_RUNNABLE, NOT_FOUND, _ENGINE_FAILED):
         what = (job.payload.command or ["the image's own command"])[0]
-        if ended.code == _NOT_FOUND:
+        if ended.code == NOT_FOUND:
             return failed(FailureCode.SCRIPT_ERROR, f"{what} was not found in the image (exit code 127).")
-        if ended.code == _NOT_RUNNABLE:
+        if ended.code == _NOT_RUNNABLE and not last.startswith("Error: OCI runtime error"):
             return failed(FailureCode.SCRIPT_ERROR, f"{what} cannot be run in the image (exit code 126).")
         return failed(FailureCode.CRASHED, f"The container engine could not run it: {last.removeprefix('Error: ')}")
     command = job.payload.command or [job.payload.image or ""]
