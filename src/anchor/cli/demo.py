@@ -67,6 +67,12 @@ def parts() -> list[Part]:
             module=example("wasi/primes.wasm").read_bytes(),
         ),
         Part(
+            title="Primes below 1,000,000: Python in a sandbox",
+            runtime="python",
+            payload=Payload(source_code=python, runtime="python", input=BELOW),
+            is_right=_counts_the_primes,
+        ),
+        Part(
             title="Primes below 1,000,000: native Python",
             runtime="native",
             payload=Payload(source_code=python, runtime="native", language="python", input=BELOW),
