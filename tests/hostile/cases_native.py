@@ -184,7 +184,10 @@ time.sleep(30)
         "files in memory",
         _python("""
 import os, time
-made = os.memfd_create("x")
+try:
+    made = os.memfd_create("x")
+except OSError:
+    kept = b"x" * (1 << 30)  # no such files where nothing could count them
 while True:
     os.write(made, bytes(1 << 20))
     if os.fstat(made).st_size > 240 << 20:

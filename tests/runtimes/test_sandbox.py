@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
@@ -16,6 +17,7 @@ from anchor.agent.sandbox import cgroup, tree
 from anchor.agent.sandbox.bubblewrap import options
 from anchor.agent.sandbox.confinement import Cell, Confinement, Mount
 from anchor.agent.sandbox.probe import probe, try_bubblewrap
+from anchor.agent.sandbox.seccomp import native_filter
 from anchor.agent.sandbox.supervise import Program, supervise
 
 pytestmark = pytest.mark.skipif(probe().level == "none", reason=probe().why or "some level")
@@ -181,3 +183,48 @@ async def test_files_cached_for_a_program_are_not_its_memory(tmp_path: Path) -> 
     ended = await supervise(probe(), program_in(tmp_path, "sh", "-c", write, memory_mib=64), lambda stream, text: True)
     assert (ended.cut, ended.code) == (None, 0)
     assert ended.usage.peak_memory_mb < 64
+
+
+HIDE = {
+    "segments that nobody has attached": """
+import ctypes
+libc = ctypes.CDLL(None)
+libc.shmat.restype = ctypes.c_void_p
+for size in (16 << 20, (1 << 32) + 4096):
+    number = libc.shmget(0, ctypes.c_size_t(size), 0o1600)
+    print("refused" if number < 0 else libc.shmdt(ctypes.c_void_p(libc.shmat(number, None, 0))))
+print("small" if libc.shmget(0, 56, 0o1600) >= 0 else "refused")
+""",
+    "files in memory, closed while they travel": """
+import os, socket
+try:
+    os.memfd_create("hidden")
+except OSError as error:
+    print(error.strerror)
+""",
+    "messages that nobody takes": """
+import ctypes
+print("refused" if ctypes.CDLL(None).msgget(0, 0o1600) < 0 else "made")
+""",
+    "the wish to outlive the others": "print(open('/proc/self/oom_score_adj').read().strip())",
+}
+SAID = ("refused\nrefused\nsmall", "Function not implemented", "refused", "800")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("script", "said"), list(zip(HIDE.values(), SAID, strict=True)), ids=list(HIDE))
+async def test_memory_that_no_process_has_cannot_be_had_where_no_group_counts_it(
+    tmp_path: Path, script: str, said: str
+) -> None:
+    if probe().level != "confined" or native_filter() is None:
+        pytest.skip("native programs cannot be confined with a filter here")
+    heard: list[str] = []
+
+    def write(_: str, text: str) -> bool:
+        heard.append(text)
+        return True
+
+    confinement = msgspec.structs.replace(probe(), cgroup={})
+    ended = await supervise(confinement, program_in(tmp_path, "/usr/bin/python3", "-c", script), write)
+    assert ended.code == 0, ended.stderr_tail
+    assert "".join(heard).strip() == said

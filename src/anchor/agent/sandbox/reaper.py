@@ -6,6 +6,7 @@ As a subreaper (Linux) it inherits every orphan of the program, so daemons are f
 code, or 128 + the signal that ended it. SIGTERM, or the agent's death, ends everything.
 """
 
+import contextlib
 import ctypes
 import json
 import os
@@ -25,6 +26,8 @@ def main(argv: list[str]) -> int:
     limits, agent, command = json.loads(argv[0]), int(argv[1]), argv[2:]
     signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
     if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text("800")
         libc = ctypes.CDLL(None)
         libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)

@@ -218,11 +218,13 @@ _FIOSETOWN, _SIOCSPGRP = 0x8901, 0x8902
 """These name a process to whom the kernel sends a signal, any signal, once something can be read."""
 _AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
 _SOCK_STREAM, _SOCK_TYPE = 1, 0xF
+_SEGMENT_BYTES_MAX: Final = 0xFFFF
 _PERSONALITY_ASKED: Final = _WHOLE
 
 
 class _Rule(NamedTuple):
-    """Refuse a call unless (or, with `listed`, if) an argument's lower half, masked, is one of `values`."""
+    """Refuse a call unless (or, with `listed`, if) the lower (or `upper`) half of an argument, masked, is one of
+    `values`."""
 
     call: str
     argument: int
@@ -230,6 +232,7 @@ class _Rule(NamedTuple):
     values: tuple[int, ...]
     listed: bool = False
     error: int = errno.EPERM
+    upper: bool = False
 
 
 _BOTH_RULES: Final = (
@@ -240,14 +243,19 @@ _NATIVE_RULES: Final = (
     _Rule("clone", 0, _CLONE_NAMESPACES_OLD, (0,)),
     _Rule("unshare", 0, _CLONE_NAMESPACES, (0,)),
     # Families such as vsock and packet are not what a network namespace holds back on every kernel.
+    # Segments that nobody has attached are no process's memory: enough for the locks of a database, and no store.
+    _Rule("shmget", 1, ~_SEGMENT_BYTES_MAX & _WHOLE, (0,)),
+    _Rule("shmget", 1, _WHOLE, (0,), upper=True),
     _Rule("socket", 0, _WHOLE, (_AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK), error=errno.EAFNOSUPPORT),
 )
 
 
-def native_filter() -> bytes | None:
+def native_filter(*, memory_files: bool = True) -> bytes | None:
     """The filter for a confined native program, as bubblewrap's `--seccomp` reads it; None where there is none for this
-    architecture. Processes, threads, sockets and new programs are allowed."""
-    return _program((*_MACHINE, *_SURFACE, *_OTHERS), (*_BOTH_RULES, *_NATIVE_RULES))
+    architecture. Processes, threads, sockets and new programs are allowed. `memory_files` (memfd) are for where
+    something counts them: sent through a socket and closed, they are found with no process."""
+    missing = _MISSING if memory_files else (*_MISSING, "memfd_create")
+    return _program((*_MACHINE, *_SURFACE, *_OTHERS, "msgget"), (*_BOTH_RULES, *_NATIVE_RULES), missing)
 
 
 def worker_filter(pid: int) -> bytes | None:
@@ -311,7 +319,7 @@ def _program(refused: tuple[str, ...], rules: tuple[_Rule, ...], missing: tuple[
 def _checked(rule: _Rule, number: int) -> list[bytes]:
     """The steps of a rule; whatever it does not refuse goes on to the next one, the number loaded again."""
     count = len(rule.values)
-    steps = [_step(_LOAD_WORD, _AT_ARGUMENTS + 8 * rule.argument), _step(_AND, rule.mask)]
+    steps = [_step(_LOAD_WORD, _AT_ARGUMENTS + 8 * rule.argument + 4 * rule.upper), _step(_AND, rule.mask)]
     for at, value in enumerate(rule.values):
         left = count - 1 - at
         if rule.listed:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 KILL_SECONDS = 3.0
 """How long a kill may take before every known process is killed one by one."""
+_FIRST_TO_GO = 'echo 800 2>/dev/null >/proc/self/oom_score_adj; exec "$@"'
+"""Has the kernel choose the program, and all that it starts, when the machine's memory is short."""
 DRAIN_SECONDS = 2.0
 """How long output may still arrive after the end; only an escaped process could hold the pipe open longer."""
 THROTTLE_SECONDS = 0.005
@@ -119,12 +121,13 @@ class _Process:
                 stdin = stack.enter_context(program.stdin.open("rb"))
             if self._confined:
                 # Not as arguments, which every user of the machine can read: a task's environment may hold secrets.
-                calls = _system_calls()
+                calls = _system_calls(memory_files="memory" in confinement.cgroup)
                 filtered = None if calls is None else stack.enter_context(_holding(calls)).fileno()
                 told = options(confinement, program.cell, program.env, status_write, filtered)
                 args = stack.enter_context(_holding(b"".join(option.encode() + b"\0" for option in told))).fileno()
                 passed = (status_write, args) if filtered is None else (status_write, args, filtered)
                 argv = wrap(confinement, program.cell, program.argv, ["--args", str(args)])
+                argv = ["/bin/sh", "-c", _FIRST_TO_GO, "sh", *argv]
             else:
                 argv, env = _reaped(program, bounded="pids" in confinement.cgroup), dict(program.env)
             if self._group is not None:
@@ -308,8 +311,8 @@ def _resolve(future: asyncio.Future[None]) -> None:
 
 
 @functools.cache
-def _system_calls() -> bytes | None:
-    return native_filter()
+def _system_calls(*, memory_files: bool) -> bytes | None:
+    return native_filter(memory_files=memory_files)
 
 
 def _holding(content: bytes) -> IO[bytes]:
