@@ -16,9 +16,9 @@ from anchor.agent.job import BoundedOutput, Emit, Job, Ran, failed
 from anchor.agent.runtimes.container.engine import NOT_FOUND, Container, Engine, find, sweep, tell, trouble
 from anchor.agent.runtimes.container.process import contain
 from anchor.agent.runtimes.native import answer
+from anchor.agent.runtimes.under_way import UnderWay
 from anchor.agent.sandbox.supervise import Ended
 from anchor.agent.workers import endings
-from anchor.core.attempt import Outcome, Reason
 from anchor.core.errors import FailureCode
 from anchor.core.spec import Payload
 
@@ -47,9 +47,8 @@ class Containers:
         self._label = hashlib.sha256(str(state.resolve()).encode()).hexdigest()[:16]
         self._network = network
         self._engine: Engine | None = None
-        self._running: set[asyncio.Task[Ran]] = set()
+        self._under_way = UnderWay()
         self._pulls: dict[str, asyncio.Lock] = {}
-        self._stopping = False
 
     def wants_directory(self, _: Payload) -> bool:
         """Always: it is where a program starts."""
@@ -66,25 +65,11 @@ class Containers:
 
     async def run(self, job: Job, emit: Emit) -> Ran:
         """Run one container to its end; fetching its image first does not count against its time."""
-        task = asyncio.create_task(self._run(job, emit))
-        self._running.add(task)
-        try:
-            return await task
-        except asyncio.CancelledError:
-            caller = asyncio.current_task()
-            if self._stopping and caller is not None and not caller.cancelling():
-                return Ran(outcome=Outcome.RELEASED, reason=Reason(FailureCode.RELEASED, "The agent was stopped."))
-            raise
-        finally:
-            self._running.discard(task)
+        return await self._under_way.run(self._run(job, emit))
 
     async def stop(self) -> None:
         """End every running container; their `run` answers `released`."""
-        self._stopping = True
-        for task in self._running:
-            task.cancel()
-        if self._running:
-            await asyncio.wait(self._running)
+        await self._under_way.stop()
 
     async def _run(self, job: Job, emit: Emit) -> Ran:
         engine, payload = self._engine, job.payload

@@ -18,11 +18,11 @@ from anchor.agent.runtimes.native.environments import Environments
 from anchor.agent.runtimes.native.installer import SYSTEM_PATH, CannotInstall, foreign
 from anchor.agent.runtimes.native.languages import provided
 from anchor.agent.runtimes.native.toolchains import Toolchains, python_toolchain
+from anchor.agent.runtimes.under_way import UnderWay
 from anchor.agent.sandbox import cgroup
 from anchor.agent.sandbox.confinement import Cell, Confinement, Mount
 from anchor.agent.sandbox.probe import probe
 from anchor.agent.sandbox.supervise import Program, supervise
-from anchor.core.attempt import Outcome, Reason
 from anchor.core.errors import FailureCode
 from anchor.core.spec import Payload
 
@@ -72,8 +72,7 @@ class Native:
         self._probes = confinement is None
         self._path = path
         self._environments: Environments | None = None
-        self._running: set[asyncio.Task[Ran]] = set()
-        self._stopping = False
+        self._under_way = UnderWay()
 
     def wants_directory(self, _: Payload) -> bool:
         """Always: it is where a program starts."""
@@ -94,25 +93,11 @@ class Native:
 
     async def run(self, job: Job, emit: Emit) -> Ran:
         """Run one job to its end; installing its packages first does not count against its time."""
-        task = asyncio.create_task(self._run(job, emit))
-        self._running.add(task)
-        try:
-            return await task
-        except asyncio.CancelledError:
-            caller = asyncio.current_task()
-            if self._stopping and caller is not None and not caller.cancelling():
-                return Ran(outcome=Outcome.RELEASED, reason=Reason(FailureCode.RELEASED, "The agent was stopped."))
-            raise
-        finally:
-            self._running.discard(task)
+        return await self._under_way.run(self._run(job, emit))
 
     async def stop(self) -> None:
         """End every running job; their `run` answers `released`."""
-        self._stopping = True
-        for task in self._running:
-            task.cancel()
-        if self._running:
-            await asyncio.wait(self._running)
+        await self._under_way.stop()
 
     async def _run(self, job: Job, emit: Emit) -> Ran:
         environments = self._environments
