@@ -21,17 +21,20 @@ def say(text: str, *, style: str = "") -> None:
 def say_error(error: AnchorError) -> None:
     """An error as message, places and hint."""
     stderr.print(Text.assemble(("Error: ", "bold red"), error.message), soft_wrap=True)
-    for fault in error.errors[:FAULTS_SHOWN_MAX]:
+    # A single fault is the whole message as a rule.
+    untold = [fault for fault in error.errors if fault.message not in error.message or len(error.errors) > 1]
+    for fault in untold[:FAULTS_SHOWN_MAX]:
         say(f"  {fault.pointer or '/'}: {fault.message}")
-    if len(error.errors) > FAULTS_SHOWN_MAX:
-        say(f"  … and {len(error.errors) - FAULTS_SHOWN_MAX} more")
+    if len(untold) > FAULTS_SHOWN_MAX:
+        say(f"  … and {len(untold) - FAULTS_SHOWN_MAX} more")
     if error.hint:
         say(f"Hint: {error.hint}", style="dim")
 
 
 def say_reason(heading: str, reason: Reason | None) -> None:
     """Why something is as it is."""
-    stderr.print(Text.assemble((f"{heading}: ", "bold red"), reason.message if reason else "no reason was given"))
+    message = reason.message if reason else "no reason was given"
+    stderr.print(Text.assemble((f"{heading}: ", "bold red"), message), soft_wrap=True)
     if reason and reason.hint:
         say(f"Hint: {reason.hint}", style="dim")
 
