@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tests.runtimes.native_bench import Bench, reason_of, value_of
 
+from anchor.agent.files.removal import remove
 from anchor.agent.policy import Policy
 from anchor.agent.runtimes.native.progress import read_line
 from anchor.agent.runtimes.native.runtime import Native, offer
@@ -105,9 +106,10 @@ async def test_more_on_disk_than_the_limit_ends_a_task(bench: Bench) -> None:
     assert reason_of(one, FailureCode.DISK_LIMIT) == "It kept more than 8 MiB in its directory."
 
 
-async def test_folders_too_deep_for_anybody_end_a_task(bench: Bench) -> None:
+async def test_folders_too_deep_for_anybody_end_a_task(bench: Bench, tmp_path: Path) -> None:
     source = f"import os\nfor _ in range({DEPTH_MAX} + 100):\n    os.mkdir('d')\n    os.chdir('d')"
     assert "deep" in reason_of(await bench.run(language="python", source_code=source), FailureCode.DISK_LIMIT)
+    remove(tmp_path / "jobs")  # deeper than what cleans up after tests can reach
 
 
 async def test_the_network_is_there_only_if_asked_for_and_allowed(bench: Bench, state: Path, tmp_path: Path) -> None:

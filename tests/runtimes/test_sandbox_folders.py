@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from anchor.agent.files.removal import remove
 from anchor.agent.sandbox.confinement import DEPTH_MAX
 from anchor.agent.sandbox.folders import measure
 
@@ -57,3 +58,14 @@ def test_folders_that_may_not_be_read_are_measured(tmp_path: Path) -> None:
     held = measure(tmp_path, 100 * MIB)
     assert held.files == 3
     assert held.size >= MIB
+
+
+def test_what_lies_deeper_than_paths_reach_is_too_deep(tmp_path: Path) -> None:
+    here = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("d" * 255, dir_fd=here)
+        above, here = here, os.open("d" * 255, os.O_RDONLY, dir_fd=here)
+        os.close(above)
+    os.close(here)
+    assert measure(tmp_path, MIB).depth > DEPTH_MAX
+    remove(tmp_path)

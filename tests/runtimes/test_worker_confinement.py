@@ -328,6 +328,25 @@ while data: data = data[os.write(3, data):]
             tracemalloc.stop()
 
 
+@pytest.mark.parametrize("levels", [200, 3000])
+async def test_files_deeper_than_paths_reach_are_found_and_removed(tmp_path: Path, levels: int) -> None:
+    """As a wasm module or whoever broke out can make them: each folder by its parent's descriptor."""
+    source = f"""
+here = os.open(stage.directory.parent, os.O_RDONLY)
+for _ in range({levels}):
+    os.mkdir("d" * 50, dir_fd=here)
+    here, above = os.open("d" * 50, os.O_RDONLY, dir_fd=here), here
+    os.close(above)
+time.sleep(30)
+"""
+    (tmp_path / "job").mkdir()
+    async with broken_pool(tmp_path) as pool:
+        ran = await run(pool, source, directory=tmp_path / "job", disk_mib=64, seconds=20.0)
+        assert ran.reason is not None
+        assert ran.reason.code == FailureCode.DISK_LIMIT
+        assert (await run(pool, "result = 'next'")).value == b'"next"'
+
+
 async def test_files_of_a_job_are_bounded_one_by_one_and_together(tmp_path: Path) -> None:
     (tmp_path / "job").mkdir()
     many = """

@@ -4,6 +4,7 @@ No link is followed and the file system not left; folders may be unreadable, and
 """
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -18,8 +19,8 @@ _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW"
 
 
 class Held(msgspec.Struct, frozen=True):
-    """Bytes on disk (what a sparse file leaves out is not there), files and folders, and how deep these go. The count
-    ends once it is beyond what may be."""
+    """Bytes on disk (what a sparse file leaves out is not there), files and folders, and how deep these go; more than
+    DEPTH_MAX also where a path is too long to be opened. The count ends once it is beyond what may be."""
 
     size: int
     files: int
@@ -40,21 +41,26 @@ def measure(root: Path, most_bytes: int) -> Held:
     while waiting and size <= most_bytes and files <= FILES_MAX and deepest <= DEPTH_MAX:
         folder, depth = waiting.pop()
         deepest = max(deepest, depth)
-        with contextlib.suppress(OSError), _opened(folder, 0o500) as descriptor:
-            if os.fstat(descriptor).st_dev != about.st_dev:
-                continue
-            with os.scandir(descriptor) as entries:
-                for entry in entries:
-                    files += 1
-                    with contextlib.suppress(OSError):
-                        found = entry.stat(follow_symlinks=False)
-                        if stat.S_ISDIR(found.st_mode):
-                            waiting.append((f"{folder}/{entry.name}", depth + 1))
-                        if found.st_nlink == 1 or stat.S_ISDIR(found.st_mode) or found.st_ino not in linked:
-                            size += _on_disk(found)
-                            linked.add(found.st_ino)
-                    if files > FILES_MAX:
-                        break
+        try:
+            with _opened(folder, 0o500) as descriptor:
+                if os.fstat(descriptor).st_dev != about.st_dev:
+                    continue
+                with os.scandir(descriptor) as entries:
+                    for entry in entries:
+                        files += 1
+                        with contextlib.suppress(OSError):
+                            found = entry.stat(follow_symlinks=False)
+                            if stat.S_ISDIR(found.st_mode):
+                                waiting.append((f"{folder}/{entry.name}", depth + 1))
+                            if found.st_nlink == 1 or stat.S_ISDIR(found.st_mode) or found.st_ino not in linked:
+                                size += _on_disk(found)
+                                linked.add(found.st_ino)
+                        if files > FILES_MAX:
+                            break
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                # Whoever goes down step by step gets there, and what lies there would be counted by nobody.
+                deepest = DEPTH_MAX + 1
     return Held(size, files, deepest)
 
 

@@ -96,7 +96,7 @@ class Watch:
             if held.files > FILES_MAX:
                 self.overfull = f"more than {FILES_MAX:,} files and folders"
             if held.depth > DEPTH_MAX:
-                self.overfull = f"folders more than {DEPTH_MAX} deep in each other"
+                self.overfull = f"folders more than {DEPTH_MAX} deep in each other, or paths too long to be opened"
         if root is not None and size <= most:
             memory, disk = tree.held_open(root, self._cell.directory.outside.stat().st_dev)
             if memory > self._cell.memory_mib * _MIB:

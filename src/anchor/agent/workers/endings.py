@@ -20,7 +20,7 @@ def disk_full(mib: int) -> Ended:
     """What there is to say where the files of a job grew beyond its limit."""
     return Ended(
         FailureCode.DISK_LIMIT,
-        f"Its files took more than {mib} MiB, or were too many.",
+        f"Its files took more than {mib} MiB, were too many, or lay too deep.",
         "Raise limits.diskMb, or write less.",
     )
 

@@ -2,17 +2,14 @@
 
 import contextlib
 import os
-import shutil
 import stat
 import sys
 from pathlib import Path
-from typing import Final
 
+from anchor.agent.files.removal import remove
+from anchor.agent.sandbox import folders
+from anchor.agent.sandbox.confinement import DEPTH_MAX, FILES_MAX
 from anchor.agent.workers.worker import JOB
-
-FILES_MAX: Final = 100_000
-"""Files that a job's directory may hold while it runs in a worker."""
-_BLOCK_BYTES: Final = 512
 
 
 class Place:
@@ -54,16 +51,10 @@ class Place:
         directory.mkdir()
 
     def overfull(self, size_bytes: int) -> bool:
-        """Whether what is in it takes more than so much of the disk, or is more than FILES_MAX files."""
-        files = used = 0
-        for parent, _, names in os.walk(self.path):
-            for name in names:
-                with contextlib.suppress(OSError):
-                    used += os.lstat(os.path.join(parent, name)).st_blocks * _BLOCK_BYTES
-                files += 1
-                if files > FILES_MAX or used > size_bytes:
-                    return True
-        return False
+        """Whether what is in it takes more than so much of the disk, is more than FILES_MAX files and folders, or lies
+        more than DEPTH_MAX folders deep."""
+        held = folders.measure(self.path, size_bytes)
+        return held.size > size_bytes or held.files > FILES_MAX or held.depth > DEPTH_MAX
 
     def remove(self) -> None:
         """Remove it with everything in it that is not a job's; for after the worker's end."""
@@ -71,7 +62,7 @@ class Place:
         with contextlib.suppress(OSError):
             self.path.rmdir()
             return
-        remove_tree(self.path)
+        remove(self.path)
 
 
 def _open_up(folder: Path) -> None:
@@ -81,14 +72,3 @@ def _open_up(folder: Path) -> None:
         os.chmod(f"/proc/self/fd/{opened}", 0o700)
     finally:
         os.close(opened)
-
-
-def remove_tree(folder: Path) -> None:
-    """Remove a directory that no process uses any more, whatever permissions were taken from what is in it."""
-    for parent, names, _ in os.walk(folder):
-        for name in names:
-            inside = os.path.join(parent, name)
-            if not os.path.islink(inside):
-                with contextlib.suppress(OSError):
-                    os.chmod(inside, 0o700)
-    shutil.rmtree(folder, ignore_errors=True)

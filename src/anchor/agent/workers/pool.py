@@ -8,11 +8,12 @@ from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from anchor.agent.files.removal import remove
 from anchor.agent.workers.examining import Level, examine
 from anchor.agent.workers.frames import MIB, FrameError
 from anchor.agent.workers.limits import THREADS_MAX
 from anchor.agent.workers.nursery import source
-from anchor.agent.workers.place import Place, remove_tree
+from anchor.agent.workers.place import Place
 from anchor.agent.workers.process import Worker, WorkerLost
 from anchor.agent.workers.worker import ENGINES
 
@@ -84,7 +85,7 @@ class Pool:
         await self._source.close()
         if self._places is not None:
             places, self._places = self._places, None
-            await asyncio.to_thread(remove_tree, places)
+            await asyncio.to_thread(remove, places)
 
     async def confinement(self) -> Level:
         """How well workers are confined here: a worker of its own tries to break out, the first time this is asked.
@@ -187,7 +188,7 @@ class Pool:
             else:
                 # An agent that was killed has left its workers' places, but no worker.
                 self._places = self._state / "workers"
-                remove_tree(self._places)
+                remove(self._places)
                 self._places.mkdir(mode=0o700, parents=True)
         return self._places
 
