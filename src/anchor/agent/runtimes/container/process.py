@@ -52,6 +52,8 @@ async def contain(engine: Engine, container: Container, stdin: Path | None, writ
             stdin=source,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            # Podman's monitor leaves an empty file there when a container is out of memory.
+            cwd=container.variables.parent,
             start_new_session=True,
         )
     assert client.stdout is not None
