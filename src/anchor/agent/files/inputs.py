@@ -214,7 +214,7 @@ class Inputs:
     async def _fetch_rest(self, digest: str, part: Path) -> bool:
         """Fetch a file from where the last fetch was cut; whether what is there now is the file."""
         # Opened right here: whoever is cancelled while a thread opens it has nothing to close.
-        with part.open("ab") as file:  # noqa: ASYNC230
+        with part.open("ab") as file:
             hashed = hashlib.sha256()
             have = await in_thread(_hash_file, hashed, part)
             async with self._parcels.reading(digest, have) as blob:
