@@ -65,7 +65,7 @@ def run(python: Python, tmp_path: Path) -> Any:
 
 def value(ran: Ran) -> Any:
     assert ran.outcome is Outcome.SUCCEEDED, ran.reason
-    return json.loads(ran.value)
+    return json.loads(bytes(ran.value))
 
 
 def failure(ran: Ran) -> tuple[str, str]:

@@ -81,7 +81,10 @@ async def until(condition: Callable[[], bool], what: str, seconds: float = 10.0)
 
 
 def alive(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 async def begin(runtime: Isolate, source: str = FOREVER) -> "asyncio.Task[Ran]":

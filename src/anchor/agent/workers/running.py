@@ -208,7 +208,9 @@ def _sane(figure: float) -> float:
 
 def _how_it_died(code: int, work: Work, worker: Worker, killed_by_kernel: bool) -> Ended:
     name = signal.Signals(-code).name if code < 0 else ""
-    pressed = killed_by_kernel or worker.memory_mib > _MEMORY_SHARE * work.memory_mib
+    # The sandboxed Python comes into memory with its first task: pages of its files are not the task's.
+    used_mib = worker.held_mib if isinstance(work, Source) else worker.memory_mib
+    pressed = killed_by_kernel or used_mib > _MEMORY_SHARE * work.memory_mib
     if name == "SIGABRT" and isinstance(work, Source) and not pressed:
         return too_deep()
     # Engines abort the process when memory that they cannot do without is refused to them.
