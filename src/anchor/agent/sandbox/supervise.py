@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 
+from anchor.agent.finishing import to_its_end
 from anchor.agent.sandbox import tree
 from anchor.agent.sandbox.bubblewrap import data_kib, file_bytes, options, wrap
 from anchor.agent.sandbox.cgroup import Group
@@ -210,16 +211,7 @@ class _Process:
 
     async def end(self) -> None:
         """Kill what is left and wait until it is gone, whoever asks us to stop waiting meanwhile."""
-        task = asyncio.ensure_future(self._end())
-        cancelled: asyncio.CancelledError | None = None
-        while not task.done():
-            try:
-                await asyncio.shield(task)
-            except asyncio.CancelledError as error:
-                cancelled = error
-        task.result()
-        if cancelled is not None:
-            raise cancelled
+        await to_its_end(self._end())
 
     async def _end(self) -> None:
         if not self._exit.done():

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from anchor.agent.finishing import to_its_end
 from anchor.agent.runtimes.container.engine import Container, Engine, remove, run_line, tell
 from anchor.agent.sandbox import tree
 from anchor.agent.sandbox.supervise import Ended
@@ -101,16 +102,7 @@ async def _end(
         # A client that is gone may have been killed: its container then lives on.
         await remove(engine, container.name)
 
-    task = asyncio.ensure_future(end())
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError as error:
-            cancelled = error
-    task.result()
-    if cancelled is not None:
-        raise cancelled
+    await to_its_end(end())
 
 
 async def _measure(engine: Engine, container: Container, client: asyncio.subprocess.Process) -> tree.Sample:
