@@ -6,6 +6,8 @@ from tests.hostile.case import Case
 
 SAY = "import _eryx\ndef say(piece): _eryx._eryx_report_output(1, piece)\n"
 REFUSED = "script_error"
+OUTSIDE = ("timeout", "memory_limit", REFUSED)
+"""How code ends that fills memory outside of the interpreter: a refusal there aborts the process at any size."""
 TIME = {"timeoutSeconds": 4.0}
 """Enough to fill the memory on a busy machine."""
 
@@ -88,13 +90,13 @@ MEMORY = [
     case(
         "output that is kept outside of the interpreter",
         SAY + "x = b'o' + b'x' * (1 << 22)\nwhile True: say(x)",
-        ("timeout", "memory_limit"),
+        OUTSIDE,
         alone=True,
     ),
     case(
         "answers without end",
         SAY + "x = b'r' + b'x' * (1 << 22)\nwhile True: say(x)",
-        ("timeout", "memory_limit"),
+        OUTSIDE,
         alone=True,
     ),
 ]

@@ -35,11 +35,13 @@ def too_large() -> Ended:
 
 
 def too_deep() -> Ended:
-    """What there is to say when the sandboxed Python's own stack overflowed, which ends its process."""
+    """What there is to say when the sandboxed Python aborted with memory to spare: in all but rare cases its own stack
+    overflowed. A single piece of memory that is refused to it ends it with the same signal."""
     return Ended(
         FailureCode.SCRIPT_ERROR,
-        "Its calls or values were nested more deeply than the sandboxed Python's own stack allows.",
-        "Use loops instead of recursion through builtins, flatter values, or runtime native.",
+        "Its calls or values were nested more deeply than the sandboxed Python's own stack allows, or it asked for one "
+        "piece of memory larger than what was left.",
+        "Use loops instead of recursion through builtins, flatter or smaller values, or runtime native.",
     )
 
 
