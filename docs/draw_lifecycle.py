@@ -7,6 +7,8 @@ from anchor.core.task import HELD, TERMINAL, TRANSITIONS, Event, State
 PAGE = Path(__file__).with_name("lifecycle.md")
 
 STATES = {
+    State.WAITING: "Its items run: tasks of their own, whose results become its result.",
+    State.VERIFYING: "Copies of it run, on nodes of different owners; what they agree on becomes its result.",
     State.QUEUED: "It waits for a node that fits and has an open slot.",
     State.LEASED: "A node holds an attempt. Shown as `running` once the agent has acknowledged it.",
     State.BACKOFF: "An attempt failed; the task rests before the next one.",
@@ -14,16 +16,18 @@ STATES = {
     State.SUCCEEDED: "It is over and has a result.",
     State.FAILED: "It is over: it used up its attempts, or no attempt could have mended what was wrong.",
     State.CANCELLED: "It is over because somebody asked for its end.",
+    State.INCONCLUSIVE: "It is over: its copies gave different answers, and no more may run.",
 }
 EVENTS = {
     Event.LEASE: "an open slot is found; the attempt number rises by one",
-    Event.SUCCEED: "the live attempt reports success",
+    Event.SUCCEED: "the live attempt (or enough items, or enough copies that agree) succeeds",
     Event.FAIL: "the live attempt ends without success and another one is due",
     Event.GIVE_UP: "the live attempt fails and no other is due",
     Event.RETURN: "the node gives the attempt back, or never got it; nothing is charged",
     Event.WAKE: "the rest is over",
     Event.CANCEL: "somebody asks for its end",
-    Event.STOP: "the live attempt ends, however it does",
+    Event.STOP: "the live attempt (or the last item or copy) ends, however it does",
+    Event.DISAGREE: "no answer has enough votes and no more copies may run",
 }
 
 
@@ -38,7 +42,7 @@ def page() -> str:
             "",
             "```mermaid",
             "stateDiagram-v2",
-            f"  [*] --> {State.QUEUED}",
+            *(f"  [*] --> {state}" for state in (State.QUEUED, State.WAITING, State.VERIFYING)),
             *(f"  {state} --> {target}: {event}" for (state, event), target in TRANSITIONS.items()),
             *(f"  {state} --> [*]" for state in State if state in TERMINAL),
             "```",

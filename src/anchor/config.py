@@ -81,6 +81,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "info"
     log_format: Annotated[Literal["text", "json"], Meta(description="text or json")] = "text"
     retention_days: Annotated[float, Meta(gt=0, le=36_500, description="a number of days above 0")] = 30.0
+    graph_retention_hours: Annotated[float, Meta(gt=0, le=876_000, description="a number of hours above 0")] = 24.0
+    evidence_days: Annotated[float, Meta(gt=0, le=36_500, description="a number of days above 0")] = 7.0
+    spot_check_share: Annotated[float, Meta(ge=0, le=1, description="a share from 0 to 1")] = 0.05
     runtimes: Annotated[
         tuple[str, ...] | None, Meta(description=f"some of {', '.join(ALL_RUNTIMES)}, separated by commas")
     ] = None

@@ -19,4 +19,4 @@ def backoff_ms(policy: RetryPolicy, failures: int, *, chance: float) -> int:
 
 def may_retry(policy: RetryPolicy, charged: int, code: str) -> bool:
     """Whether a task that has used `charged` attempts and failed with `code` gets another one."""
-    return charged < policy.attempts and code not in NEVER_RETRIED
+    return charged < policy.attempts and code not in NEVER_RETRIED and code not in policy.non_retryable

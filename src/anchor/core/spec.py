@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from anchor.core.errors import Fault
 from anchor.core.file_names import clash_among, fault_in_name, fault_in_pattern
+from anchor.core.verification import Verify
 
 Runtime = Literal["isolate", "wasm", "python", "native", "container"]
 Language = Literal["javascript", "python"]
@@ -37,6 +38,13 @@ class _Spec(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=T
     pass
 
 
+class InputValue(_Spec, frozen=True):
+    """One of a task's `inputs`: a JSON value, or the `sha256:…` of an uploaded blob that holds one."""
+
+    value: Any = None
+    blob: str | None = None
+
+
 class Payload(_Spec, frozen=True):
     """The work itself. `module` is base64 or the `sha256:…` of an uploaded blob; `input` is any JSON value.
 
@@ -44,7 +52,8 @@ class Payload(_Spec, frozen=True):
     `outputs` are glob patterns of the files to keep once it has succeeded (`**` for any depth). `modules` are more ES
     modules beside `sourceCode`: a relative path → its source. `network` asks for the network, which the node's owner
     has to allow. `deterministic` asks wasm for a virtual clock and seeded chance, so that copies agree byte for byte.
-    `image` is what runtime container runs.
+    `image` is what runtime container runs. `inputs` are values by name beside `input`: those of a step are the results
+    of the steps it depends on.
     """
 
     source_code: str | None = None
@@ -64,15 +73,18 @@ class Payload(_Spec, frozen=True):
     network: bool = False
     deterministic: bool = False
     image: Annotated[str, Meta(min_length=1, max_length=500)] | None = None
+    inputs: dict[str, InputValue] = {}
 
 
 class Requirements(_Spec, frozen=True):
-    """What a node must have: `min_ram` in GiB, `min_cores` logical cores, every one of `labels`."""
+    """What a node must have: `min_ram` in GiB, `min_cores` logical cores, every one of `labels`; and what `expression`
+    says of it (see docs/placement.md)."""
 
     min_ram: Annotated[float, Meta(ge=0, le=1_000_000)] = 0
     min_cores: Annotated[int, Meta(ge=0, le=100_000)] = 0
     gpu_required: bool = False
     labels: Annotated[list[Label], Meta(max_length=32)] = []
+    expression: Annotated[str, Meta(max_length=1000)] = ""
 
 
 class Limits(_Spec, frozen=True):
@@ -87,10 +99,16 @@ class Limits(_Spec, frozen=True):
 
 
 class RetryPolicy(_Spec, frozen=True):
-    """How often a task is tried and how long it waits before the second attempt (doubling, capped at 60 s)."""
+    """How often a task is tried and how long it waits before the second attempt (doubling, capped at 60 s). A failure
+    with one of the codes `non_retryable` is not tried again."""
 
     attempts: Annotated[int, Meta(ge=1, le=100)] = 3
     backoff_seconds: Annotated[float, Meta(ge=0, le=3600)] = 2.0
+    non_retryable: Annotated[list[Annotated[str, Meta(max_length=100)]], Meta(max_length=32)] = []
+
+
+VerifyWish = Verify | Literal["none", "quorum", "adaptive"]
+"""A policy, or the name of one with all its defaults."""
 
 
 class TaskSpec(_Spec, frozen=True):
@@ -104,11 +122,13 @@ class TaskSpec(_Spec, frozen=True):
     retry: RetryPolicy = RetryPolicy()
     priority: Annotated[int, Meta(ge=-100, le=100)] = 0
     labels: Annotated[list[Label], Meta(max_length=32)] = []
+    verify: VerifyWish = "none"
 
 
 class Need(msgspec.Struct, frozen=True, omit_defaults=True):
     """What placement looks at: tasks with the same need are interchangeable to it. `memory_mib` is the limit the task
-    asked for (0: the runtime's default, cut to what the node offers); `features` are those of FEATURES it uses."""
+    asked for (0: the runtime's default, cut to what the node offers); `features` are those of FEATURES it uses;
+    `expression` is that of the requirements."""
 
     runtime: str = "noop"
     min_ram_gib: float = 0
@@ -117,6 +137,7 @@ class Need(msgspec.Struct, frozen=True, omit_defaults=True):
     labels: tuple[str, ...] = ()
     memory_mib: int = 0
     features: tuple[str, ...] = ()
+    expression: str = ""
 
 
 class ResolvedLimits(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -144,6 +165,7 @@ FEATURES: dict[str, str] = {
     "modules": "does not run several modules",
     "network": "gives tasks no network",
     "deterministic": "has no deterministic profile",
+    "inputs": "hands over no inputs by name",
 }
 """What a task can ask of a node beyond its runtime, and what to say of a node that does not offer it."""
 
@@ -185,6 +207,7 @@ def need_of(spec: TaskSpec) -> Need:
         labels=tuple(sorted(set(wants.labels))),
         memory_mib=spec.limits.memory_mb or 0,
         features=_features_of(spec.payload or _NO_PAYLOAD, spec.limits),
+        expression=wants.expression,
     )
 
 
@@ -194,6 +217,7 @@ def _features_of(payload: Payload, limits: Limits) -> tuple[str, ...]:
         "modules": bool(payload.modules),
         "network": payload.network,
         "deterministic": payload.deterministic or limits.fuel is not None,
+        "inputs": bool(payload.inputs),
     }
     return tuple(name for name, used in uses.items() if used)
 

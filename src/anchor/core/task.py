@@ -9,13 +9,18 @@ from msgspec.structs import replace
 
 from anchor.core.attempt import NOT_CHARGED, AttemptRecord, Ending, Outcome, Reason, Result, took_its_node_down
 from anchor.core.errors import FailureCode
+from anchor.core.items import Items
 from anchor.core.retry import backoff_ms, may_retry
 from anchor.core.spec import TaskSpec
+from anchor.core.verification import Round
 
 
 class State(StrEnum):
-    """Where a task is in its life. `running` is shown, never stored: a lease the agent has acknowledged."""
+    """Where a task is in its life. `running` is shown, never stored: a lease the agent has acknowledged. `waiting` and
+    `verifying` are tasks that no node runs: their items do, or their copies."""
 
+    WAITING = "waiting"
+    VERIFYING = "verifying"
     QUEUED = "queued"
     LEASED = "leased"
     BACKOFF = "backoff"
@@ -23,6 +28,7 @@ class State(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    INCONCLUSIVE = "inconclusive"
 
 
 class Event(StrEnum):
@@ -36,9 +42,17 @@ class Event(StrEnum):
     WAKE = "wake"
     CANCEL = "cancel"
     STOP = "stop"
+    DISAGREE = "disagree"
 
 
 TRANSITIONS: Final[dict[tuple[State, Event], State]] = {
+    (State.WAITING, Event.SUCCEED): State.SUCCEEDED,
+    (State.WAITING, Event.GIVE_UP): State.FAILED,
+    (State.WAITING, Event.CANCEL): State.CANCELLING,
+    (State.VERIFYING, Event.SUCCEED): State.SUCCEEDED,
+    (State.VERIFYING, Event.GIVE_UP): State.FAILED,
+    (State.VERIFYING, Event.DISAGREE): State.INCONCLUSIVE,
+    (State.VERIFYING, Event.CANCEL): State.CANCELLING,
     (State.QUEUED, Event.LEASE): State.LEASED,
     (State.QUEUED, Event.CANCEL): State.CANCELLED,
     (State.LEASED, Event.SUCCEED): State.SUCCEEDED,
@@ -53,7 +67,7 @@ TRANSITIONS: Final[dict[tuple[State, Event], State]] = {
 }
 """The authority on a task's life; `docs/lifecycle.md` is drawn from it."""
 
-TERMINAL: Final = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
+TERMINAL: Final = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED, State.INCONCLUSIVE})
 HELD: Final = frozenset({State.LEASED, State.CANCELLING})
 """States in which a node holds an attempt."""
 
@@ -68,12 +82,27 @@ POISON_NODES = 3
 """A task that took down this many different nodes is not tried again, however many attempts it has left."""
 
 
+class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a task was made for. `run` and `step` (its number) of a graph; `head` is the waiting or verifying task it is
+    item or copy `number` of. Of the tasks `apart` (first key, how many, STEP between them) no two may run on one node,
+    nor, with `owners_apart`, on nodes of one owner."""
+
+    run: int = 0
+    step: int = -1
+    head: int = 0
+    number: int = -1
+    apart: tuple[int, int] | None = None
+    owners_apart: bool = False
+
+
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     """One unit of work and everything true of it. Times are Unix milliseconds.
 
     `attempt` is the number of the newest lease and, with `node` and `session`, the fence: only the holder of exactly
     that lease may end it. `charged` counts the attempts that used up one of the policy's tries.
-    `payload_blob` names the blob that holds the payload where it is too large to rest in the document.
+    `payload_blob` names the blob that holds the payload where it is too large to rest in the document. `part_of` is the
+    run, or else the task, that it belongs to: while that one lives, it is not removed. `parts` are the items or copies
+    of a task that no node runs.
     """
 
     id: int
@@ -83,6 +112,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     created_at: int
     payload_blob: str = ""
     retry_of: int = 0
+    part_of: int = 0
+    origin: Origin | None = None
     ver: int = 1
     state: State = State.QUEUED
     attempt: int = 0
@@ -95,6 +126,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     reason: Reason | None = None
     result: Result | None = None
     attempts: tuple[AttemptRecord, ...] = ()
+    parts: Items | Round | None = None
 
 
 class IllegalTransition(Exception):
@@ -109,7 +141,16 @@ def _next(task: Task, event: Event) -> State:
 
 
 def queued(
-    *, key: int, owner: str, spec: TaskSpec, shape: str, now: int, payload_blob: str = "", retry_of: int = 0
+    *,
+    key: int,
+    owner: str,
+    spec: TaskSpec,
+    shape: str,
+    now: int,
+    payload_blob: str = "",
+    retry_of: int = 0,
+    part_of: int = 0,
+    origin: Origin | None = None,
 ) -> Task:
     """A new task, ready to be leased."""
     return Task(
@@ -120,6 +161,8 @@ def queued(
         created_at=now,
         payload_blob=payload_blob,
         retry_of=retry_of,
+        part_of=part_of,
+        origin=origin,
         wake_at=now + HINT_SECONDS * 1000,
     )
 
@@ -167,6 +210,7 @@ def settle(task: Task, ending: Ending, *, now: int, chance: float) -> Task:
         reason=ending.reason,
         usage=ending.usage,
         output_truncated=ending.output_truncated,
+        seal=ending.seal,
     )
     free = ending.outcome in NOT_CHARGED and len(task.attempts) - task.charged < FREE_MAX
     charged = task.charged + (not free)

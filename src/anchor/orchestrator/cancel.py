@@ -32,6 +32,9 @@ async def cancel(world: World, task_id: int, *, by: str) -> Task:
                 continue
             task = new
             world.bus.tasks_changed([task.id])
+            if task.origin is not None and task.state in TERMINAL:
+                world.ended.append(task)
+                world.bus.work_waits()
         if task.state is State.CANCELLING:
             await stop_held(world, task)
         reached("cancel.asked")

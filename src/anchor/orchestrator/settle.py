@@ -7,7 +7,7 @@ import msgspec
 
 from anchor.core.attempt import Ending, Outcome, Reason, took_its_node_down
 from anchor.core.errors import FailureCode
-from anchor.core.task import State, Task, holds
+from anchor.core.task import TERMINAL, State, Task, holds
 from anchor.core.task import settle as settled
 from anchor.failpoints import reached
 from anchor.orchestrator.blame import blame, praise
@@ -73,6 +73,8 @@ async def settle(world: World, *, node: str, session: int, endings: Sequence[End
                 downed.append(swap.new)
             if swap.new.state in (State.QUEUED, State.BACKOFF):
                 requeued.append(swap.new)
+            elif swap.new.origin is not None and swap.new.state in TERMINAL:
+                world.ended.append(swap.new)
         waiting = again
     _free_slots(world, node, session, recorded)
     _free_slots(world, node, session, stale)

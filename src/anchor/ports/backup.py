@@ -5,6 +5,8 @@ from typing import Protocol
 
 from anchor.core.access import Key
 from anchor.core.audit import Entry
+from anchor.core.case import Case
+from anchor.core.dag import Run
 from anchor.core.node import Node
 from anchor.core.task import Task
 from anchor.ports.store import Claim, LogChunk, Store
@@ -28,6 +30,12 @@ class Snapshot(Protocol):
 
     def logs(self) -> AsyncIterator[list[LogChunk]]:
         """What tasks printed."""
+
+    def runs(self) -> AsyncIterator[list[Run]]:
+        """Runs of graphs by rising id."""
+
+    def cases(self) -> AsyncIterator[list[Case]]:
+        """Cases by rising id."""
 
     async def unfulfilled(self) -> list[Claim]:
         """Claims not carried out yet."""

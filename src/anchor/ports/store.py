@@ -7,6 +7,8 @@ import msgspec
 
 from anchor.core.access import Key
 from anchor.core.audit import Entry
+from anchor.core.case import Case
+from anchor.core.dag import Run, RunState
 from anchor.core.node import Node
 from anchor.core.task import State, Task
 
@@ -28,6 +30,7 @@ class QueuedRef(msgspec.Struct, frozen=True):
     id: int
     priority: int
     shape: str
+    owner: str = ""
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -71,7 +74,11 @@ class TaskStore(Protocol):
     async def page(
         self, *, below: int | None, limit: int, state: State | None, label: str | None, owner: str | None
     ) -> Page:
-        """Tasks by falling id below `below`. One call looks at a bounded number of rows, whatever it finds."""
+        """Tasks by falling id below `below`, without the copies that verification makes. One call looks at a bounded
+        number of rows, whatever it finds."""
+
+    async def states(self, first: int, count: int) -> dict[int, State]:
+        """The states of those of the tasks first, first + STEP, … (`count` of them) that exist, by id."""
 
     async def counts(self, owner: str | None) -> dict[State, int]:
         """How many tasks are in each state; exact, and as cheap with a million tasks as with none."""
@@ -85,12 +92,64 @@ class TaskStore(Protocol):
     async def remove_finished(self, before_ms: int, limit: int) -> int:
         """Remove up to `limit` tasks that ended before `before_ms`, with payload, output and old claims; says how many.
 
+        A task that is `part_of` a run or task that is not over stays.
+
         A call looks at a bounded number of tasks, oldest first, and goes on where the last one stopped, starting over
         at the end: 0 means that this stretch had none.
         """
 
     async def has_room(self) -> bool:
         """Whether there is space for new work; False while what is left is needed by the work that is there."""
+
+
+class RunStore(Protocol):
+    """Runs of graphs."""
+
+    async def insert_run(self, run: Run) -> bool:
+        """Write a new run; False where the id exists already (it is left as it is)."""
+
+    async def swap_run(self, old: Run, new: Run) -> bool:
+        """Compare-and-set on `ver`."""
+
+    async def run(self, run_id: int) -> Run | None:
+        """One run as it is now."""
+
+    async def runs_due(self, now: int, limit: int) -> list[Run]:
+        """Runs that are not over and whose `wake_at` has come, longest waiting first."""
+
+    async def runs_page(
+        self, *, below: int | None, limit: int, state: RunState | None, kind: str | None, owner: str | None
+    ) -> list[Run]:
+        """Runs by falling id below `below`, without `plan`."""
+
+    async def run_counts(self, owner: str | None) -> dict[RunState, int]:
+        """How many runs are in each state."""
+
+    async def remove_runs(self, before_ms: int, limit: int) -> int:
+        """Remove up to `limit` runs that ended before `before_ms`; says how many. Their tasks have a retention of their
+        own."""
+
+
+class CaseStore(Protocol):
+    """Evidence of dissent."""
+
+    async def insert_case(self, case: Case) -> bool:
+        """Write a new case; False where the id exists already (it is left as it is)."""
+
+    async def swap_case(self, old: Case, new: Case) -> bool:
+        """Compare-and-set on `ver`."""
+
+    async def case(self, case_id: int) -> Case | None:
+        """One case as it is now."""
+
+    async def cases_page(self, *, below: int | None, limit: int, owner: str | None) -> list[Case]:
+        """Cases by falling id below `below`."""
+
+    async def round_counts(self, owner: str | None) -> dict[State, int]:
+        """How many tasks that are verified by copies are in each state."""
+
+    async def remove_cases(self, before_ms: int, limit: int) -> int:
+        """Remove up to `limit` cases opened before `before_ms`; says how many."""
 
 
 class NodeStore(Protocol):
@@ -208,7 +267,7 @@ class AuditStore(Protocol):
         """Entries by falling number below `below`."""
 
 
-class Store(TaskStore, NodeStore, LogStore, ClaimStore, KeyStore, DutyStore, AuditStore, Protocol):
+class Store(TaskStore, RunStore, CaseStore, NodeStore, LogStore, ClaimStore, KeyStore, DutyStore, AuditStore, Protocol):
     """Everything durable, in one place with one life."""
 
     async def epoch(self) -> int:

@@ -1,10 +1,11 @@
-"""Server ↔ agent, protocol 2: MessagePack frames over one WebSocket, each a struct of a tagged union.
+"""Server ↔ agent, protocol 3: MessagePack frames over one WebSocket, each a struct of a tagged union.
 
 A conversation: the server sends Challenge, the agent answers Hello (signed), the server says Welcome or Refused; then
 Assign, Cancel, Recorded and Stop come down while Accepted, Output, Report and Heartbeat go up. Frames are arrays, new
 fields are only ever appended with a default, and an unknown kind is answered with Nack.
 
-Protocol 2 appended `epoch` (the store's, raised by a restore) to Hello and Welcome, and `place` to Welcome.
+Protocol 2 appended `epoch` (the store's, raised by a restore) to Hello and Welcome, and `place` to Welcome. Protocol 3
+brought Measure and Measured, and a seal in each ending.
 """
 
 from typing import Annotated
@@ -16,8 +17,8 @@ from anchor.core.attempt import Ending
 from anchor.core.node import Metrics, Profile
 from anchor.core.spec import ResolvedLimits
 
-PROTOCOL = 2
-PROTOCOL_MIN = 1
+PROTOCOL = 3
+PROTOCOL_MIN = 2
 FRAME_BYTES_MAX = 1024 * 1024
 BATCH_MAX = 250
 """Assignments or endings in one frame."""
@@ -185,6 +186,23 @@ class Renewed(_Frame, frozen=True, tag="renewed"):
     dropped: list[Held]
 
 
+class Measure(_Frame, frozen=True, tag="measure"):
+    """Show how fast this machine works: `segments` times PBKDF2-HMAC-SHA-512 of `rounds` rounds, each seeded by the
+    one before and the first by `nonce`, on one core while nothing else runs."""
+
+    nonce: bytes
+    segments: int
+    rounds: int
+
+
+class Measured(_Frame, frozen=True, tag="measured"):
+    """The end of every segment, in order; `seconds` is what the agent says it took."""
+
+    nonce: Annotated[bytes, Meta(max_length=64)]
+    marks: Annotated[list[Annotated[bytes, Meta(max_length=64)]], Meta(max_length=256)]
+    seconds: Annotated[float, Meta(ge=0, le=3600)]
+
+
 class Nack(_Frame, frozen=True, tag="nack"):
     """A frame was not understood and was ignored."""
 
@@ -198,8 +216,8 @@ class Stop(_Frame, frozen=True, tag="stop"):
     reconnect: bool
 
 
-FromServer = Challenge | Welcome | Refused | Assign | Cancel | Recorded | Renewed | Nack | Stop
-FromAgent = Hello | Accepted | Output | Report | Heartbeat | Nack
+FromServer = Challenge | Welcome | Refused | Assign | Cancel | Recorded | Renewed | Measure | Nack | Stop
+FromAgent = Hello | Accepted | Output | Report | Heartbeat | Measured | Nack
 
 encode = msgspec.msgpack.Encoder().encode
 decode_from_server = msgspec.msgpack.Decoder(FromServer).decode

@@ -13,6 +13,8 @@ from anchor.core.task import State, Task
 from anchor.ports.store import Swap
 
 CODES: Final[dict[State, int]] = {
+    State.VERIFYING: -1,
+    State.WAITING: 0,
     State.QUEUED: 1,
     State.LEASED: 2,
     State.BACKOFF: 3,
@@ -20,6 +22,7 @@ CODES: Final[dict[State, int]] = {
     State.SUCCEEDED: 5,
     State.FAILED: 6,
     State.CANCELLED: 7,
+    State.INCONCLUSIVE: 8,
 }
 """The numbers states have in the file, for ever: below 5 a task is live."""
 STATES: Final = {code: state for state, code in CODES.items()}

@@ -14,7 +14,8 @@ from anchor.core.spec import TASKS_PER_REQUEST_MAX, Payload, TaskSpec, blob_of, 
 from anchor.core.task import TERMINAL, State, Task
 from anchor.orchestrator.cancel import cancel
 from anchor.orchestrator.explain import Why, explain
-from anchor.orchestrator.submit import Submitted, payload_of, submit, submit_once
+from anchor.orchestrator.payloads import payload_of
+from anchor.orchestrator.submit import Submitted, submit, submit_once
 from anchor.ports.bus import Watch
 from anchor.server import views
 from anchor.server.http import MIB, Answer, Call, Route, checked_key

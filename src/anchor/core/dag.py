@@ -1,0 +1,109 @@
+"""Task graphs: steps and what each waits for, as submitted, and the run that carries them out."""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from anchor.core.attempt import Reason
+from anchor.core.spec import Label, Limits, Name, Payload, Requirements, RetryPolicy, VerifyWish
+
+STEPS_MAX = 100_000
+PARENTS_MAX = 100_000
+"""Dependencies of one step."""
+
+StepId = Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class From(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
+    """A list that an earlier step makes: its result, or what a JSON pointer finds in it."""
+
+    step: StepId
+    pointer: Annotated[str, Meta(max_length=1000)] = ""
+
+
+class Step(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
+    """One step of a graph: a task with an `id` and what it depends on.
+
+    It runs once all `dependencies` have succeeded and all `soft_dependencies` have ended, however; an `always` step
+    runs once all it depends on (where it names nothing: all other steps) has ended, however. What it depends on and
+    succeeded arrives as `inputs`, by step id. A step without a payload passes its inputs on: one input as it is,
+    several as an object. A `parallel` step runs its payload once per item of `items`, each as `input`; its result is
+    the list of theirs, in order, once `enough` (a share) of them have succeeded and the rest has ended.
+    """
+
+    id: StepId
+    name: Name | None = None
+    type: Literal["script", "wasm", "noop", "parallel"] = "script"
+    payload: Payload | None = None
+    dependencies: Annotated[list[StepId], Meta(max_length=PARENTS_MAX)] = []
+    soft_dependencies: Annotated[list[StepId], Meta(max_length=PARENTS_MAX)] = []
+    always: bool = False
+    items: list[Any] | From | None = None
+    enough: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    requirements: Requirements = Requirements()
+    limits: Limits = Limits()
+    retry: RetryPolicy = RetryPolicy()
+    verify: VerifyWish = "none"
+    priority: Annotated[int, Meta(ge=-100, le=100)] | None = None
+    labels: Annotated[list[Label], Meta(max_length=32)] = []
+
+
+class Graph(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
+    """A graph as submitted; `tasks` is another word for `steps`. `priority` is that of steps that name none."""
+
+    name: Name
+    steps: Annotated[list[Step], Meta(max_length=STEPS_MAX)] = []
+    tasks: Annotated[list[Step], Meta(max_length=STEPS_MAX)] = []
+    priority: Annotated[int, Meta(ge=-100, le=100)] = 0
+    labels: Annotated[list[Label], Meta(max_length=32)] = []
+
+
+class RunState(StrEnum):
+    """Where a run is in its life."""
+
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+RUN_OVER = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
+
+
+class StepState(StrEnum):
+    """Where a step is: a `waiting` one has no task yet, a `skipped` one never gets one, a `reused` one has the result
+    of the run before; the other words are those of its task."""
+
+    WAITING = "waiting"
+    SKIPPED = "skipped"
+    REUSED = "reused"
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """One execution of a graph. Times are Unix milliseconds.
+
+    Step i (in the order submitted) becomes the task with the key id + (1 + i) times STEP as soon as it may run, and not
+    before: which steps have ended is read off their tasks, never counted. `plan_blob` names the blob that holds the
+    graph as JSON (`Graph`, normalised), `plan` holds it where it is small. `kind` is `dag` or `mapreduce`. `ended` is
+    how many steps ended in each state, written once, when the run is over.
+    """
+
+    id: int
+    owner: str
+    name: str
+    created_at: int
+    steps: int
+    kind: str = "dag"
+    plan: bytes = b""
+    plan_blob: str = ""
+    rerun_of: int = 0
+    labels: tuple[str, ...] = ()
+    ver: int = 1
+    state: RunState = RunState.RUNNING
+    wake_at: int | None = None
+    finished_at: int | None = None
+    reason: Reason | None = None
+    ended: dict[str, int] = {}

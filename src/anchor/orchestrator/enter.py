@@ -1,0 +1,66 @@
+"""Tasks enter the truth, and are leased in the same write where a slot is open."""
+
+from collections.abc import Sequence
+
+from anchor.core.errors import AnchorError
+from anchor.core.spec import TaskSpec, need_of, shape_of
+from anchor.core.task import Origin, State, Task, lease, queued
+from anchor.failpoints import reached
+from anchor.orchestrator.dispatch import hand_out, unbook
+from anchor.orchestrator.payloads import resting_apart
+from anchor.orchestrator.relay import hint
+from anchor.orchestrator.world import World
+
+
+def drafted(
+    spec: TaskSpec,
+    *,
+    key: int,
+    owner: str,
+    now: int,
+    retry_of: int = 0,
+    part_of: int = 0,
+    origin: Origin | None = None,
+) -> Task:
+    """A new task as it is to enter."""
+    shape = shape_of(need_of(spec))
+    return queued(
+        key=key, owner=owner, spec=spec, shape=shape, now=now, retry_of=retry_of, part_of=part_of, origin=origin
+    )
+
+
+async def enter(world: World, drafts: Sequence[Task], *, fresh: bool) -> list[Task]:
+    """Write new tasks down; as they are then, in the order given. One whose id exists already is left as it is.
+
+    Only fresh ones are leased at once: those of an earlier try may be leased and booked already.
+    """
+    now = world.clock.now()
+    tasks = [await resting_apart(world, task) for task in drafts]
+    leased: list[Task] = []
+    if fresh and world.fleet.has_room(now=now) and await world.ready.size() == 0:
+        now = world.clock.now()
+        for at, task in enumerate(tasks):
+            seat = world.fleet.choose(task.shape, now=now) if task.state is State.QUEUED else None
+            if seat is None:
+                continue
+            tasks[at] = lease(task, node=seat.node, session=seat.session, now=now, lease_ms=world.lease_ms)
+            seat.held[task.id] = (1, now + world.lease_ms)
+            leased.append(tasks[at])
+    try:
+        written = await world.store.insert(tasks)
+    except AnchorError:
+        unbook(world, leased)
+        raise
+    reached("submit.inserted")
+    # After any other end the tasks may be written all the same: booked slots stay booked, as in dispatch.
+    there_before = {task.id for task, new in zip(tasks, written, strict=True) if not new}
+    if there_before:
+        unbook(world, [task for task in leased if task.id in there_before])
+        leased = [task for task in leased if task.id not in there_before]
+        now_there = await world.store.get([task.id for task in tasks])
+        tasks = [there or task for there, task in zip(now_there, tasks, strict=True)]
+    await hand_out(world, leased)
+    reached("submit.assigned")
+    await hint(world, [task for task in tasks if task.state is State.QUEUED])
+    reached("submit.hinted")
+    return tasks

@@ -1,0 +1,42 @@
+"""Where the payload of a task rests: in its document, or in a blob where it is large."""
+
+from collections.abc import AsyncIterator
+
+import msgspec
+from msgspec.structs import replace
+
+from anchor.core.spec import INLINE_BYTES_MAX, Payload
+from anchor.core.task import Task
+from anchor.failpoints import reached
+from anchor.orchestrator.world import World
+
+
+async def resting_apart(world: World, task: Task) -> Task:
+    """The task with its payload in a blob, if that is too large for the document; else as it is."""
+    if task.spec.payload is None or not _is_large(task.spec.payload):
+        return task
+    digest, _ = await world.blobs.put(_once(msgspec.json.encode(task.spec.payload)))
+    reached("submit.payload_kept")
+    return replace(task, spec=replace(task.spec, payload=None), payload_blob=digest)
+
+
+async def payload_of(world: World, task: Task) -> bytes:
+    """A task's payload as JSON, wherever it rests; empty where it has none."""
+    if task.payload_blob:
+        return b"".join([chunk async for chunk in world.blobs.get(task.payload_blob)])
+    [payload] = await world.store.payloads([task.id])
+    return payload
+
+
+def _is_large(payload: Payload) -> bool:
+    sizes = len(payload.source_code or "") + len(payload.module or "") + len(payload.stdin or "")
+    if sizes > INLINE_BYTES_MAX:
+        return True
+    simple = payload.input is None or isinstance(payload.input, int | float | bool)
+    if simple and not payload.env and not payload.args and not payload.command and not payload.inputs:
+        return sizes * 4 > INLINE_BYTES_MAX and len(msgspec.json.encode(payload)) > INLINE_BYTES_MAX
+    return len(msgspec.json.encode(payload)) > INLINE_BYTES_MAX
+
+
+async def _once(content: bytes) -> AsyncIterator[bytes]:
+    yield content
