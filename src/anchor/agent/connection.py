@@ -33,6 +33,7 @@ from anchor.wire.link import (
     Heartbeat,
     Held,
     Hello,
+    Measure,
     Nack,
     Recorded,
     Refused,
@@ -260,7 +261,7 @@ class Connection:
                     if not frame.reconnect:
                         raise Conflict(f"The server ended this node's session: {frame.reason}.", code="session_ended")
                     return
-                case Challenge() | Welcome() | Refused():
+                case Challenge() | Welcome() | Refused() | Measure():
                     self.send(Nack("Not now."))
 
     def _take(self, items: Sequence[Assignment]) -> None:

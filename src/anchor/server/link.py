@@ -33,6 +33,7 @@ from anchor.wire.link import (
     Heartbeat,
     Held,
     Hello,
+    Measured,
     Nack,
     Output,
     Recorded,
@@ -263,6 +264,8 @@ class AgentLink:
                 log.warning("agent did not understand", node=line.node.id, message=frame.message[:1000])
             case Hello():
                 line.send(Nack("There was a hello already."))
+            case Measured():
+                line.send(Nack("Nobody asked for it."))
 
     async def _settle(self, line: Line, key: Ed25519PublicKey, report: Report, settling: asyncio.Semaphore) -> None:
         try:
