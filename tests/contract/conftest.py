@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from pymongo import AsyncMongoClient
 from tests.engines.mongo import Engine, running_mongo
 from tests.engines.valkey import Engine as ValkeyEngine
@@ -23,8 +24,10 @@ from anchor.adapters.redis import RedisHints
 from anchor.adapters.sqlite import SqliteStore
 from anchor.core.attempt import Ending, Outcome, Result
 from anchor.core.ids import KeySequence
+from anchor.core.items import Items
 from anchor.core.spec import TaskSpec
 from anchor.core.task import State, Task, cancel, lease, queued, settle, wake
+from anchor.core.verification import Round, Verdict, Vote
 from anchor.ports.blobs import Blobs
 from anchor.ports.buckets import Buckets
 from anchor.ports.bus import Bus
@@ -249,6 +252,14 @@ class Maker:
                 return task
             case State.CANCELLED:
                 return cancel(fresh, by="ann", now=self.now)
+            case State.WAITING:
+                return replace(fresh, state=state, parts=Items(self.task().id, 4, 3))
+            case State.VERIFYING:
+                return replace(fresh, state=state, parts=Round(self.task().id, 6, 3))
+            case State.INCONCLUSIVE:
+                verdict = Verdict(False, votes=(Vote(0, "REX-A1B2C3", "bob", "ab" * 32, False, 1, 2),))
+                parts = Round(self.task().id, 6, 6, verdict)
+                return replace(fresh, state=state, parts=parts, wake_at=None, finished_at=self.now)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from tests.contract.conftest import NOW, Maker
 
 from anchor import failpoints
 from anchor.adapters.sqlite import SqliteStore
-from anchor.adapters.sqlite.rows import CHANGING, COLUMNS, FIXED, insert_statement, insert_values
+from anchor.adapters.sqlite.rows import CHANGING, FIXED, insert_statement, insert_values
 from anchor.adapters.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from anchor.adapters.sqlite.tasks import add_counts
 from anchor.core.access import Key, Role
@@ -26,19 +26,26 @@ OPEN = (
 )
 
 
-def file_of_schema_1(folder: Path, tasks: list[Task]) -> None:
-    """What the first version wrote: its tables, and in them tasks, a key and a claim."""
+FIRST_STATES = (
+    State.QUEUED, State.LEASED, State.BACKOFF, State.CANCELLING, State.SUCCEEDED, State.FAILED, State.CANCELLED
+)  # fmt: skip
+LATER_COLUMNS = ("part_of", "copy_of", "origin", "parts")
+
+
+def file_of_schema(number: int, folder: Path, tasks: list[Task]) -> None:
+    """What an earlier version wrote: its tables, and in them tasks, a key and a claim."""
     folder.mkdir()
     db = sqlite3.connect(folder / "anchor.db", isolation_level=None)
     db.execute("PRAGMA journal_mode = WAL")
-    for statement in MIGRATIONS[0]:
+    for statement in [statement for statements in MIGRATIONS[:number] for statement in statements]:
         db.execute(statement)
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    db.execute("PRAGMA user_version = 1")
+    db.execute(f"PRAGMA user_version = {number}")
     for task in tasks:
         values: list[object] = []
         payload = insert_values(task, values)
-        db.execute(insert_statement("tasks", COLUMNS, len(FIXED + CHANGING), 1), values)
+        row = {name: value for name, value in zip(FIXED + CHANGING, values, strict=True) if name not in LATER_COLUMNS}
+        db.execute(insert_statement("tasks", ", ".join(row), len(row), 1), list(row.values()))
         if payload:
             db.execute("INSERT INTO payloads VALUES (?, ?)", (task.id, payload))
         add_counts(db, {(task.owner, task.state): 1})
@@ -64,35 +71,47 @@ async def assert_all_is_there(folder: Path, tasks: list[Task]) -> None:
         assert [None if task is None else (task.id, task.state, task.ver) for task in found] == [
             (task.id, task.state, task.ver) for task in tasks
         ]
-        assert await store.counts(None) == dict.fromkeys(State, 1)
+        assert await store.counts(None) == dict.fromkeys(State, 0) | dict.fromkeys(FIRST_STATES, 1)
         assert await store.keys() == [Key(digest="d", name="ann", role=Role.ADMIN, created_at=1)]
         assert (await store.claim(Claim("ann", "k", "x", 0, 1, False, 2))).first == tasks[0].id
         # What came later begins with nothing: endings are counted for minutes, and those of before are long past.
         pulse = await store.pulse(None, NOW + 3_600_000)
         assert (pulse.oldest_queued, set(pulse.ended.values()) <= {0}) == (NOW, True)
         assert (await store.epoch(), await store.duties(), await store.audit_tail()) == (0, [], None)
+        assert (await store.runs_page(below=None, limit=9, state=None, kind=None, owner=None)) == []
+        assert sum((await store.round_counts(None)).values()) == 0
     finally:
         await store.close()
 
 
+@pytest.mark.parametrize("number", range(1, len(MIGRATIONS)))
 @pytest.mark.anyio
-async def test_a_file_of_the_first_version_opens_and_everything_is_found(make: Maker, tmp_path: Path) -> None:
-    tasks = [make.in_state(state) for state in State]
-    file_of_schema_1(tmp_path / "data", tasks)
+async def test_a_file_of_an_earlier_version_opens_and_everything_is_found(
+    number: int, make: Maker, tmp_path: Path
+) -> None:
+    tasks = [make.in_state(state) for state in FIRST_STATES]
+    file_of_schema(number, tmp_path / "data", tasks)
     for _ in range(2):
         await assert_all_is_there(tmp_path / "data", tasks)
 
 
 @pytest.mark.parametrize(
     ("failpoint", "version"),
-    [("sqlite.migrate_statement:2", 1), ("sqlite.migrate_commit", 1), ("sqlite.migrate_next", 2)],
+    [
+        ("sqlite.migrate_statement:2", 1),
+        ("sqlite.migrate_commit", 1),
+        ("sqlite.migrate_next", 2),
+        ("sqlite.migrate_statement:9", 2),
+        ("sqlite.migrate_commit:2", 2),
+        ("sqlite.migrate_next:2", 3),
+    ],
 )
 @pytest.mark.anyio
 async def test_a_migration_that_is_killed_goes_on_where_it_was(
     failpoint: str, version: int, make: Maker, tmp_path: Path
 ) -> None:
-    tasks = [make.in_state(state) for state in State]
-    file_of_schema_1(tmp_path / "data", tasks)
+    tasks = [make.in_state(state) for state in FIRST_STATES]
+    file_of_schema(1, tmp_path / "data", tasks)
     assert killed_at(failpoint, tmp_path / "data") == failpoints.EXIT_CODE
     db = sqlite3.connect(tmp_path / "data" / "anchor.db")
     assert db.execute("PRAGMA user_version").fetchone() == (version,)

@@ -104,7 +104,7 @@ async def test_what_moved_on_is_no_longer_due(store, make):
 async def test_queued_tasks_are_walked_oldest_first_in_steps(store, make):
     tasks = [make.in_state(state) for _ in range(4) for state in State]
     await store.insert(tasks)
-    wanted = [QueuedRef(task.id, 0, "{}") for task in tasks if task.state is State.QUEUED]
+    wanted = [QueuedRef(task.id, 0, "{}", "ann") for task in tasks if task.state is State.QUEUED]
     first = await store.queued(0, 3)
     assert first == wanted[:3]
     assert await store.queued(first[-1].id, 3) == wanted[3:]

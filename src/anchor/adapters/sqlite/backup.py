@@ -17,10 +17,13 @@ import msgspec
 from anchor.adapters.sqlite.epoch import epoch_in
 from anchor.adapters.sqlite.exchange import ASIDE, refuse_half_restored
 from anchor.adapters.sqlite.rows import COLUMNS, task_from
+from anchor.adapters.sqlite.runs import WHOLE, run_from
 from anchor.adapters.sqlite.schema import version_of
 from anchor.adapters.sqlite.trouble import explained
 from anchor.core.access import Key
 from anchor.core.audit import Entry
+from anchor.core.case import Case
+from anchor.core.dag import Run
 from anchor.core.errors import NotFound
 from anchor.core.node import Node
 from anchor.core.task import Task
@@ -31,6 +34,7 @@ BATCH = 1000
 _TASK_WIDTH = COLUMNS.count(",") + 1
 _node_from = msgspec.json.Decoder(Node).decode
 _key_from = msgspec.json.Decoder(Key).decode
+_case_from = msgspec.json.Decoder(Case).decode
 _entry_from = msgspec.json.Decoder(Entry).decode
 
 
@@ -67,7 +71,10 @@ class SqliteSnapshot:
 
     async def tasks(self) -> AsyncIterator[list[tuple[Task, bytes]]]:
         """Tasks by rising id, each with its payload as JSON bytes."""
-        query = f"SELECT {COLUMNS}, json FROM tasks LEFT JOIN payloads ON task = id ORDER BY id"
+        there = {name for _, name, *_ in self._db.execute("PRAGMA table_info(tasks)")}
+        # A file of an older schema may lack columns.
+        columns = ", ".join(name if name in there else "NULL" for name in COLUMNS.split(", "))
+        query = f"SELECT {columns}, json FROM tasks LEFT JOIN payloads ON task = id ORDER BY id"
         async for batch in self._batches(query, lambda row: (task_from(row[:_TASK_WIDTH]), row[_TASK_WIDTH] or b"")):
             yield batch
 
@@ -75,6 +82,17 @@ class SqliteSnapshot:
         """What tasks printed."""
         query = "SELECT task, attempt, seq, at, stream, text FROM logs ORDER BY task, attempt, seq"
         async for batch in self._batches(query, lambda row: LogChunk(*row)):
+            yield batch
+
+    async def runs(self) -> AsyncIterator[list[Run]]:
+        """Runs of graphs by rising id."""
+        if "runs" in self._tables:
+            async for batch in self._batches(f"{WHOLE} ORDER BY id", run_from):
+                yield batch
+
+    async def cases(self) -> AsyncIterator[list[Case]]:
+        """Cases by rising id."""
+        async for batch in self._documents("cases", _case_from, "id"):
             yield batch
 
     async def unfulfilled(self) -> list[Claim]:

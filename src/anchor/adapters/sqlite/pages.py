@@ -26,7 +26,11 @@ def page_of(
     """The newest `limit` tasks below `below` that fit; fewer, with a place to go on, where the bound came first."""
     source, known = _source(db, state)
     place: dict[str, Any] = {"below": _ID_MAX if below is None else below, "bound": BOUND, **known}
-    fits: list[str] = []
+    # A task that is part of nothing has no entry in the small index asked here.
+    fits = [
+        "NOT EXISTS (SELECT 1 FROM tasks AS part INDEXED BY tasks_parts WHERE part.part_of IS NOT NULL"
+        " AND part.id = found.id AND part.copy_of IS NOT NULL)"
+    ]
     if state is not None:
         fits.append("state = :code")
         place["code"] = CODES[state]
@@ -37,8 +41,8 @@ def page_of(
         # Finds the label's JSON text and, rarely, something that only looks like it: checked below.
         fits.append("labels IS NOT NULL AND instr(labels, :label) > 0")
         place["label"] = msgspec.json.encode(label)
-    where = f"WHERE {' AND '.join(fits)}" if fits else ""
-    ids = db.execute(f"SELECT id FROM ({source}) {where} LIMIT :limit", place | {"limit": limit + 1}).fetchall()
+    matching = f"SELECT id FROM ({source}) AS found WHERE {' AND '.join(fits)} LIMIT :limit"
+    ids = db.execute(matching, place | {"limit": limit + 1}).fetchall()
     going_on: int | None = None
     if len(ids) > limit:
         ids.pop()
@@ -55,7 +59,7 @@ def page_of(
 def _source(db: sqlite3.Connection, state: State | None) -> tuple[str, dict[str, Any]]:
     columns = "SELECT id, state, owner, labels FROM tasks"
     order = "id < :below ORDER BY id DESC LIMIT :bound"
-    if state in (State.FAILED, State.CANCELLED):
+    if state in TERMINAL and state is not State.SUCCEEDED:
         return f"{columns} INDEXED BY tasks_rare WHERE state > 5 AND state = :of AND {order}", {"of": CODES[state]}
     if state is not None and state not in TERMINAL and count_of(db, state) <= BOUND:
         return f"{columns} INDEXED BY tasks_due WHERE state < 5 AND state = :of AND {order}", {"of": CODES[state]}

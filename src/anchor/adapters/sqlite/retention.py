@@ -4,15 +4,24 @@ import sqlite3
 from collections import Counter
 
 from anchor.adapters.sqlite.commits import Each, GroupCommit
+from anchor.adapters.sqlite.marks import mark_last_key
 from anchor.adapters.sqlite.part import Part
 from anchor.adapters.sqlite.pulse import forget_ended
 from anchor.adapters.sqlite.reads import Reads
-from anchor.adapters.sqlite.rows import IDS, STATES, as_ids
+from anchor.adapters.sqlite.rows import COLUMNS, IDS, STATES, as_ids, is_verified, task_from
+from anchor.adapters.sqlite.tallies import add_tallies
 from anchor.adapters.sqlite.tasks import add_counts
 from anchor.core.ids import first_key_of
 
 _ROWS_MAX = 20_000
 """Tasks that one call looks at, at most."""
+_SPARED = """
+    SELECT part.id FROM tasks AS part INDEXED BY tasks_parts
+    WHERE part.part_of IS NOT NULL AND part.id BETWEEN ? AND ? AND (
+        EXISTS (SELECT 1 FROM runs WHERE runs.id = part.part_of AND over = 0)
+        OR EXISTS (SELECT 1 FROM tasks AS head NOT INDEXED WHERE head.id = part.part_of AND head.state < 5)
+    )
+"""
 
 
 class Retention(Part):
@@ -25,8 +34,8 @@ class Retention(Part):
     async def remove_finished(self, before_ms: int, limit: int) -> int:
         """Remove up to `limit` tasks that ended before `before_ms`, with payload, output and fulfilled claims.
 
-        Says how many went. Calls go on where the last one stopped looking and start over at the end, so 0 from one
-        call means nothing was found in this stretch.
+        What is part of a run or task that is not over stays. Says how many went. Calls go on where the last one stopped looking
+        and start over at the end, so 0 from one call means nothing was found in this stretch.
         """
         newest = first_key_of(before_ms)
         after = self._looked_up_to
@@ -46,6 +55,9 @@ def _finished(db: sqlite3.Connection, after: int, newest: int, before_ms: int, l
         (before_ms, after, newest, _ROWS_MAX),
     ).fetchall()
     found = [task for task, over in rows if over]
+    if found:
+        spared = {task for (task,) in db.execute(_SPARED, (found[0], found[-1]))}
+        found = [task for task in found if task not in spared]
     if len(found) > limit:
         return found[limit - 1], found[:limit]
     return (rows[-1][0] if len(rows) == _ROWS_MAX else 0), found
@@ -53,16 +65,17 @@ def _finished(db: sqlite3.Connection, after: int, newest: int, before_ms: int, l
 
 def _remove(db: sqlite3.Connection, tasks: list[int]) -> int:
     ids = as_ids(tasks)
+    heads = db.execute(
+        f"SELECT {COLUMNS} FROM tasks WHERE id IN ({IDS}) AND state > 4 AND parts IS NOT NULL", (ids,)
+    ).fetchall()
     gone = db.execute(f"DELETE FROM tasks WHERE id IN ({IDS}) AND state > 4 RETURNING owner, state", (ids,)).fetchall()
     db.execute(f"DELETE FROM payloads WHERE task IN ({IDS})", (ids,))
     db.execute(f"DELETE FROM logs WHERE task IN ({IDS})", (ids,))
     add_counts(db, {(owner, STATES[code]): -n for (owner, code), n in Counter(gone).items()})
+    rounds = Counter((head.owner, head.state) for head in map(task_from, heads) if is_verified(head))
+    add_tallies(db, "round", {key: -n for key, n in rounds.items()})
     # The keys handed out must go on rising even if nothing remembers the newest one.
-    db.execute(
-        "INSERT INTO marks (name, value) VALUES ('last_key', ?)"
-        " ON CONFLICT DO UPDATE SET value = max(value, excluded.value)",
-        (max(tasks),),
-    )
+    mark_last_key(db, max(tasks))
     return len(gone)
 
 

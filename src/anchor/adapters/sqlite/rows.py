@@ -8,8 +8,11 @@ import msgspec
 from msgspec.structs import replace
 
 from anchor.core.attempt import AttemptRecord, Reason, Result
+from anchor.core.ids import keys_from
+from anchor.core.items import Items
 from anchor.core.spec import TaskSpec
-from anchor.core.task import State, Task
+from anchor.core.task import Origin, State, Task
+from anchor.core.verification import Round
 from anchor.ports.store import Swap
 
 CODES: Final[dict[State, int]] = {
@@ -29,11 +32,12 @@ STATES: Final = {code: state for state, code in CODES.items()}
 
 FIXED: Final = (
     "id", "owner", "labels", "priority", "shape", "created_at", "retry_of", "payload_blob", "spec",
+    "part_of", "copy_of", "origin",
 )  # fmt: skip
 """Columns that never change after the insert."""
 CHANGING: Final = (
     "ver", "state", "attempt", "charged", "node", "session", "wake_at", "leased_at", "finished_at", "reason",
-    "attempts", "result",
+    "attempts", "result", "parts",
 )  # fmt: skip
 """Columns that a swap rewrites."""
 COLUMNS: Final = ", ".join(FIXED + CHANGING)
@@ -46,6 +50,8 @@ _pack = msgspec.msgpack.Encoder().encode
 _spec_from = msgspec.json.Decoder(TaskSpec).decode
 _reason_from = msgspec.json.Decoder(Reason).decode
 _attempts_from = msgspec.json.Decoder(tuple[AttemptRecord, ...]).decode
+_origin_from = msgspec.json.Decoder(Origin).decode
+_parts_from: Final = msgspec.json.Decoder(Items | Round).decode
 # A result carries raw bytes, which JSON could only hold as base64.
 _result_from = msgspec.msgpack.Decoder(Result).decode
 
@@ -62,6 +68,11 @@ def insert_values(task: Task, values: list[Any]) -> bytes:
         task.id, task.owner, labels, spec.priority, task.shape, task.created_at, task.retry_of, task.payload_blob,
         _json(spec),
     )  # fmt: skip
+    origin = task.origin
+    if origin is None:
+        values += (task.part_of or None, None, None)
+    else:
+        values += (task.part_of or None, origin.head if origin.owners_apart else None, _json(origin))
     _add_changing(task, values)
     return payload
 
@@ -79,12 +90,14 @@ def _add_changing(task: Task, values: list[Any]) -> None:
         None if task.reason is None else _json(task.reason),
         _json(task.attempts) if task.attempts else None,
         None if task.result is None else _pack(task.result),
+        None if task.parts is None else _json(task.parts),
     )  # fmt: skip
 
 
 def task_from(row: tuple[Any, ...]) -> Task:
     """The task of a row of `COLUMNS`; its spec comes without the payload."""
-    reason, attempts, result = row[18:]
+    part_of, _, origin = row[9:12]
+    reason, attempts, result, parts = row[21:]
     return Task(
         id=row[0],
         owner=row[1],
@@ -93,19 +106,33 @@ def task_from(row: tuple[Any, ...]) -> Task:
         retry_of=row[6],
         payload_blob=row[7],
         spec=_spec_from(row[8]),
-        ver=row[9],
-        state=STATES[row[10]],
-        attempt=row[11],
-        charged=row[12],
-        node=row[13],
-        session=row[14],
-        wake_at=row[15],
-        leased_at=row[16],
-        finished_at=row[17],
+        part_of=part_of or 0,
+        origin=None if origin is None else _origin_from(origin),
+        ver=row[12],
+        state=STATES[row[13]],
+        attempt=row[14],
+        charged=row[15],
+        node=row[16],
+        session=row[17],
+        wake_at=row[18],
+        leased_at=row[19],
+        finished_at=row[20],
         reason=None if reason is None else _reason_from(reason),
         attempts=() if attempts is None else _attempts_from(attempts),
         result=None if result is None else _result_from(result),
+        parts=None if parts is None else _parts_from(parts),
     )
+
+
+def is_verified(task: Task) -> bool:
+    """Whether a task's answer is checked by copies."""
+    return type(task.parts) is Round
+
+
+def last_key_of(parts: Items | Round) -> int:
+    """The highest key that an item or copy may have."""
+    count = 2 * parts.count if isinstance(parts, Items) else parts.cap
+    return keys_from(parts.first, max(count, 1))[-1]
 
 
 def as_ids(ids: Sequence[int]) -> str:

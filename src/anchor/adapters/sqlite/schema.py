@@ -61,6 +61,36 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE duties (name TEXT PRIMARY KEY, json BLOB NOT NULL) WITHOUT ROWID",
         "CREATE TABLE audit (number INTEGER PRIMARY KEY, json BLOB NOT NULL)",
     ),
+    (
+        "ALTER TABLE tasks ADD COLUMN part_of INTEGER",
+        "ALTER TABLE tasks ADD COLUMN copy_of INTEGER",
+        "ALTER TABLE tasks ADD COLUMN origin BLOB",
+        "ALTER TABLE tasks ADD COLUMN parts BLOB",
+        # The new columns lie behind the wide ones: what is asked of them by many rows is answered by this index.
+        "CREATE INDEX tasks_parts ON tasks (id, part_of, copy_of) WHERE part_of IS NOT NULL",
+        """
+        CREATE TABLE runs (
+            id INTEGER PRIMARY KEY, ver INTEGER NOT NULL, state TEXT NOT NULL, over INTEGER NOT NULL,
+            owner TEXT NOT NULL, kind TEXT NOT NULL, wake_at INTEGER, finished_at INTEGER, json BLOB NOT NULL
+        )
+        """,
+        "CREATE INDEX runs_due ON runs (wake_at) WHERE over = 0",
+        "CREATE INDEX runs_over ON runs (finished_at) WHERE over = 1",
+        "CREATE TABLE plans (run INTEGER PRIMARY KEY, json BLOB NOT NULL)",
+        """
+        CREATE TABLE cases (
+            id INTEGER PRIMARY KEY, ver INTEGER NOT NULL, owner TEXT NOT NULL, opened_at INTEGER NOT NULL,
+            json BLOB NOT NULL
+        )
+        """,
+        "CREATE INDEX cases_opened ON cases (opened_at)",
+        """
+        CREATE TABLE tallies (
+            what TEXT NOT NULL, owner TEXT NOT NULL, state TEXT NOT NULL, n INTEGER NOT NULL,
+            PRIMARY KEY (what, owner, state)
+        ) WITHOUT ROWID
+        """,
+    ),
 )
 
 

@@ -5,6 +5,7 @@ import sqlite3
 from pathlib import Path
 
 from anchor.adapters.sqlite.audit import Audit
+from anchor.adapters.sqlite.cases import Cases
 from anchor.adapters.sqlite.claims import Claims
 from anchor.adapters.sqlite.commits import GroupCommit
 from anchor.adapters.sqlite.directory import DataDirectory
@@ -17,6 +18,7 @@ from anchor.adapters.sqlite.nodes import Nodes
 from anchor.adapters.sqlite.reads import READERS, Reads
 from anchor.adapters.sqlite.retention import Retention
 from anchor.adapters.sqlite.rows import STATES
+from anchor.adapters.sqlite.runs import Runs
 from anchor.adapters.sqlite.schema import migrate
 from anchor.adapters.sqlite.tasks import Tasks
 from anchor.adapters.sqlite.trouble import explained
@@ -25,7 +27,7 @@ from anchor.core.errors import AnchorError
 FILE = "anchor.db"
 
 
-class SqliteStore(Tasks, Nodes, Logs, Claims, Keys, Duties, Audit, Epoch, Retention):
+class SqliteStore(Tasks, Runs, Cases, Nodes, Logs, Claims, Keys, Duties, Audit, Epoch, Retention):
     """All that is durable, in one SQLite file that one process owns. Use it from the event loop it was opened on."""
 
     def __init__(

@@ -8,6 +8,7 @@ from typing import Any
 from anchor.adapters.sqlite.commits import Apart, GroupCommit
 from anchor.adapters.sqlite.directory import DataDirectory
 from anchor.adapters.sqlite.live import LiveTasks
+from anchor.adapters.sqlite.marks import mark_last_key
 from anchor.adapters.sqlite.oldest import OldestQueued
 from anchor.adapters.sqlite.pages import BOUND, count_of, page_of
 from anchor.adapters.sqlite.part import Part
@@ -24,11 +25,15 @@ from anchor.adapters.sqlite.rows import (
     chunks,
     insert_statement,
     insert_values,
+    is_verified,
+    last_key_of,
     swap_values,
     task_from,
     update_statement,
 )
+from anchor.adapters.sqlite.tallies import add_tallies
 from anchor.adapters.sqlite.trouble import out_of_space
+from anchor.core.ids import keys_from
 from anchor.core.task import TERMINAL, State, Task
 from anchor.ports.store import Page, Pulse, QueuedRef, Swap
 
@@ -65,6 +70,7 @@ class _Inserts:
         for task in tasks:
             deltas[task.owner, task.state] += 1
         add_counts(db, deltas)
+        _note_parts(db, tasks)
         first = 0
         for request in requests:
             request.payloads = payloads[first : first + len(request.tasks)]
@@ -82,6 +88,7 @@ class _Inserts:
             new = db.execute(statement, values).rowcount == 1
             if new:
                 add_counts(db, {(task.owner, task.state): 1})
+                _note_parts(db, [task])
                 if payload:
                     db.execute("INSERT INTO payloads (task, json) VALUES (?, ?)", (task.id, payload))
             answers.append(new)
@@ -160,8 +167,19 @@ def _count_moves(db: sqlite3.Connection, swaps: Sequence[Swap]) -> None:
             deltas[old.owner, new.state] += 1
             if new.finished_at is not None:
                 ended[new.finished_at // MINUTE_MS, old.owner, new.state] += 1
+            if is_verified(new):
+                add_tallies(db, "round", {(old.owner, old.state): -1, (old.owner, new.state): 1})
     add_counts(db, deltas)
     add_ended(db, ended)
+
+
+def _note_parts(db: sqlite3.Connection, tasks: Sequence[Task]) -> None:
+    """Count the new tasks that are verified, and remember which keys their items or copies will have."""
+    for task in tasks:
+        if task.parts is not None:
+            mark_last_key(db, last_key_of(task.parts))
+            if is_verified(task):
+                add_tallies(db, "round", {(task.owner, task.state): 1})
 
 
 def add_counts(db: sqlite3.Connection, deltas: dict[tuple[str, State], int]) -> None:
@@ -248,10 +266,21 @@ class Tasks(Part):
     async def page(
         self, *, below: int | None, limit: int, state: State | None, label: str | None, owner: str | None
     ) -> Page:
-        """Tasks by falling id below `below`. One call looks at a bounded number of rows, whatever it finds."""
+        """Tasks by falling id below `below`, without the copies that verification makes. One call looks at a bounded
+        number of rows, whatever it finds."""
         return await self._reads.run(
             lambda db: page_of(db, below=below, limit=limit, state=state, label=label, owner=owner)
         )
+
+    async def states(self, first: int, count: int) -> dict[int, State]:
+        """The states of those of the tasks first, first + STEP, … (`count` of them) that exist, by id."""
+        keys = keys_from(first, count)
+        rows = await self._reads.run(
+            lambda db: db.execute(
+                "SELECT id, state FROM tasks NOT INDEXED WHERE id >= ? AND id < ?", (keys.start, keys.stop)
+            ).fetchall()
+        )
+        return {task: STATES[code] for task, code in rows if task in keys}
 
     async def counts(self, owner: str | None) -> dict[State, int]:
         """How many tasks are in each state; exact, and as cheap with a million tasks as with none."""
@@ -280,7 +309,7 @@ class Tasks(Part):
 
 def _queued(db: sqlite3.Connection, after: int, limit: int, floor: int, returned: Sequence[int]) -> list[QueuedRef]:
     code = CODES[State.QUEUED]
-    columns = "SELECT id, priority, shape FROM tasks"
+    columns = "SELECT id, priority, shape, owner FROM tasks"
     if count_of(db, State.QUEUED) <= BOUND:
         # With few queued tasks, sorting them all is cheapest; with many, walking the ids meets one soon.
         rows = db.execute(
