@@ -100,6 +100,11 @@ class Connection:
         """Whose frames to carry."""
         self._executor = executor
 
+    @property
+    def session(self) -> int:
+        """The session that is open, or was last; 0 before the first."""
+        return self._session
+
     def send(self, frame: FromAgent) -> None:
         """Queue a frame; dropped while there is no session (what must arrive is presented again after a hello)."""
         if self._socket is not None:

@@ -17,6 +17,7 @@ from anchor.agent.job import Job, Ran, Runtime, failed
 from anchor.agent.journal import Journal, Unreported
 from anchor.agent.parcels import NotTaken, Parcels
 from anchor.agent.printed import Printed
+from anchor.agent.seals import Seal, unsealed
 from anchor.core.attempt import Ending, Outcome, OutputFile, Reason, Result
 from anchor.core.errors import AnchorError, FailureCode
 from anchor.core.ids import wire_id
@@ -40,8 +41,9 @@ Send = Callable[[FromAgent], None]
 class Running:
     """An attempt under way: its coroutine, what it printed, and what was brought for it."""
 
-    def __init__(self, held: Held) -> None:
-        self.held = held
+    def __init__(self, item: Assignment) -> None:
+        self.item = item
+        self.held = held = Held(item.task, item.attempt)
         self.task: asyncio.Task[None] | None = None
         self.printed = Printed(held)
         self.bytes_in = 0
@@ -64,6 +66,7 @@ class Executor:
         *,
         send: Send,
         report: Callable[[Sequence[Ending]], None],
+        seal: Seal = unsealed,
         disk_mib: int | None = None,
     ) -> None:
         self._journal = journal
@@ -72,6 +75,7 @@ class Executor:
         self._files = JobFiles(parcels, jobs, jobs.parent / "inputs", disk_mib=disk_mib)
         self._send = send
         self._report = report
+        self._seal = seal
         self._running: dict[Held, Running] = {}
         self._ended: list[tuple[Ending, list[Chunk]]] = []
         self._unreported: dict[Held, Unreported] = {}
@@ -122,7 +126,7 @@ class Executor:
                 result = _echo(item.payload) if item.payload else _NOTHING
                 self._ended.append((Ending(item.task, item.attempt, Outcome.SUCCEEDED, result=result), []))
             else:
-                self._running[held] = Running(held)
+                self._running[held] = Running(item)
                 runs.append(item)
         self._flush()
         if runs:
@@ -330,7 +334,7 @@ class Executor:
             output_truncated=ran.output_truncated or printed.truncated,
         )
         del self._running[held]
-        self._ended.append((ending, printed.kept))
+        self._ended.append((self._seal(running.item, ending), printed.kept))
         self._flush()
 
     def _flush(self) -> None:

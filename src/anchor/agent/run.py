@@ -20,6 +20,7 @@ from anchor.agent.offered import in_a_line, offered
 from anchor.agent.parcels import Parcels
 from anchor.agent.policy import Policy, task_memory_mib
 from anchor.agent.runtimes.catalogue import Catalogue
+from anchor.agent.seals import Sealer
 from anchor.core.errors import Unauthenticated, Unavailable
 from anchor.core.node import Profile
 
@@ -90,6 +91,7 @@ async def _serve(
         directory / "jobs",
         send=connection.send,
         report=connection.report,
+        seal=Sealer(me, lambda: connection.session),
         disk_mib=policy.disk_mib,
     )
     connection.serve(executor)

@@ -72,7 +72,7 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class Ending(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a node reports about an attempt it held. `result` goes with success, `reason` with everything else. `seal`
-    is the node's signature over this one ending (see wire.receipts), so that it can be checked without the others."""
+    is the node's signature over this one ending (see wire.seals), so that it can be checked without the others."""
 
     task: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
     attempt: Annotated[int, Meta(ge=0, lt=1 << 31)]
@@ -81,7 +81,7 @@ class Ending(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: Reason | None = None
     usage: Usage | None = None
     output_truncated: bool = False
-    seal: Annotated[bytes, Meta(max_length=64)] = b""
+    seal: Annotated[bytes, Meta(max_length=72)] = b""
 
 
 class AttemptRecord(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -28,7 +28,7 @@ async def sound(ending: Ending, blobs: Blobs) -> Ending:
             "The node reported a result that cannot be read.",
             "Results are JSON up to 64 KiB, or the SHA-256 of a blob that was uploaded; so are files.",
         )
-        return replace(ending, outcome=Outcome.ERRORED, result=None, reason=reason)
+        return replace(ending, outcome=Outcome.ERRORED, result=None, reason=reason, seal=b"")
     if ending.reason is None:
         return ending
     reason = ending.reason
