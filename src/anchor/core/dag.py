@@ -12,6 +12,8 @@ from anchor.core.spec import Label, Limits, Name, Payload, Requirements, RetryPo
 STEPS_MAX = 100_000
 PARENTS_MAX = 100_000
 """Dependencies of one step."""
+EDGES_MAX = 1_000_000
+"""Dependencies of all steps together."""
 
 StepId = Annotated[str, Meta(min_length=1, max_length=200)]
 
@@ -27,7 +29,8 @@ class Step(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=Tr
     """One step of a graph: a task with an `id` and what it depends on.
 
     It runs once all `dependencies` have succeeded and all `soft_dependencies` have ended, however; an `always` step
-    runs once all it depends on (where it names nothing: all other steps) has ended, however. What it depends on and
+    runs once all it depends on (where it names nothing: all steps but those like itself) has ended, however, unless the
+    run is cancelled. What it depends on and
     succeeded arrives as `inputs`, by step id. A step without a payload passes its inputs on: one input as it is,
     several as an object. A `parallel` step runs its payload once per item of `items`, each as `input`; its result is
     the list of theirs, in order, once `enough` (a share) of them have succeeded and the rest has ended.
@@ -60,6 +63,25 @@ class Graph(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=T
     labels: Annotated[list[Label], Meta(max_length=32)] = []
 
 
+class Again(msgspec.Struct, frozen=True):
+    """Of a parallel step whose task in the run before was `head`, only these `items` run again."""
+
+    head: int
+    items: tuple[int, ...]
+
+
+class Drawing(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A run's graph as it rests in the store: normalised, and what of it another run has done already.
+
+    `reused` maps the number of a step to the task (its key) whose result it takes over; `again` the number of a
+    parallel step to the items it does anew.
+    """
+
+    graph: Graph
+    reused: dict[int, int] = {}
+    again: dict[int, Again] = {}
+
+
 class RunState(StrEnum):
     """Where a run is in its life."""
 
@@ -87,7 +109,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
     Step i (in the order submitted) becomes the task with the key id + (1 + i) times STEP as soon as it may run, and not
     before: which steps have ended is read off their tasks, never counted. `plan_blob` names the blob that holds the
-    graph as JSON (`Graph`, normalised), `plan` holds it where it is small. `kind` is `dag` or `mapreduce`. `ended` is
+    graph as JSON (a `Drawing`), `plan` holds it where it is small. `kind` is `dag` or `mapreduce`. `ended` is
     how many steps ended in each state, written once, when the run is over.
     """
 
