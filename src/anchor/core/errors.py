@@ -134,6 +134,7 @@ class FailureCode(StrEnum):
     POISON = "poison"
     INPUT_UNAVAILABLE = "input_unavailable"
     OUTPUT_MISSING = "output_missing"
+    SEAL_INVALID = "seal_invalid"
 
 
 NEVER_RETRIED = frozenset({FailureCode.INVALID_MODULE, FailureCode.INVALID_PAYLOAD})

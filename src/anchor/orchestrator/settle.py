@@ -1,7 +1,7 @@
 """Step three: an attempt ends, and the truth says so exactly once."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
@@ -26,12 +26,19 @@ class Verdict(msgspec.Struct, frozen=True):
     stale: list[Ending]
 
 
-async def settle(world: World, *, node: str, session: int, endings: Sequence[Ending]) -> Verdict:
+Check = Callable[[Task, Ending], Awaitable[Ending]]
+"""Says what counts of the ending of a copy: the ending as it is, or an error where its seal is wrong."""
+
+
+async def settle(
+    world: World, *, node: str, session: int, endings: Sequence[Ending], check: Check | None = None
+) -> Verdict:
     """Record how attempts of a node's session ended.
 
     An ending counts only for the live (node, session, attempt). One that was recorded before is recorded still, so a
     report may be repeated. Endings in neither list of the verdict should be reported again: they lost every race, or
     their attempt is still the node's own under another of its sessions, which only a new hello can sort out.
+    `check` looks at the endings of copies before they count as votes.
     """
     recorded: list[Ending] = []
     stale: list[Ending] = []
@@ -52,8 +59,10 @@ async def settle(world: World, *, node: str, session: int, endings: Sequence[End
             if task is None:
                 stale.append(ending)
             elif holds(task, node=node, session=session, attempt=ending.attempt):
-                swaps.append(Swap(task, settled(task, ending, now=now, chance=world.chance.random())))
-                decided.append(ending)
+                is_copy = task.origin is not None and task.origin.owners_apart
+                counts = await check(task, ending) if check is not None and is_copy else ending
+                swaps.append(Swap(task, settled(task, counts, now=now, chance=world.chance.random())))
+                decided.append(counts)
             elif any(past.number == ending.attempt and past.node == node for past in task.attempts):
                 recorded.append(ending)
             elif not holds(task, node=node, session=task.session, attempt=ending.attempt):

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import secrets
+from functools import partial
 
 import structlog
 from cryptography.exceptions import InvalidSignature
@@ -25,6 +26,7 @@ from anchor.server.beats import Beats
 from anchor.server.desk import Desk
 from anchor.server.endings import sound
 from anchor.server.lines import CLOSE_SECONDS, Line, Lines
+from anchor.server.seals import seal_checked
 from anchor.wire import link as wire
 from anchor.wire.link import (
     Accepted,
@@ -274,7 +276,13 @@ class AgentLink:
             if (body.node, body.session) != (line.node.id, line.node.session):
                 raise ValidationError("signed for another session")
             endings = [await sound(ending, self._desk.world.blobs) for ending in body.endings]
-            verdict = await settle(self._desk.world, node=line.node.id, session=line.node.session, endings=endings)
+            verdict = await settle(
+                self._desk.world,
+                node=line.node.id,
+                session=line.node.session,
+                endings=endings,
+                check=partial(seal_checked, self._desk.world, line.node),
+            )
             reached("link.settled")
         except (InvalidSignature, *NOT_UNDERSTOOD) as error:
             line.send(Nack(f"The report was refused: {str(error) or 'its signature is wrong'}"))

@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from anchor.core.attempt import Ending, Outcome, Result
 from anchor.core.ids import wire_id
-from anchor.core.spec import ResolvedLimits
+from anchor.core.spec import ResolvedLimits, limits_for, need_of_shape
+from anchor.core.task import Task
 from anchor.wire.link import SIGNATURE_DOMAIN
 
 SEAL_DOMAIN = SIGNATURE_DOMAIN + b"seal:"
@@ -50,6 +51,12 @@ class Given(msgspec.Struct, frozen=True):
     runtime: str
     limits: ResolvedLimits
     payload: str
+
+
+def given_of(task: Task, attempt: int, payload: str) -> Given:
+    """What a node was given with an attempt of a task; `payload` is its SHA-256."""
+    runtime = need_of_shape(task.shape).runtime
+    return Given(task.id, attempt, runtime, limits_for(runtime, task.spec.limits), payload)
 
 
 def statement(
