@@ -11,7 +11,7 @@ from tests.contract.conftest import NOW, Maker
 
 from anchor import failpoints
 from anchor.adapters.sqlite import SqliteStore
-from anchor.adapters.sqlite.rows import CHANGING, FIXED, insert_statement, insert_values
+from anchor.adapters.sqlite.rows import CHANGING, FIXED, PLAIN_COLUMNS, insert_statement, insert_values
 from anchor.adapters.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from anchor.adapters.sqlite.tasks import add_counts
 from anchor.core.access import Key, Role
@@ -29,7 +29,6 @@ OPEN = (
 FIRST_STATES = (
     State.QUEUED, State.LEASED, State.BACKOFF, State.CANCELLING, State.SUCCEEDED, State.FAILED, State.CANCELLED
 )  # fmt: skip
-LATER_COLUMNS = ("part_of", "copy_of", "origin", "parts")
 
 
 def file_of_schema(number: int, folder: Path, tasks: list[Task]) -> None:
@@ -44,8 +43,7 @@ def file_of_schema(number: int, folder: Path, tasks: list[Task]) -> None:
     for task in tasks:
         values: list[object] = []
         payload = insert_values(task, values)
-        row = {name: value for name, value in zip(FIXED + CHANGING, values, strict=True) if name not in LATER_COLUMNS}
-        db.execute(insert_statement("tasks", ", ".join(row), len(row), 1), list(row.values()))
+        db.execute(insert_statement("tasks", PLAIN_COLUMNS, len(FIXED + CHANGING), 1), values)
         if payload:
             db.execute("INSERT INTO payloads VALUES (?, ?)", (task.id, payload))
         add_counts(db, {(task.owner, task.state): 1})

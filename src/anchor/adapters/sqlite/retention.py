@@ -34,8 +34,8 @@ class Retention(Part):
     async def remove_finished(self, before_ms: int, limit: int) -> int:
         """Remove up to `limit` tasks that ended before `before_ms`, with payload, output and fulfilled claims.
 
-        What is part of a run or task that is not over stays. Says how many went. Calls go on where the last one stopped looking
-        and start over at the end, so 0 from one call means nothing was found in this stretch.
+        What is part of a run or task that is not over stays. Says how many went. Calls go on where the last one
+        stopped looking and start over at the end, so 0 from one call means nothing was found in this stretch.
         """
         newest = first_key_of(before_ms)
         after = self._looked_up_to

@@ -32,15 +32,17 @@ STATES: Final = {code: state for state, code in CODES.items()}
 
 FIXED: Final = (
     "id", "owner", "labels", "priority", "shape", "created_at", "retry_of", "payload_blob", "spec",
-    "part_of", "copy_of", "origin",
 )  # fmt: skip
 """Columns that never change after the insert."""
 CHANGING: Final = (
     "ver", "state", "attempt", "charged", "node", "session", "wake_at", "leased_at", "finished_at", "reason",
-    "attempts", "result", "parts",
+    "attempts", "result",
 )  # fmt: skip
 """Columns that a swap rewrites."""
-COLUMNS: Final = ", ".join(FIXED + CHANGING)
+MADE_FOR: Final = ("part_of", "copy_of", "origin", "parts")
+"""Columns that most tasks leave empty, so that most statements do without them; a swap rewrites `parts` alone."""
+PLAIN_COLUMNS: Final = ", ".join(FIXED + CHANGING)
+COLUMNS: Final = ", ".join(FIXED + CHANGING + MADE_FOR)
 ROWS_PER_STATEMENT: Final = 64
 IDS: Final = "SELECT value FROM json_each(?)"
 """Stands for any number of ids given as one parameter, made by `as_ids`."""
@@ -57,7 +59,8 @@ _result_from = msgspec.msgpack.Decoder(Result).decode
 
 
 def insert_values(task: Task, values: list[Any]) -> bytes:
-    """Append the values of a new row (`COLUMNS`) and return the payload as JSON bytes, which rests in its own table."""
+    """Append the values of a new row (`COLUMNS`, or `PLAIN_COLUMNS` of a plain task) and return the payload as JSON
+    bytes, which rests in its own table."""
     spec = task.spec
     payload = b""
     if spec.payload is not None:
@@ -68,12 +71,15 @@ def insert_values(task: Task, values: list[Any]) -> bytes:
         task.id, task.owner, labels, spec.priority, task.shape, task.created_at, task.retry_of, task.payload_blob,
         _json(spec),
     )  # fmt: skip
-    origin = task.origin
-    if origin is None:
-        values += (task.part_of or None, None, None)
-    else:
-        values += (task.part_of or None, origin.head if origin.owners_apart else None, _json(origin))
     _add_changing(task, values)
+    if not is_plain(task):
+        origin = task.origin
+        values += (
+            task.part_of or None,
+            origin.head if origin is not None and origin.owners_apart else None,
+            None if origin is None else _json(origin),
+            _parts(task),
+        )
     return payload
 
 
@@ -81,6 +87,17 @@ def swap_values(swap: Swap, values: list[Any]) -> None:
     """Append the values of one row of `update_statement`."""
     values += (swap.new.id, swap.old.ver)
     _add_changing(swap.new, values)
+    if swap.new.parts is not None:
+        values.append(_parts(swap.new))
+
+
+def is_plain(task: Task) -> bool:
+    """Whether a task was made for nothing else and has no parts."""
+    return task.origin is None and task.parts is None and not task.part_of
+
+
+def _parts(task: Task) -> bytes | None:
+    return None if task.parts is None else _json(task.parts)
 
 
 def _add_changing(task: Task, values: list[Any]) -> None:
@@ -90,14 +107,12 @@ def _add_changing(task: Task, values: list[Any]) -> None:
         None if task.reason is None else _json(task.reason),
         _json(task.attempts) if task.attempts else None,
         None if task.result is None else _pack(task.result),
-        None if task.parts is None else _json(task.parts),
     )  # fmt: skip
 
 
 def task_from(row: tuple[Any, ...]) -> Task:
     """The task of a row of `COLUMNS`; its spec comes without the payload."""
-    part_of, _, origin = row[9:12]
-    reason, attempts, result, parts = row[21:]
+    reason, attempts, result, part_of, _, origin, parts = row[18:]
     return Task(
         id=row[0],
         owner=row[1],
@@ -108,15 +123,15 @@ def task_from(row: tuple[Any, ...]) -> Task:
         spec=_spec_from(row[8]),
         part_of=part_of or 0,
         origin=None if origin is None else _origin_from(origin),
-        ver=row[12],
-        state=STATES[row[13]],
-        attempt=row[14],
-        charged=row[15],
-        node=row[16],
-        session=row[17],
-        wake_at=row[18],
-        leased_at=row[19],
-        finished_at=row[20],
+        ver=row[9],
+        state=STATES[row[10]],
+        attempt=row[11],
+        charged=row[12],
+        node=row[13],
+        session=row[14],
+        wake_at=row[15],
+        leased_at=row[16],
+        finished_at=row[17],
         reason=None if reason is None else _reason_from(reason),
         attempts=() if attempts is None else _attempts_from(attempts),
         result=None if result is None else _result_from(result),
@@ -148,11 +163,12 @@ def insert_statement(table: str, columns: str, width: int, rows: int, *, ignore:
 
 
 @functools.cache
-def update_statement(rows: int) -> str:
+def update_statement(rows: int, *, with_parts: bool) -> str:
     """An UPDATE of several tasks at once, each only where its version is still the expected one."""
-    sets = ", ".join(f"{name} = v.column{at}" for at, name in enumerate(CHANGING, start=3))
+    names = (*CHANGING, "parts") if with_parts else CHANGING
+    sets = ", ".join(f"{name} = v.column{at}" for at, name in enumerate(names, start=3))
     return (
-        f"UPDATE tasks SET {sets} FROM (VALUES {_groups(len(CHANGING) + 2, rows)}) AS v"
+        f"UPDATE tasks SET {sets} FROM (VALUES {_groups(len(names) + 2, rows)}) AS v"
         " WHERE tasks.id = v.column1 AND tasks.ver = v.column2"
     )
 

@@ -20,11 +20,14 @@ from anchor.adapters.sqlite.rows import (
     COLUMNS,
     FIXED,
     IDS,
+    MADE_FOR,
+    PLAIN_COLUMNS,
     STATES,
     as_ids,
     chunks,
     insert_statement,
     insert_values,
+    is_plain,
     is_verified,
     last_key_of,
     swap_values,
@@ -37,7 +40,8 @@ from anchor.core.ids import keys_from
 from anchor.core.task import TERMINAL, State, Task
 from anchor.ports.store import Page, Pulse, QueuedRef, Swap
 
-_WIDTH = len(FIXED) + len(CHANGING)
+_PLAIN_WIDTH = len(FIXED) + len(CHANGING)
+_WIDTH = _PLAIN_WIDTH + len(MADE_FOR)
 _SWAP_WIDTH = len(CHANGING) + 2
 
 
@@ -61,16 +65,19 @@ class _Inserts:
     def together(self, db: sqlite3.Connection, requests: Sequence[_Insert]) -> list[list[bool]]:
         """All tasks of all callers; an id that exists already raises IntegrityError."""
         tasks = [task for request in requests for task in request.tasks]
-        values: list[Any] = []
-        payloads = [insert_values(task, values) for task in tasks]
-        _insert_rows(db, "tasks", COLUMNS, _WIDTH, values)
+        plain: list[Any] = []
+        others: list[Any] = []
+        payloads = [insert_values(task, plain if is_plain(task) else others) for task in tasks]
+        _insert_rows(db, "tasks", PLAIN_COLUMNS, _PLAIN_WIDTH, plain)
+        if others:
+            _insert_rows(db, "tasks", COLUMNS, _WIDTH, others)
+            _note_parts(db, tasks)
         resting = [part for task, json in zip(tasks, payloads, strict=True) if json for part in (task.id, json)]
         _insert_rows(db, "payloads", "task, json", 2, resting)
         deltas: defaultdict[tuple[str, State], int] = defaultdict(int)
         for task in tasks:
             deltas[task.owner, task.state] += 1
         add_counts(db, deltas)
-        _note_parts(db, tasks)
         first = 0
         for request in requests:
             request.payloads = payloads[first : first + len(request.tasks)]
@@ -81,8 +88,9 @@ class _Inserts:
         """One caller's tasks, each left alone where its id exists."""
         answers: list[bool] = []
         request.payloads = []
-        statement = insert_statement("tasks", COLUMNS, _WIDTH, 1, ignore=True)
         for task in request.tasks:
+            columns, width = (PLAIN_COLUMNS, _PLAIN_WIDTH) if is_plain(task) else (COLUMNS, _WIDTH)
+            statement = insert_statement("tasks", columns, width, 1, ignore=True)
             values: list[Any] = []
             payload = insert_values(task, values)
             new = db.execute(statement, values).rowcount == 1
@@ -116,13 +124,11 @@ class _Swaps:
     def together(self, db: sqlite3.Connection, requests: Sequence[Sequence[Swap]]) -> list[list[bool]]:
         """All swaps of all callers, expecting every one to succeed; Apart where one does not."""
         swaps = [swap for request in requests for swap in request]
-        values: list[Any] = []
+        plain: list[Any] = []
+        others: list[Any] = []
         for swap in swaps:
-            swap_values(swap, values)
-        changed = 0
-        for first, rows in chunks(len(swaps)):
-            part = values[first * _SWAP_WIDTH : (first + rows) * _SWAP_WIDTH]
-            changed += db.execute(update_statement(rows), part).rowcount
+            swap_values(swap, plain if swap.new.parts is None else others)
+        changed = _update_rows(db, plain, with_parts=False) + _update_rows(db, others, with_parts=True)
         # A task that is there twice is changed once, so that its second swap gets its turn alone.
         if changed != len(swaps):
             raise Apart
@@ -135,7 +141,7 @@ class _Swaps:
         for swap in request:
             values: list[Any] = []
             swap_values(swap, values)
-            answers.append(db.execute(update_statement(1), values).rowcount == 1)
+            answers.append(_update_rows(db, values, with_parts=swap.new.parts is not None) == 1)
         _count_moves(db, [swap for swap, done in zip(request, answers, strict=True) if done])
         return answers
 
@@ -157,6 +163,16 @@ def _insert_rows(db: sqlite3.Connection, table: str, columns: str, width: int, v
         db.execute(insert_statement(table, columns, width, rows), values[first * width : (first + rows) * width])
 
 
+def _update_rows(db: sqlite3.Connection, values: list[Any], *, with_parts: bool) -> int:
+    """Write what `swap_values` made, and say how many rows that changed."""
+    width = _SWAP_WIDTH + with_parts
+    changed = 0
+    for first, rows in chunks(len(values) // width):
+        statement = update_statement(rows, with_parts=with_parts)
+        changed += db.execute(statement, values[first * width : (first + rows) * width]).rowcount
+    return changed
+
+
 def _count_moves(db: sqlite3.Connection, swaps: Sequence[Swap]) -> None:
     deltas: defaultdict[tuple[str, State], int] = defaultdict(int)
     ended: defaultdict[tuple[int, str, State], int] = defaultdict(int)
@@ -167,7 +183,7 @@ def _count_moves(db: sqlite3.Connection, swaps: Sequence[Swap]) -> None:
             deltas[old.owner, new.state] += 1
             if new.finished_at is not None:
                 ended[new.finished_at // MINUTE_MS, old.owner, new.state] += 1
-            if is_verified(new):
+            if new.parts is not None and is_verified(new):
                 add_tallies(db, "round", {(old.owner, old.state): -1, (old.owner, new.state): 1})
     add_counts(db, deltas)
     add_ended(db, ended)
