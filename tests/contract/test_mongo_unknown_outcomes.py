@@ -19,7 +19,7 @@ from anchor.core.access import Key, Role
 from anchor.core.audit import sealed
 from anchor.core.errors import Unavailable
 from anchor.core.node import Node
-from anchor.core.task import State, extend
+from anchor.core.task import TERMINAL, State, extend
 from anchor.ports.store import Claim, Duty, LogChunk, Store, Swap, UnknownOutcome
 
 pytestmark = pytest.mark.anyio
@@ -321,7 +321,7 @@ async def test_counts_stay_exact_when_a_removal_loses_a_reply(store, rival, rela
     assert await rival.counts(None) == dict.fromkeys(State, 1)
     relay.plan(*[None] * at, Fault.REPLY_LOST)
     await store.remove_finished(make.now + 3_600_000, 10)
-    live = {state: int(state in (State.QUEUED, State.LEASED, State.BACKOFF, State.CANCELLING)) for state in State}
+    live = {state: int(state not in TERMINAL) for state in State}
     assert await rival.counts(None) == await store.counts(None) == live
 
 

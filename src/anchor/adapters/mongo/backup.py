@@ -11,11 +11,14 @@ import msgspec
 from anchor.adapters.mongo.connection import Document
 from anchor.adapters.mongo.documents import READ, task_from
 from anchor.adapters.mongo.logs import chunk_from
+from anchor.adapters.mongo.runs import run_from
 from anchor.adapters.mongo.schema import MIGRATIONS
 from anchor.adapters.mongo.store import MongoStore
 from anchor.adapters.mongo.trouble import in_our_words
 from anchor.core.access import Key
 from anchor.core.audit import Entry
+from anchor.core.case import Case
+from anchor.core.dag import Run
 from anchor.core.node import Node
 from anchor.core.task import Task
 from anchor.ports.store import Claim, LogChunk
@@ -23,6 +26,7 @@ from anchor.ports.store import Claim, LogChunk
 T = TypeVar("T")
 BATCH = 1000
 _WITH_PAYLOAD = {field: 0 for field in READ if field != "payload"}
+_case_from = msgspec.json.Decoder(Case).decode
 _entry_from = msgspec.json.Decoder(Entry).decode
 
 
@@ -47,6 +51,16 @@ class MongoSnapshot:
     async def logs(self) -> AsyncIterator[list[LogChunk]]:
         """What tasks printed."""
         async for batch in self._all("logs", chunk_from):
+            yield batch
+
+    async def runs(self) -> AsyncIterator[list[Run]]:
+        """Runs of graphs by rising id."""
+        async for batch in self._all("runs", run_from):
+            yield batch
+
+    async def cases(self) -> AsyncIterator[list[Case]]:
+        """Cases by rising id."""
+        async for batch in self._all("cases", lambda doc: _case_from(doc["json"])):
             yield batch
 
     async def unfulfilled(self) -> list[Claim]:

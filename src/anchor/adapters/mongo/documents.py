@@ -2,7 +2,8 @@
 
 The fields are the columns of SQLite's table with the same values, so that both engines give back the same task. Beside
 them: `payload` (JSON bytes, read only when asked for), `labels` as an array for the sake of queries, `ended` (the
-store's own time when a terminal state was written), and the marks `born` and `ops` of `writes`.
+store's own time when a terminal state was written), `copy` and `verified` on what they are true of, and the marks
+`born` and `ops` of `writes`. `part_of`, `origin` and `parts` are there only where a task has them.
 """
 
 from datetime import datetime
@@ -14,8 +15,11 @@ from msgspec.structs import replace
 from anchor.adapters.mongo.connection import Document
 from anchor.adapters.mongo.writes import Change, New, change, new
 from anchor.core.attempt import AttemptRecord, Reason, Result
+from anchor.core.ids import keys_from
+from anchor.core.items import Items
 from anchor.core.spec import TaskSpec
-from anchor.core.task import TERMINAL, State, Task
+from anchor.core.task import TERMINAL, Origin, State, Task
+from anchor.core.verification import Round
 from anchor.ports.store import Swap
 
 CODES: Final[dict[State, int]] = {
@@ -32,7 +36,7 @@ CODES: Final[dict[State, int]] = {
 }
 """The numbers states have in the documents, for ever: below 5 a task is live."""
 STATES: Final = {code: state for state, code in CODES.items()}
-READ: Final = {"payload": 0, "born": 0, "ops": 0, "labels": 0, "ended": 0}
+READ: Final = {"payload": 0, "born": 0, "ops": 0, "labels": 0, "ended": 0, "copy": 0, "verified": 0}
 """The projection of what `task_from` reads."""
 
 _json = msgspec.json.Encoder().encode
@@ -40,6 +44,8 @@ _pack = msgspec.msgpack.Encoder().encode
 _spec_from = msgspec.json.Decoder(TaskSpec).decode
 _reason_from = msgspec.json.Decoder(Reason).decode
 _attempts_from = msgspec.json.Decoder(tuple[AttemptRecord, ...]).decode
+_origin_from = msgspec.json.Decoder(Origin).decode
+_parts_from: Final = msgspec.json.Decoder(Items | Round).decode
 # A result carries raw bytes, which JSON could only hold as base64.
 _result_from = msgspec.msgpack.Decoder(Result).decode
 
@@ -63,6 +69,14 @@ def new_task(task: Task, *, now: datetime) -> New:
         spec = replace(spec, payload=None)
     if spec.labels:
         document["labels"] = list(spec.labels)
+    if task.part_of:
+        document["part_of"] = task.part_of
+    if task.origin is not None:
+        document["origin"] = _json(task.origin)
+        if task.origin.head and task.origin.owners_apart:
+            document["copy"] = True
+    if isinstance(task.parts, Round):
+        document["verified"] = True
     if task.state in TERMINAL:
         document["ended"] = now
     document["spec"] = _json(spec)
@@ -80,6 +94,7 @@ def changed_task(swap: Swap) -> Change:
 def task_from(doc: Document) -> Task:
     """The task of a document read with `READ`; its spec comes without the payload."""
     reason, attempts, result = doc["reason"], doc["attempts"], doc["result"]
+    origin, parts = doc.get("origin"), doc.get("parts")
     # The driver gives 64-bit numbers a type of its own.
     return Task(
         id=int(doc["_id"]),
@@ -88,6 +103,8 @@ def task_from(doc: Document) -> Task:
         created_at=int(doc["created_at"]),
         retry_of=int(doc["retry_of"]),
         payload_blob=doc["payload_blob"],
+        part_of=int(doc.get("part_of", 0)),
+        origin=None if origin is None else _origin_from(origin),
         spec=_spec_from(doc["spec"]),
         ver=int(doc["ver"]),
         state=STATES[doc["state"]],
@@ -101,11 +118,18 @@ def task_from(doc: Document) -> Task:
         reason=None if reason is None else _reason_from(reason),
         attempts=() if attempts is None else _attempts_from(attempts),
         result=None if result is None else _result_from(result),
+        parts=None if parts is None else _parts_from(parts),
     )
 
 
+def last_key_of(parts: Items | Round) -> int:
+    """The highest key that an item or copy may have."""
+    count = 2 * parts.count if isinstance(parts, Items) else parts.cap
+    return keys_from(parts.first, max(count, 1))[-1]
+
+
 def _changing(task: Task) -> Document:
-    return {
+    fields: Document = {
         "state": CODES[task.state],
         "attempt": task.attempt,
         "charged": task.charged,
@@ -118,6 +142,9 @@ def _changing(task: Task) -> Document:
         "attempts": _json(task.attempts) if task.attempts else None,
         "result": None if task.result is None else _pack(task.result),
     }
+    if task.parts is not None:
+        fields["parts"] = _json(task.parts)
+    return fields
 
 
 def _time(value: Any) -> int | None:

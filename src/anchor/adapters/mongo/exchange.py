@@ -21,7 +21,9 @@ from anchor.core.errors import Conflict
 from anchor.failpoints import reached
 from anchor.ports.store import Duty
 
-PARTS: Final = ("tasks", "logs", "claims", "nodes", "keys", "audit", "duties", "fs.files", "fs.chunks")
+PARTS: Final = (
+    "tasks", "runs", "cases", "logs", "claims", "nodes", "keys", "audit", "duties", "fs.files", "fs.chunks"
+)  # fmt: skip
 """Every collection of a store but its marks, which stay: the epoch and the newest key must never fall."""
 ASIDE: Final = "before-restore-"
 """What the names of replaced collections begin with."""

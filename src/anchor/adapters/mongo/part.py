@@ -6,7 +6,10 @@ from contextlib import contextmanager
 
 from anchor.adapters.mongo.clock import MongoClock
 from anchor.adapters.mongo.connection import Client, Database
+from anchor.adapters.mongo.schema import MARKS
 from anchor.adapters.mongo.trouble import closed
+from anchor.adapters.mongo.writes import persist
+from anchor.failpoints import reached
 
 
 class Part:
@@ -34,6 +37,12 @@ class Part:
             self._writing -= 1
             if self._writing == 0:
                 self._idle.set()
+
+    async def keep_last_key(self, key: int) -> None:
+        """The keys handed out go on rising above this one, even if no document remembers it."""
+        marks = self.database[MARKS]
+        await persist(lambda: marks.update_one({"_id": "last_key"}, {"$max": {"value": key}}, upsert=True))
+        reached("mongo.last_key_kept")
 
     async def _end_writing(self) -> None:
         self._closed = True

@@ -16,6 +16,8 @@ from anchor.failpoints import reached
 
 _FEW: Final = 20
 """Claims of up to so many tasks are looked at together."""
+_ROWS_MAX: Final = 20_000
+"""Tasks that one call looks at, at most."""
 _IN_STEPS: Final = 500
 """Tasks whose output is removed in one round trip."""
 
@@ -24,28 +26,52 @@ class Retention(Part):
     """The part of the store that forgets."""
 
     _claims_looked_up_to: int = -1
+    _tasks_looked_up_to: int = -1
 
     async def remove_finished(self, before_ms: int, limit: int) -> int:
         """Remove up to `limit` tasks that ended before `before_ms`, with payload, output and old claims.
 
-        Says how many went, oldest ending first.
+        What is part of a run or task that is not over stays. Says how many went, oldest ending first.
         """
         with self.writing():
             with in_our_words():
-                query = {"state": {"$gt": 4}, "finished_at": {"$lt": before_ms}}
-                cursor = self.database["tasks"].find(query, {"_id": 1}).sort("finished_at", 1).limit(limit)
-                found = [int(doc["_id"]) async for doc in cursor]
+                found = await self._finished(before_ms, limit)
             removed = await self._remove(found) if found else 0
             await self._remove_claims(before_ms, limit)
             return removed
+
+    async def _finished(self, before_ms: int, limit: int) -> list[int]:
+        """Up to `limit` tasks that may go, of a bounded number looked at; the next call goes on behind them."""
+        query = {"state": {"$gt": 4}, "finished_at": {"$gte": self._tasks_looked_up_to, "$lt": before_ms}}
+        fields = {"_id": 1, "finished_at": 1, "part_of": 1}
+        cursor = self.database["tasks"].find(query, fields).sort("finished_at", 1).limit(_ROWS_MAX)
+        found: list[int] = []
+        looked = last = 0
+        while len(found) < limit and (docs := await cursor.to_list(limit)):
+            living = await self._living({int(doc["part_of"]) for doc in docs if "part_of" in doc})
+            found += [int(doc["_id"]) for doc in docs if doc.get("part_of") not in living]
+            looked += len(docs)
+            last = int(docs[-1]["finished_at"])
+        await cursor.close()
+        # Only a stretch full of tasks that stay moves the place: what goes now is not met again.
+        self._tasks_looked_up_to = last + (not found) if looked == _ROWS_MAX else -1
+        return found[:limit]
+
+    async def _living(self, wholes: set[int]) -> set[int]:
+        """Those runs and tasks that are not over."""
+        if not wholes:
+            return set()
+        among = {"$in": list(wholes)}
+        runs = self.database["runs"].find({"_id": among, "over": False}, {"_id": 1})
+        heads = self.database["tasks"].find({"_id": among, "state": {"$lt": 5}}, {"_id": 1})
+        return {int(doc["_id"]) async for doc in runs} | {int(doc["_id"]) async for doc in heads}
 
     async def _remove(self, tasks: list[int]) -> int:
         """Output first, the task last: after a crash in between, the next call finds the task and goes on."""
         await self._mark("removals", {"$inc": {"value": 1}, "$set": {"open": True}})
         reached("mongo.removal_begun")
         # The keys handed out must go on rising even if nothing remembers the newest one.
-        await self._mark("last_key", {"$max": {"value": max(tasks)}})
-        reached("mongo.last_key_kept")
+        await self.keep_last_key(max(tasks))
         for first in range(0, len(tasks), _IN_STEPS):
             logs = [
                 DeleteMany({"_id": {"$gte": before_task(task), "$lt": before_task(task + 1)}})

@@ -37,6 +37,13 @@ MIGRATIONS: Final[tuple[tuple[Index, ...], ...]] = (
         Index("tasks", "tasks_ended", (("ended", 1), ("state", 1), ("owner", 1), ("finished_at", 1)), sparse=True),
         Index("claims", "claims_at", (("at", 1),)),
     ),
+    (
+        Index("tasks", "tasks_verified", (("owner", 1), ("state", 1)), only={"verified": True}),
+        Index("runs", "runs_due", (("wake_at", 1),), only={"over": False}),
+        Index("runs", "runs_over", (("finished_at", 1),), only={"over": True}),
+        Index("runs", "runs_of_owner", (("owner", 1), ("state", 1))),
+        Index("cases", "cases_opened", (("opened_at", 1),)),
+    ),
 )
 
 

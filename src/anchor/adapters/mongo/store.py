@@ -5,6 +5,7 @@ import asyncio
 from pymongo.errors import PyMongoError
 
 from anchor.adapters.mongo.audit import Audit
+from anchor.adapters.mongo.cases import Cases
 from anchor.adapters.mongo.claims import Claims
 from anchor.adapters.mongo.clock import MongoClock
 from anchor.adapters.mongo.connection import Client, Database, connected
@@ -13,13 +14,14 @@ from anchor.adapters.mongo.keys import Keys
 from anchor.adapters.mongo.logs import Logs
 from anchor.adapters.mongo.nodes import Nodes
 from anchor.adapters.mongo.retention import Retention
+from anchor.adapters.mongo.runs import Runs
 from anchor.adapters.mongo.schema import MARKS, migrate, refuse_half_restored
 from anchor.adapters.mongo.tasks import Tasks
 from anchor.adapters.mongo.trouble import explained, in_our_words
 from anchor.adapters.mongo.writes import persist
 
 
-class MongoStore(Tasks, Nodes, Logs, Claims, Keys, Duties, Audit, Retention):
+class MongoStore(Tasks, Runs, Cases, Nodes, Logs, Claims, Keys, Duties, Audit, Retention):
     """All that is durable, in one MongoDB database that any number of servers share.
 
     Use it from the event loop it was opened on. `clock` tells the store's time; `database` is for the blobs.

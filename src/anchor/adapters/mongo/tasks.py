@@ -1,10 +1,11 @@
 """Tasks: inserts and compare-and-sets in as few round trips as possible."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from anchor.adapters.mongo.clock import MongoClock
 from anchor.adapters.mongo.connection import Client, Database
-from anchor.adapters.mongo.documents import CODES, READ, changed_task, new_task, task_from
+from anchor.adapters.mongo.documents import CODES, READ, STATES, changed_task, last_key_of, new_task, task_from
 from anchor.adapters.mongo.gather import Gather
 from anchor.adapters.mongo.pages import page_of
 from anchor.adapters.mongo.part import Part
@@ -13,10 +14,13 @@ from anchor.adapters.mongo.tally import Tally
 from anchor.adapters.mongo.trouble import in_our_words, out_of_space
 from anchor.adapters.mongo.writes import Change, New, insert, swap
 from anchor.core.errors import OutOfSpace
-from anchor.core.ids import born_ms
+from anchor.core.ids import born_ms, keys_from
 from anchor.core.task import TERMINAL, State, Task
 from anchor.failpoints import reached
 from anchor.ports.store import Page, Pulse, QueuedRef, Swap
+
+_STATES_IN_ONE: Final = 10_000
+"""Tasks whose states are asked for in one round trip."""
 
 
 class Tasks(Part):
@@ -40,6 +44,9 @@ class Tasks(Part):
         with self.writing():
             if self._room.was_refused and not await self.has_room():
                 raise out_of_space()
+            if parts := [task.parts for task in tasks if task.parts is not None]:
+                # Before the task is there, so that nobody is given the keys of its items or copies.
+                await self.keep_last_key(max(map(last_key_of, parts)))
             now = self.clock.moment()
             return await self._inserts.submit([new_task(task, now=now) for task in tasks])
 
@@ -82,15 +89,29 @@ class Tasks(Part):
         """Queued tasks with an id above `after`, oldest first: what the ready queue is refilled from."""
         with in_our_words():
             query = {"state": CODES[State.QUEUED], "_id": {"$gt": after}}
-            cursor = self._tasks.find(query, {"priority": 1, "shape": 1}).sort("_id", 1).limit(limit)
-            return [QueuedRef(int(doc["_id"]), int(doc["priority"]), doc["shape"]) async for doc in cursor]
+            cursor = self._tasks.find(query, {"priority": 1, "shape": 1, "owner": 1}).sort("_id", 1).limit(limit)
+            return [
+                QueuedRef(int(doc["_id"]), int(doc["priority"]), doc["shape"], doc["owner"]) async for doc in cursor
+            ]
 
     async def page(
         self, *, below: int | None, limit: int, state: State | None, label: str | None, owner: str | None
     ) -> Page:
-        """Tasks by falling id below `below`. One call looks at a bounded number of documents, whatever it finds."""
+        """Tasks by falling id below `below`, without the copies that verification makes. One call looks at a bounded
+        number of documents, whatever it finds."""
         with in_our_words():
             return await page_of(self._tasks, below=below, limit=limit, state=state, label=label, owner=owner)
+
+    async def states(self, first: int, count: int) -> dict[int, State]:
+        """The states of those of the tasks first, first + STEP, … (`count` of them) that exist, by id."""
+        keys = keys_from(first, count)
+        found: dict[int, State] = {}
+        with in_our_words():
+            for at in range(0, count, _STATES_IN_ONE):
+                among = {"_id": {"$in": list(keys[at : at + _STATES_IN_ONE])}}
+                async for doc in self._tasks.find(among, {"state": 1}):
+                    found[int(doc["_id"])] = STATES[doc["state"]]
+        return found
 
     async def counts(self, owner: str | None) -> dict[State, int]:
         """How many tasks are in each state; exact. What ended long ago is not counted again: see `tally`."""
