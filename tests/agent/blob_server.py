@@ -68,12 +68,13 @@ class BlobServer:
             _answer(writer, "404 Not Found")
             return
         start, status, more = 0, "200 OK", ""
-        if self.knows_ranges and (found := re.fullmatch(r"bytes=(\d+)-", headers.get("range", ""))):
-            start = int(found[1])
-            if start >= len(content):
+        if self.knows_ranges and (found := re.fullmatch(r"bytes=(\d+)-(\d*)", headers.get("range", ""))):
+            start, whole = int(found[1]), len(content)
+            if start >= whole:
                 _answer(writer, "416 Range Not Satisfiable")
                 return
-            status, more = "206 Partial Content", f"Content-Range: bytes {start}-{len(content) - 1}/{len(content)}\r\n"
+            content = content[: int(found[2]) + 1] if found[2] else content
+            status, more = "206 Partial Content", f"Content-Range: bytes {start}-{len(content) - 1}/{whole}\r\n"
         self.starts.append(start)
         size = len(content) - start if self.claims_size is None else self.claims_size
         writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {size}\r\n{more}\r\n".encode())

@@ -52,7 +52,7 @@ class NotTaken(Exception):
 
 
 class Reading(NamedTuple):
-    """A blob on its way: the offset of its first byte here, how large it is in all, and its bytes."""
+    """A blob on its way: the offset of its first byte here, how large all of it is, and the bytes asked for."""
 
     start: int
     size: int
@@ -87,19 +87,19 @@ class Parcels:
         raise unfetched(digest)
 
     @asynccontextmanager
-    async def reading(self, digest: str, start: int = 0) -> AsyncIterator[Reading]:
-        """A blob from byte `start` on, or from its first where the server does not give parts.
+    async def reading(self, digest: str, start: int = 0, end: int | None = None) -> AsyncIterator[Reading]:
+        """A blob from byte `start` to before `end`, or all of it where the server does not give parts.
 
         Unavailable where there is none; httpx.HTTPError where the server cannot be asked, or breaks off.
         """
         # A size is only that of the bytes where they are not compressed on the way.
         headers = {**self._headers(), "Accept-Encoding": "identity"}
-        if start:
-            headers["Range"] = f"bytes={start}-"
+        if start or end is not None:
+            headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
         async with self._client.stream("GET", self._at(digest), headers=headers) as answer:
             if answer.status_code == httpx.codes.NOT_FOUND:
                 raise unfetched(digest)
-            if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and start:
+            if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and headers.get("Range"):
                 yield Reading(start, start, _nothing())
                 return
             answer.raise_for_status()

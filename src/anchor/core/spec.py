@@ -11,6 +11,9 @@ from msgspec import Meta
 
 from anchor.core.errors import Fault
 from anchor.core.file_names import clash_among, fault_in_name, fault_in_pattern
+from anchor.core.inputs import InputValue as InputValue
+from anchor.core.inputs import input_faults
+from anchor.core.pieces import piece_of
 from anchor.core.verification import Verify
 
 Runtime = Literal["isolate", "wasm", "python", "native", "container"]
@@ -38,17 +41,11 @@ class _Spec(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=T
     pass
 
 
-class InputValue(_Spec, frozen=True):
-    """One of a task's `inputs`: a JSON value, or the `sha256:…` of an uploaded blob that holds one."""
-
-    value: Any = None
-    blob: str | None = None
-
-
 class Payload(_Spec, frozen=True):
     """The work itself. `module` is base64 or the `sha256:…` of an uploaded blob; `input` is any JSON value.
 
-    `files` are inputs in the working directory: a relative path with `/` → the `sha256:…` of an uploaded blob.
+    `files` are inputs in the working directory: a relative path with `/` → the `sha256:…` of an uploaded blob, or
+    `sha256:…[start:end]` for its bytes from `start` to before `end` (either may be left out).
     `outputs` are glob patterns of the files to keep once it has succeeded (`**` for any depth). `modules` are more ES
     modules beside `sourceCode`: a relative path → its source. `network` asks for the network, which the node's owner
     has to allow. `deterministic` asks wasm for a virtual clock and seeded chance, so that copies agree byte for byte.
@@ -251,6 +248,14 @@ def blob_of(module: str) -> str | None:
     return module.removeprefix("sha256:") if _DIGEST.fullmatch(module) else None
 
 
+def blobs_named(payload: Payload) -> tuple[str, ...]:
+    """The hex SHA-256 of every blob that a payload names."""
+    if not (payload.files or payload.module or payload.inputs):
+        return ()
+    texts = [*payload.files.values(), payload.module or "", *(one.blob or "" for one in payload.inputs.values())]
+    return tuple(piece.digest for text in texts if (piece := piece_of(text)) is not None)
+
+
 def faults_in(spec: TaskSpec, at: str) -> list[Fault]:
     """Every rule of meaning (not of type) that a spec breaks; `at` is the JSON pointer of the spec itself."""
     faults: list[Fault] = []
@@ -262,6 +267,8 @@ def faults_in(spec: TaskSpec, at: str) -> list[Fault]:
     if spec.type == "noop":
         if spec.payload is not None and _asks_for_work(spec.payload):
             faults.append(Fault(f"{at}/payload", "a noop task runs nothing; use type script, or leave the code out"))
+        if spec.payload is not None:
+            faults += input_faults(spec.payload.inputs, f"{at}/payload/inputs")
         return faults
     if spec.payload is None:
         faults.append(Fault(f"{at}/payload", "is missing; a task needs sourceCode, module or command"))
@@ -341,7 +348,12 @@ def _payload_faults(spec: TaskSpec, payload: Payload, at: str) -> list[Fault]:
         texts = [*payload.args, *(payload.command or [])]
         if any(not isinstance(text, str) or "\0" in text for text in texts):
             faults.append(Fault(f"{at}/args", "must be strings without NUL (typed arguments go with function)"))
-    more = (_wish_faults(payload, runtime, at), _file_faults(payload, at), _bundle_faults(payload, runtime, at))
+    more = (
+        _wish_faults(payload, runtime, at),
+        _file_faults(payload, at),
+        _bundle_faults(payload, runtime, at),
+        input_faults(payload.inputs, f"{at}/inputs"),
+    )
     return faults + [fault for some in more for fault in some]
 
 
@@ -367,14 +379,20 @@ def _file_faults(payload: Payload, at: str) -> list[Fault]:
         here = f"{at}/files/{_token(name)}"
         if (wrong := fault_in_name(name)) is not None:
             faults.append(Fault(here, wrong))
-        if blob_of(blob) is None:
-            faults.append(Fault(here, "is not sha256:… of an uploaded blob; upload it with PUT /api/blobs/{sha256}"))
+        if piece_of(blob) is None:
+            faults.append(Fault(here, _no_reference(blob)))
     if (clash := clash_among(payload.files)) is not None:
         faults.append(Fault(f"{at}/files/{_token(clash[0])}", f"is a file, and the folder of {clash[1]}; rename one"))
     for number, pattern in enumerate(payload.outputs):
         if (wrong := fault_in_pattern(pattern)) is not None:
             faults.append(Fault(f"{at}/outputs/{number}", wrong))
     return faults
+
+
+def _no_reference(text: str) -> str:
+    if blob_of(text.partition("[")[0]) is not None:
+        return "does not name bytes of its blob; write sha256:…[start:end] with a start below the end"
+    return "is not sha256:… of an uploaded blob; upload it with PUT /api/blobs/{sha256}"
 
 
 def _bundle_faults(payload: Payload, runtime: str, at: str) -> list[Fault]:

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import hashlib
 import os
-import re
 import time
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Collection
@@ -19,6 +18,7 @@ from anchor.agent.files.room import NoRoom, spare_bytes
 from anchor.agent.parcels import RETRY_SECONDS, TRIES_MAX, Parcels, unfetched
 from anchor.agent.threads import in_thread
 from anchor.core.errors import Unavailable
+from anchor.core.pieces import Piece, piece_named
 from anchor.core.spec import MIB
 
 log = structlog.get_logger("anchor.inputs")
@@ -29,7 +29,6 @@ UNFINISHED_SECONDS = 24 * 3600.0
 """How long what arrived of a file is kept for going on there."""
 LIES_MAX = 2
 """How often a file may arrive whole and wrong."""
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class _Fetch:
@@ -49,10 +48,12 @@ class _Coming:
 
 
 class Inputs:
-    """Files by their digests (64 hex digits) in a directory that only the agent writes to.
+    """Blobs and pieces of blobs by their names (see core.pieces; a whole one's is its digest) in a directory that only
+    the agent writes to.
 
     What is asked for while it is kept is used at once; the least recently used files make room for new ones, and never
-    one that is in use. What is found at start is checked again before its first use.
+    one that is in use. What is found at start is checked again before its first use; pieces, which no digest proves,
+    are fetched again.
     """
 
     def __init__(self, directory: Path, parcels: Parcels, *, bytes_max: int) -> None:
@@ -76,13 +77,19 @@ class Inputs:
         found: list[tuple[float, str, int]] = []
         for entry in os.scandir(self._directory):
             status = entry.stat(follow_symlinks=False)
-            if _DIGEST.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+            piece = piece_named(entry.name)
+            if piece is None or not entry.is_file(follow_symlinks=False):
+                continue
+            if piece.is_whole:
                 found.append((status.st_mtime, entry.name, status.st_size))
-        for _, digest, size in sorted(found):
-            self._kept[digest] = size
+            else:
+                (self._directory / entry.name).unlink()
+        for _, name, size in sorted(found):
+            self._kept[name] = size
         stale = time.time() - UNFINISHED_SECONDS
         for part in self._unfinished.iterdir():
-            if part.stat().st_mtime < stale or not _DIGEST.fullmatch(part.name):
+            piece = piece_named(part.name)
+            if piece is None or not piece.is_whole or part.stat().st_mtime < stale:
                 part.unlink()
 
     @property
@@ -91,24 +98,24 @@ class Inputs:
         return sum(self._kept.values())
 
     @asynccontextmanager
-    async def held(self, digests: Collection[str]) -> AsyncIterator[dict[str, tuple[Path, int]]]:
-        """The file and its size for each digest, for as long as the context is open; they must not be written to.
+    async def held(self, names: Collection[str]) -> AsyncIterator[dict[str, tuple[Path, int]]]:
+        """The file and its size for each name, for as long as the context is open; they must not be written to.
 
         Unavailable where one cannot be had from the server, NoRoom where this disk does not take it.
         """
-        wanted = sorted(set(digests))
+        wanted = sorted(set(names))
         self._held.update(wanted)
         try:
             await self._have_all(wanted)
-            yield {digest: (self._directory / digest, self._kept[digest]) for digest in wanted}
+            yield {name: (self._directory / name, self._kept[name]) for name in wanted}
         finally:
             self._held.subtract(wanted)
             self._held += Counter()  # drops what nobody holds
 
-    async def read(self, digest: str) -> bytes:
+    async def read(self, name: str) -> bytes:
         """All of a file's bytes, in memory."""
-        async with self.held([digest]) as files:
-            return await in_thread(files[digest][0].read_bytes)
+        async with self.held([name]) as files:
+            return await in_thread(files[name][0].read_bytes)
 
     async def require_room(self, size: int) -> None:
         """NoRoom where the disk does not take this many bytes more beside what is on its way."""
@@ -119,84 +126,84 @@ class Inputs:
     def _bytes_left(self) -> int:
         return sum(coming.left for coming in self._coming.values())
 
-    async def _have_all(self, digests: Collection[str]) -> None:
+    async def _have_all(self, names: Collection[str]) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                for digest in digests:
-                    group.create_task(self._have(digest))
+                for name in names:
+                    group.create_task(self._have(name))
         except BaseExceptionGroup as several:
             raise _first(several) from None
 
-    async def _have(self, digest: str) -> None:
+    async def _have(self, name: str) -> None:
         """Wait until the file is there; whoever asks first has it fetched for everybody."""
-        if digest in self._proved and self._is_there(digest):
-            self._kept.move_to_end(digest)
-            os.utime(self._directory / digest)
+        if name in self._proved and self._is_there(name):
+            self._kept.move_to_end(name)
+            os.utime(self._directory / name)
             return
-        fetch = self._fetches.get(digest)
+        fetch = self._fetches.get(name)
         if fetch is None:
-            fetch = self._fetches[digest] = _Fetch(asyncio.create_task(self._bring(digest)))
+            fetch = self._fetches[name] = _Fetch(asyncio.create_task(self._bring(name)))
         fetch.waiting += 1
         try:
             await asyncio.shield(fetch.task)
         finally:
             fetch.waiting -= 1
-            if self._fetches.get(digest) is fetch and (fetch.task.done() or not fetch.waiting):
-                del self._fetches[digest]
+            if self._fetches.get(name) is fetch and (fetch.task.done() or not fetch.waiting):
+                del self._fetches[name]
             if not fetch.task.done() and not fetch.waiting:
                 fetch.task.cancel()
-                self._ending[digest] = fetch.task
-                fetch.task.add_done_callback(lambda task: self._forget_ending(digest, task))
+                self._ending[name] = fetch.task
+                fetch.task.add_done_callback(lambda task: self._forget_ending(name, task))
                 await asyncio.wait({fetch.task})
 
-    def _forget_ending(self, digest: str, task: "asyncio.Task[None]") -> None:
+    def _forget_ending(self, name: str, task: "asyncio.Task[None]") -> None:
         if not task.cancelled():
             task.exception()  # nobody waits for it
-        if self._ending.get(digest) is task:
-            del self._ending[digest]
+        if self._ending.get(name) is task:
+            del self._ending[name]
 
-    def _is_there(self, digest: str) -> bool:
+    def _is_there(self, name: str) -> bool:
         try:
-            there = (self._directory / digest).stat().st_size == self._kept.get(digest)
+            there = (self._directory / name).stat().st_size == self._kept.get(name)
         except FileNotFoundError:
             there = False
         if not there:
-            self._kept.pop(digest, None)
-            self._proved.discard(digest)
+            self._kept.pop(name, None)
+            self._proved.discard(name)
         return there
 
-    async def _bring(self, digest: str) -> None:
-        if (before := self._ending.get(digest)) is not None:
+    async def _bring(self, name: str) -> None:
+        if (before := self._ending.get(name)) is not None:
             await asyncio.wait({before})
         async with self._fetching:
-            whole = self._directory / digest
-            if digest in self._kept:
-                if await in_thread(_digest_of, whole) == digest:
-                    self._proved.add(digest)
+            whole = self._directory / name
+            if name in self._kept:
+                if await in_thread(_digest_of, whole) == name:
+                    self._proved.add(name)
                     return
-                log.warning("a kept input is damaged and fetched again", digest=digest)
-                del self._kept[digest]
+                log.warning("a kept input is damaged and fetched again", digest=name)
+                del self._kept[name]
                 await in_thread(whole.unlink, missing_ok=True)
-            part = self._unfinished / digest
+            part = self._unfinished / name
             try:
-                size = await self._fetch(digest, part)
+                size = await self._fetch(piece_named(name) or Piece(name), part)
                 await in_thread(_keep, part, whole)
-                self._kept[digest] = size
-                self._proved.add(digest)
+                self._kept[name] = size
+                self._proved.add(name)
             except (OSError, NoRoom):
                 await in_thread(part.unlink, missing_ok=True)
                 raise
             finally:
-                self._coming.pop(digest, None)
+                self._coming.pop(name, None)
                 await in_thread(_remove_if_empty, part)
 
-    async def _fetch(self, digest: str, part: Path) -> int:
+    async def _fetch(self, piece: Piece, part: Path) -> int:
         """Fetch what is missing of a file until all of it is there and right; its size."""
         failures = lies = 0
         while failures < TRIES_MAX:
             before = await in_thread(_size_of, part)
             try:
-                if await self._fetch_rest(digest, part):
+                if await self._fetch_rest(piece, part):
                     return await in_thread(_size_of, part)
             except httpx.HTTPError:
                 failures = 0 if await in_thread(_size_of, part) > before else failures + 1
@@ -206,48 +213,53 @@ class Inputs:
             lies += 1
             if lies == LIES_MAX:
                 raise Unavailable(
-                    f"The server sent other bytes than those of blob sha256:{digest}.",
+                    f"The server sent other bytes than those of blob sha256:{piece.digest}.",
                     hint="Upload it again, or look for what changes bytes on the way.",
                 )
-        raise unfetched(digest)
+        raise unfetched(piece.digest)
 
-    async def _fetch_rest(self, digest: str, part: Path) -> bool:
+    async def _fetch_rest(self, piece: Piece, part: Path) -> bool:
         """Fetch a file from where the last fetch was cut; whether what is there now is the file."""
         # Opened right here: whoever is cancelled while a thread opens it has nothing to close.
         with part.open("ab") as file:
             hashed = hashlib.sha256()
             have = await in_thread(_hash_file, hashed, part)
-            async with self._parcels.reading(digest, have) as blob:
-                if blob.start != have:
+            if piece.end is not None and piece.start + have >= piece.end:
+                return piece.start + have == piece.end
+            async with self._parcels.reading(piece.digest, piece.start + have, piece.end) as blob:
+                if blob.start != piece.start + have:
+                    if not piece.is_whole:
+                        raise _no_pieces(piece)
                     await in_thread(file.truncate, 0)
                     hashed, have = hashlib.sha256(), 0
-                if blob.start not in (0, have):
-                    return False
-                await self._make_room(digest, blob.size, blob.size - have)
+                    if blob.start:
+                        return False
+                size = _size_in(piece, blob.size)
+                await self._make_room(piece.name, size, size - have)
                 waiting = bytearray()
                 try:
                     async for chunk in blob.chunks:
                         waiting += chunk
-                        if have + len(waiting) > blob.size:
+                        if have + len(waiting) > size:
                             return False
                         if len(waiting) >= WRITE_BYTES:
                             full, waiting = waiting, bytearray()  # a cancelled write is a write, too
-                            have += await self._write(digest, file, hashed, full)
+                            have += await self._write(piece.name, file, hashed, full)
                 finally:  # what has arrived before the line is cut is kept, too
-                    have += await self._write(digest, file, hashed, waiting)
-                return have == blob.size and hashed.hexdigest() == digest
+                    have += await self._write(piece.name, file, hashed, waiting)
+                return have == size and (not piece.is_whole or hashed.hexdigest() == piece.digest)
 
-    async def _write(self, digest: str, file: BinaryIO, hashed: "hashlib._Hash", content: bytearray) -> int:
+    async def _write(self, name: str, file: BinaryIO, hashed: "hashlib._Hash", content: bytearray) -> int:
         await in_thread(_append, file, hashed, content)
-        self._coming[digest].left -= len(content)
+        self._coming[name].left -= len(content)
         return len(content)
 
-    async def _make_room(self, digest: str, size: int, left: int) -> None:
+    async def _make_room(self, name: str, size: int, left: int) -> None:
         """Have room for a file of which `left` bytes are still to come, and keep it for this one."""
         async with self._making_room:
-            self._coming.pop(digest, None)
+            self._coming.pop(name, None)
             while True:
-                under_way = {digest, *self._coming}
+                under_way = {name, *self._coming}
                 unfinished = await in_thread(self._bytes_unfinished, under_way)
                 taken = self.bytes_kept + unfinished + sum(coming.size for coming in self._coming.values())
                 spare = await in_thread(spare_bytes, self._directory) - self._bytes_left
@@ -263,7 +275,7 @@ class Inputs:
                 del self._kept[oldest]
                 self._proved.discard(oldest)
                 await in_thread((self._directory / oldest).unlink, missing_ok=True)
-            self._coming[digest] = _Coming(size, left)
+            self._coming[name] = _Coming(size, left)
 
     def _bytes_unfinished(self, under_way: Collection[str]) -> int:
         return sum(_size_of(part) for part in self._unfinished.iterdir() if part.name not in under_way)
@@ -283,6 +295,25 @@ def _no_room(size: int) -> NoRoom:
     return NoRoom(
         f"This node's disk has no room for {size / MIB:.1f} MiB of input files.",
         hint="Free some disk space there, or raise its share of the disk; other nodes may have room.",
+    )
+
+
+def _size_in(piece: Piece, blob_size: int) -> int:
+    """How many bytes a piece of a blob of this size has; Unavailable where it does not lie within."""
+    end = blob_size if piece.end is None else piece.end
+    if end > blob_size or (end <= piece.start and not piece.is_whole):
+        asked = f"{piece.start}:{'' if piece.end is None else piece.end}"
+        raise Unavailable(
+            f"The bytes [{asked}] are not all in blob sha256:{piece.digest}, which has {blob_size:,}.",
+            hint="Name a piece that lies within the blob.",
+        )
+    return end - piece.start
+
+
+def _no_pieces(piece: Piece) -> Unavailable:
+    return Unavailable(
+        f"A piece of blob sha256:{piece.digest} was asked for, and something else was sent.",
+        hint="Let whatever stands before the server pass the header Range on.",
     )
 
 

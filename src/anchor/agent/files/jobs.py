@@ -18,7 +18,8 @@ from anchor.agent.threads import in_thread
 from anchor.core.attempt import OutputFile
 from anchor.core.errors import FailureCode
 from anchor.core.file_names import clash_among, fault_in_name, fault_in_pattern
-from anchor.core.spec import MIB, Payload, ResolvedLimits, blob_of
+from anchor.core.pieces import piece_of
+from anchor.core.spec import MIB, Payload, ResolvedLimits
 
 _OPEN_TO_READ = 0o755
 
@@ -69,9 +70,9 @@ class JobFiles:
             return failed(FailureCode.INVALID_PAYLOAD, wrong)
         if not files:
             return 0
-        digests = {name: blob_of(blob) or "" for name, blob in files.items()}
-        async with self._inputs.held(digests.values()) as held:
-            size = sum(held[digest][1] for digest in digests.values())
+        pieces = {name: piece.name for name, reference in files.items() if (piece := piece_of(reference)) is not None}
+        async with self._inputs.held(pieces.values()) as held:
+            size = sum(held[piece][1] for piece in pieces.values())
             if size > job.limits.disk_mib * MIB:
                 return failed(
                     FailureCode.DISK_LIMIT,
@@ -79,7 +80,7 @@ class JobFiles:
                     "Raise limits.diskMb, or bring less.",
                 )
             await self._inputs.require_room(size)
-            sources = {name: held[digest][0] for name, digest in digests.items()}
+            sources = {name: held[piece][0] for name, piece in pieces.items()}
             try:
                 await in_thread(staging.stage, job.directory, sources)
             except FileExistsError as error:
@@ -101,8 +102,8 @@ def _fault_in(payload: Payload) -> str | None:
     for name, blob in payload.files.items():
         if (wrong := fault_in_name(name)) is not None:
             return f"The input file name {name!a} {wrong}."
-        if blob_of(blob) is None:
-            return f"The input file {name} is not sha256:… of a blob."
+        if piece_of(blob) is None:
+            return f"The input file {name} is not sha256:… of a blob, nor a piece of one."
     if (clash := clash_among(payload.files)) is not None:
         return f"The input file {clash[0]} is also the folder of {clash[1]}."
     for pattern in payload.outputs:

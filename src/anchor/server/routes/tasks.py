@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from anchor.core.access import Role
 from anchor.core.errors import Conflict, Fault, InvalidRequest, NotFound, TooLarge, Unprocessable
 from anchor.core.ids import key_of, wire_id
+from anchor.core.pieces import piece_of
 from anchor.core.spec import TASKS_PER_REQUEST_MAX, Payload, TaskSpec, blob_of, faults_in
 from anchor.core.task import TERMINAL, State, Task
 from anchor.orchestrator.cancel import cancel
@@ -78,14 +79,17 @@ async def _require_blobs(call: Call, specs: list[TaskSpec], *, one: bool) -> Non
     named: dict[str, str] = {}
     for at, spec in enumerate(specs):
         payload = spec.payload
-        if payload is None or not (payload.files or payload.module):
+        if payload is None or not (payload.files or payload.module or payload.inputs):
             continue
         where = "/payload" if one else f"/{at}/payload"
         if payload.module is not None and (digest := blob_of(payload.module)) is not None:
             named.setdefault(digest, f"{where}/module")
-        for name, blob in payload.files.items():
-            key = name.replace("~", "~0").replace("/", "~1")
-            named.setdefault(blob.removeprefix("sha256:"), f"{where}/files/{key}")
+        for name, reference in payload.files.items():
+            if (piece := piece_of(reference)) is not None:
+                named.setdefault(piece.digest, f"{where}/files/{_token(name)}")
+        for name, given in payload.inputs.items():
+            if given.blob is not None:
+                named.setdefault(given.blob.removeprefix("sha256:"), f"{where}/inputs/{_token(name)}/blob")
     missing = await call.desk.world.blobs.missing(named) if named else []
     if missing:
         raise Unprocessable(
@@ -95,6 +99,11 @@ async def _require_blobs(call: Call, specs: list[TaskSpec], *, one: bool) -> Non
             code="blob_missing",
             errors=[Fault(named[digest], f"names sha256:{digest}") for digest in missing[:FAULTS_SHOWN_MAX]],
         )
+
+
+def _token(key: str) -> str:
+    """A key as it stands in a JSON pointer."""
+    return key.replace("~", "~0").replace("/", "~1")
 
 
 def _one_created(made: Submitted) -> Answer:
