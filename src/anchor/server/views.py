@@ -10,7 +10,7 @@ from anchor.core.attempt import OutputFile, Usage
 from anchor.core.ids import wire_id
 from anchor.core.node import Node, Status, is_connected
 from anchor.core.spec import Payload, need_of_shape
-from anchor.core.task import HELD, State, Task
+from anchor.core.task import HELD, Origin, State, Task
 from anchor.orchestrator.fleet import Fleet
 from anchor.server.desk import Desk
 from anchor.wire.rest import (
@@ -26,6 +26,8 @@ from anchor.wire.rest import (
     UsageView,
     time_of,
 )
+
+_NO_ORIGIN = Origin()
 
 
 def created(task: Task) -> Created:
@@ -45,6 +47,7 @@ def shown_state(task: Task, fleet: Fleet) -> str:
 
 
 def _row(task: Task, desk: Desk) -> dict[str, Any]:
+    origin = task.origin or _NO_ORIGIN
     return {
         "id": wire_id("task", task.id),
         "name": task.spec.name,
@@ -60,6 +63,9 @@ def _row(task: Task, desk: Desk) -> dict[str, Any]:
         "started_at": time_of(task.leased_at) if task.leased_at is not None else None,
         "finished_at": time_of(task.finished_at) if task.finished_at is not None else None,
         "progress": desk.progress.get((task.id, task.attempt)) if task.state in HELD else None,
+        "dag_id": wire_id("dag", origin.run) if origin.run else None,
+        "step": origin.step if origin.run else None,
+        "head_id": wire_id("task", origin.head) if origin.head else None,
     }
 
 

@@ -52,7 +52,11 @@ class TaskFile(_View, frozen=True):
 
 
 class TaskRow(_View, frozen=True):
-    """A task in a list. `progress` is null unless it runs, said how far it is, and its node is connected here."""
+    """A task in a list. `progress` is null unless it runs, said how far it is, and its node is connected here.
+
+    `dag_id` is the run it is a step of, `step` its number there (from 0); `head_id` is the task it is an item or a copy
+    of.
+    """
 
     id: str
     name: str
@@ -68,6 +72,9 @@ class TaskRow(_View, frozen=True):
     started_at: Time | None
     finished_at: Time | None
     progress: TaskProgress | None
+    dag_id: str | None
+    step: int | None
+    head_id: str | None
 
 
 class TaskView(TaskRow, frozen=True):

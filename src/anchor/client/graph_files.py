@@ -1,0 +1,129 @@
+"""A graph in a file, YAML or JSON: read strictly, with the line of every place, and with the files it names."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from anchor.client import yaml_text
+from anchor.client.yaml_text import Places
+from anchor.core.errors import AnchorError, Fault, InvalidRequest
+from anchor.core.spec import blob_of
+
+FILE_BYTES_MAX = 64 * 1024 * 1024
+LANGUAGES = {".js": "javascript", ".mjs": "javascript", ".cjs": "javascript", ".py": "python"}
+_PATH_LIKE = re.compile(r"[^/+=]*\.wasm|.*[./\\].*\.wasm")
+
+Upload = Callable[[bytes], str]
+"""Takes the bytes of a module and says what to write into `module`."""
+
+
+class GraphFile(msgspec.Struct, frozen=True):
+    """What a file says: the graph as JSON values, and where in the file each of its places is."""
+
+    path: Path
+    value: dict[str, Any]
+    places: Places
+
+    def blamed(self, error: AnchorError) -> AnchorError:
+        """An error of the server about this graph, its faults with the lines of the file."""
+        if not error.errors:
+            return error
+        faults = [Fault(fault.pointer, self._at_line(fault)) for fault in error.errors]
+        first = self.places.of(error.errors[0].pointer)
+        message = error.message if first is None else f"{self.path}, line {first[0]}: {error.message}"
+        told = type(error)(message, hint=error.hint, code=error.code, errors=faults)
+        told.retry_after_seconds = error.retry_after_seconds
+        return told
+
+    def _at_line(self, fault: Fault) -> str:
+        place = self.places.of(fault.pointer)
+        return fault.message if place is None else f"{fault.message} (line {place[0]})"
+
+
+def read_graph(path: Path) -> GraphFile:
+    """The graph in a file; InvalidRequest, with line and column, where it cannot be read."""
+    try:
+        size = path.stat().st_size
+        if size > FILE_BYTES_MAX:
+            raise InvalidRequest(
+                f"{path} is larger than the {FILE_BYTES_MAX // (1 << 20)} MiB that a graph may be.",
+                hint="Move sources and data out of it: sourceFile names a file, and files are uploaded blobs.",
+            )
+        text = path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise InvalidRequest(
+            f"{path} cannot be read: {error.strerror or error}.", hint="Check its path and permissions."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"{path} is not UTF-8 text (byte {error.start}).", hint="Save it as UTF-8.") from error
+    value, places = _json(path, text) if path.suffix == ".json" else yaml_text.read(str(path), text)
+    if not isinstance(value, dict):
+        raise InvalidRequest(
+            f"{path} holds no graph: it is not a mapping.",
+            hint="Begin with `name: …` and `steps:`; see docs/graphs.md.",
+        )
+    return GraphFile(path, value, places)
+
+
+def _json(path: Path, text: str) -> tuple[Any, Places]:
+    try:
+        value = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        # The places of JSON are found by a reader of YAML, which JSON is nearly a part of.
+        yaml_text.refuse_bad_json(str(path), text)
+        raise
+    return value, Places.found_late(text)
+
+
+def with_files(graph: GraphFile, upload: Upload) -> dict[str, Any]:
+    """The graph with what its `sourceFile` and `module` fields name in the place of the names.
+
+    Paths are relative to the graph's own file. InvalidRequest where a file cannot be read.
+    """
+    resolved = dict(graph.value)
+    for word in ("steps", "tasks"):
+        steps = graph.value.get(word)
+        if isinstance(steps, list):
+            resolved[word] = [_step(graph, step, f"/{word}/{at}", upload) for at, step in enumerate(steps)]
+    return resolved
+
+
+def _step(graph: GraphFile, step: Any, pointer: str, upload: Upload) -> Any:
+    if not isinstance(step, dict) or not isinstance(step.get("payload"), dict):
+        return step
+    payload = dict(step["payload"])
+    if "sourceFile" in payload:
+        name = payload.pop("sourceFile")
+        at = f"{pointer}/payload/sourceFile"
+        if "sourceCode" in payload:
+            raise _wrong(graph, at, "sourceFile and sourceCode are both given; leave one out.")
+        try:
+            payload["sourceCode"] = _bytes(graph, name, at).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise _wrong(graph, at, f"{name} is not UTF-8 text (byte {error.start}).") from error
+        language = LANGUAGES.get(Path(name).suffix)
+        if language is not None:
+            payload.setdefault("language", language)
+    module = payload.get("module")
+    if isinstance(module, str) and blob_of(module) is None and _PATH_LIKE.fullmatch(module):
+        payload["module"] = upload(_bytes(graph, module, f"{pointer}/payload/module"))
+    return {**step, "payload": payload}
+
+
+def _bytes(graph: GraphFile, name: Any, pointer: str) -> bytes:
+    if not isinstance(name, str):
+        raise _wrong(graph, pointer, "a path is expected here.")
+    path = graph.path.parent / name
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _wrong(graph, pointer, f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def _wrong(graph: GraphFile, pointer: str, message: str) -> InvalidRequest:
+    place = graph.places.of(pointer)
+    where = f"{graph.path}, line {place[0]}" if place is not None else str(graph.path)
+    return InvalidRequest(f"{where}: {message}", hint="Paths are relative to the folder of the graph's file.")

@@ -1,0 +1,98 @@
+"""The answers of the REST API about graphs; what goes in is `core.dag.Graph`."""
+
+import msgspec
+
+from anchor.core.attempt import Reason
+from anchor.core.dag import StepId
+from anchor.wire.rest import Time
+
+
+class _View(msgspec.Struct, frozen=True, rename="camel", omit_defaults=False):
+    pass
+
+
+class RunCreated(_View, frozen=True):
+    """A run that was accepted: it is in the truth from this moment on."""
+
+    id: str
+    name: str
+    state: str
+    steps: int
+    created_at: Time
+
+
+class RunRow(_View, frozen=True):
+    """A run in a list. `kind` is dag or mapreduce; `steps` is how many steps its graph has."""
+
+    id: str
+    name: str
+    kind: str
+    state: str
+    steps: int
+    labels: list[str]
+    reason: Reason | None
+    rerun_of: str | None
+    created_at: Time
+    finished_at: Time | None
+
+
+class ItemsView(_View, frozen=True):
+    """How far a parallel step is: items that have ended, and all of them."""
+
+    done: int
+    total: int
+
+
+class StepView(_View, frozen=True):
+    """A step of a run. `state` is waiting, skipped or reused, or else that of its task; `level` is how many steps lie
+    on the longest way to it."""
+
+    id: str
+    name: str
+    state: str
+    task_id: str | None
+    dependencies: list[str]
+    soft_dependencies: list[str]
+    level: int
+    items: ItemsView | None
+    started_at: Time | None
+    finished_at: Time | None
+    reason: Reason | None
+
+
+class LevelView(_View, frozen=True):
+    """The steps on the levels `first` to `last`: how many there are in each state."""
+
+    first: int
+    last: int
+    counts: dict[str, int]
+
+
+class RunView(RunRow, frozen=True):
+    """A run, whole. `counts` says how many steps are in each state and `progress` which share of them is over, from 0
+    to 1; `failures` are the first steps that failed. `step_list` has every step where they are few enough for what was
+    asked, and is null where they are not. `version` is another one whenever anything of this is."""
+
+    version: str
+    owner: str
+    counts: dict[str, int]
+    progress: float
+    failures: list[StepView]
+    levels: list[LevelView]
+    step_list: list[StepView] | None
+
+
+class Item(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """One item of a parallel step, counted from 0."""
+
+    step: StepId
+    number: int
+
+
+class RerunRequest(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
+    """What of a run that is over is to run again, in a new run: `from` a step on, `only_failed` steps, or one `item`;
+    each with all that hangs off it. Everything, where none of them is given."""
+
+    from_step: StepId | None = msgspec.field(default=None, name="from")
+    only_failed: bool = False
+    item: Item | None = None
