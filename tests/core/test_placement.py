@@ -17,6 +17,9 @@ class Seat(msgspec.Struct, frozen=True):
     free: int = 1
     load: float = 0.0
 
+    def standing(self, runtime: str) -> float:
+        return 0.0
+
 
 @pytest.mark.parametrize(
     ("need", "why"),

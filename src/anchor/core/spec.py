@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from anchor.core.errors import Fault
+from anchor.core.expression import WrongExpression, parse
 from anchor.core.file_names import clash_among, fault_in_name, fault_in_pattern
 from anchor.core.inputs import InputValue as InputValue
 from anchor.core.inputs import input_faults
@@ -264,6 +265,12 @@ def faults_in(spec: TaskSpec, at: str) -> list[Fault]:
     for number, label in enumerate(spec.labels):
         if _CONTROL.search(label):
             faults.append(Fault(f"{at}/labels/{number}", _control_in(label)))
+    if spec.requirements.expression:
+        try:
+            parse(spec.requirements.expression)
+        except WrongExpression as wrong:
+            where = f"{at}/requirements/expression"
+            faults.append(Fault(where, f"{wrong.message} (column {wrong.column})"))
     if spec.type == "noop":
         if spec.payload is not None and _asks_for_work(spec.payload):
             faults.append(Fault(f"{at}/payload", "a noop task runs nothing; use type script, or leave the code out"))

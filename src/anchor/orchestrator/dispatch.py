@@ -3,10 +3,15 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from anchor.core.attempt import Outcome
 from anchor.core.errors import AnchorError
+from anchor.core.spec import blobs_named, need_of_shape
 from anchor.core.task import State, Task, lease
 from anchor.failpoints import reached
+from anchor.orchestrator.apart import apart
+from anchor.orchestrator.relay import of_lane
 from anchor.orchestrator.settle import never_arrived, settle_held
 from anchor.orchestrator.world import World
 from anchor.ports.ready import Hint
@@ -14,21 +19,16 @@ from anchor.ports.store import Swap
 
 BATCH_MAX = 500
 """Leases in one write."""
+REST_MS = 1_000
+"""How long a task rests that nobody may take now."""
 
 
 async def dispatch(world: World) -> int:
     """Lease what can be leased now; the number of attempts handed out."""
     handed = 0
-    while world.fleet.has_room(now=world.clock.now()):
-        shapes = [
-            shape
-            for shape in await world.ready.shapes(world.clock.now())
-            if world.fleet.has_room_for(shape, now=world.clock.now())
-        ]
-        if not shapes:
-            break
-        room = min(world.fleet.free(now=world.clock.now()), BATCH_MAX)
-        hints = await world.ready.pop(room, shapes) if room else []
+    while room := world.fleet.free(now=world.clock.now(), at_most=BATCH_MAX):
+        lanes = _lanes_with_room(world, await world.ready.shapes(world.clock.now()))
+        hints = await _popped(world, lanes, room)
         if not hints:
             break
         world.fleet.handing_out += 1
@@ -39,21 +39,53 @@ async def dispatch(world: World) -> int:
     return handed
 
 
+def _lanes_with_room(world: World, lanes: Sequence[str]) -> dict[str, list[str]]:
+    """The lanes, by owner, of shapes for which a slot is open."""
+    now = world.clock.now()
+    has_room: dict[str, bool] = {}
+    found: dict[str, list[str]] = {}
+    for lane in lanes:
+        owner, shape = of_lane(lane)
+        if shape not in has_room:
+            has_room[shape] = world.fleet.has_room_for(shape, now=now)
+        if has_room[shape]:
+            found.setdefault(owner, []).append(lane)
+    return found
+
+
+async def _popped(world: World, lanes: dict[str, list[str]], room: int) -> list[Hint]:
+    """Hints for so many slots. Among several owners those who used least lately go first; a priority orders an owner's
+    own tasks."""
+    if len(lanes) < 2:
+        return [hint for own in lanes.values() for hint in await world.ready.pop(room, own)]
+    fleet = world.fleet
+    fleet.shares.count((owner for seat in fleet.seats() for owner in seat.owners()), world.clock.now())
+    hints: list[Hint] = []
+    for owner, count in fleet.shares.allot(list(lanes), room):
+        hints += await world.ready.pop(count, lanes[owner])
+    return hints
+
+
 async def _lease(world: World, hints: Sequence[Hint]) -> int:
     reached("dispatch.popped")
     tasks = await world.store.get([hint.id for hint in hints])
+    siblings = await apart(world, [task for task in tasks if task is not None])
     now = world.clock.now()  # read after the tasks, so that no lease is older than what is on record
     swaps: list[Swap] = []
     homeless: list[Hint] = []
     for hint, task in zip(hints, tasks, strict=True):
         if task is None or not _can_be_leased(task, now):
             continue
-        seat = world.fleet.choose(task.shape, now=now)
+        seat = world.fleet.choose(
+            task.shape, now=now, barred=siblings.barred(task), inputs=blobs_of(task) or world.fleet.inputs_of(task.id)
+        )
         if seat is None:
-            homeless.append(hint)
+            homeless.append(replace(hint, not_before=now + REST_MS) if _is_choosy(task) else hint)
             continue
         new = lease(task, node=seat.node, session=seat.session, now=now, lease_ms=world.lease_ms)
-        seat.held[task.id] = (new.attempt, now + world.lease_ms)  # nobody misses it while it is being written
+        seat.book(new, now + world.lease_ms)  # nobody misses it while it is being written
+        siblings.placed(new, seat)
+        world.fleet.shares.charge(new.owner)
         swaps.append(Swap(task, new))
     if homeless:
         await world.ready.push(homeless)
@@ -73,6 +105,19 @@ async def _lease(world: World, hints: Sequence[Hint]) -> int:
     return len(leased)
 
 
+def blobs_of(task: Task) -> Sequence[str]:
+    """The blobs that a node needs for a task, as far as they are known without another read."""
+    named = blobs_named(task.spec.payload) if task.spec.payload is not None else ()
+    return (*named, task.payload_blob) if task.payload_blob else named
+
+
+def _is_choosy(task: Task) -> bool:
+    """Whether it may be that nobody takes a task although a slot is open for its shape: asked again at once, it would
+    be asked for ever."""
+    need = need_of_shape(task.shape)
+    return bool(need.memory_mib or need.min_cores) or (task.origin is not None and task.origin.apart is not None)
+
+
 def _can_be_leased(task: Task, now: int) -> bool:
     """Whether a task waits for a node now: a backoff that is over needs no step of its own."""
     return task.state is State.QUEUED or (task.state is State.BACKOFF and (task.wake_at or 0) <= now)
@@ -87,6 +132,8 @@ async def hand_out(world: World, leased: Sequence[Task]) -> None:
         seat = world.fleet.seat(task.node, task.session)
         if seat is not None:
             seat.held[task.id] = (task.attempt, now)
+            if inputs := blobs_of(task) or world.fleet.inputs_of(task.id):
+                world.fleet.went_to(task.node, inputs)
     for (node, session), tasks in by_session.items():
         if world.fleet.seat(node, session) is None:
             await settle_held(world, tasks, outcome=Outcome.RELEASED, reason=never_arrived(node))

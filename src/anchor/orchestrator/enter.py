@@ -6,7 +6,8 @@ from anchor.core.errors import AnchorError
 from anchor.core.spec import TaskSpec, need_of, shape_of
 from anchor.core.task import Origin, State, Task, lease, queued
 from anchor.failpoints import reached
-from anchor.orchestrator.dispatch import hand_out, unbook
+from anchor.orchestrator.apart import apart
+from anchor.orchestrator.dispatch import blobs_of, hand_out, unbook
 from anchor.orchestrator.payloads import resting_apart
 from anchor.orchestrator.relay import hint
 from anchor.orchestrator.world import World
@@ -38,14 +39,20 @@ async def enter(world: World, drafts: Sequence[Task], *, fresh: bool) -> list[Ta
     tasks = [await resting_apart(world, task) for task in drafts]
     leased: list[Task] = []
     if fresh and world.fleet.has_room(now=now) and await world.ready.size() == 0:
+        siblings = await apart(world, tasks)
         now = world.clock.now()
-        for at, task in enumerate(tasks):
-            seat = world.fleet.choose(task.shape, now=now) if task.state is State.QUEUED else None
+        for at, (task, draft) in enumerate(zip(tasks, drafts, strict=True)):
+            if task.state is not State.QUEUED:
+                continue
+            inputs = _inputs_of(draft, task)
+            seat = world.fleet.choose(task.shape, now=now, barred=siblings.barred(task), inputs=inputs)
             if seat is None:
                 continue
-            tasks[at] = lease(task, node=seat.node, session=seat.session, now=now, lease_ms=world.lease_ms)
-            seat.held[task.id] = (1, now + world.lease_ms)
-            leased.append(tasks[at])
+            tasks[at] = new = lease(task, node=seat.node, session=seat.session, now=now, lease_ms=world.lease_ms)
+            seat.book(new, now + world.lease_ms)
+            siblings.placed(new, seat)
+            world.fleet.shares.charge(new.owner)
+            leased.append(new)
     try:
         written = await world.store.insert(tasks)
     except AnchorError:
@@ -59,8 +66,18 @@ async def enter(world: World, drafts: Sequence[Task], *, fresh: bool) -> list[Ta
         leased = [task for task in leased if task.id not in there_before]
         now_there = await world.store.get([task.id for task in tasks])
         tasks = [there or task for there, task in zip(now_there, tasks, strict=True)]
+    for draft, task in zip(drafts, tasks, strict=True):
+        if inputs := _inputs_of(draft, task):
+            world.fleet.note_inputs(task.id, inputs)
     await hand_out(world, leased)
     reached("submit.assigned")
     await hint(world, [task for task in tasks if task.state is State.QUEUED])
     reached("submit.hinted")
     return tasks
+
+
+def _inputs_of(draft: Task, task: Task) -> Sequence[str]:
+    """The blobs a new task reads: those its payload names, and the one its payload rests in."""
+    if draft.spec.payload is None:
+        return ()
+    return blobs_of(task) if task is draft else (*blobs_of(draft), *blobs_of(task))

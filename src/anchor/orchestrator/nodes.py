@@ -76,6 +76,8 @@ async def welcome(
     seat = world.fleet.join(node)
     seat.held.update({task.id: (task.attempt, world.clock.now()) for task in adopted})
     seat.running.update(task.id for task in adopted)
+    for task in adopted:
+        seat.count(task)
     world.bus.node_changed(node_id)
     world.bus.work_waits()
     return Greeted(node, dropped, [task for task in adopted if task.state is State.CANCELLING], ours)

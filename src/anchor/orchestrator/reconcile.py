@@ -10,7 +10,7 @@ from anchor.core.task import HINT_SECONDS, State, Task, extend, wake
 from anchor.failpoints import reached
 from anchor.orchestrator.attend import miss_if_unlisted
 from anchor.orchestrator.cancel import stop_held
-from anchor.orchestrator.relay import hint
+from anchor.orchestrator.relay import hint, lane_of
 from anchor.orchestrator.settle import never_arrived, settle_held
 from anchor.orchestrator.world import World
 from anchor.ports.ready import Hint
@@ -48,7 +48,7 @@ async def refill(world: World, limit: int = 100_000) -> None:
         refs = await world.store.queued(after, min(limit, 10 * PAGE))
         if not refs:
             break
-        await world.ready.push([Hint(ref.id, ref.priority, ref.shape) for ref in refs])
+        await world.ready.push([Hint(ref.id, ref.priority, lane_of(ref.owner, ref.shape)) for ref in refs])
         reached("reconcile.refilled")
         after = refs[-1].id
         limit -= len(refs)

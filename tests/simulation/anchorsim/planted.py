@@ -144,7 +144,7 @@ def _lease_in_the_past(task: Task, *, node: str, session: int, now: int, lease_m
     return replace(new, leased_at=now - 3_000)
 
 
-def _pick_whoever(candidates: Any) -> Any:
+def _pick_whoever(candidates: Any, *_: Any) -> Any:
     return min((one for one in candidates if one.free > 0), key=lambda one: one.node, default=None)
 
 
