@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from anchor.core.attempt import Reason
+from anchor.core.ids import STEP
 from anchor.core.spec import Label, Limits, Name, Payload, Requirements, RetryPolicy, VerifyWish
 
 STEPS_MAX = 100_000
@@ -129,3 +130,11 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: int | None = None
     reason: Reason | None = None
     ended: dict[str, int] = {}
+
+    def key_of(self, step: int) -> int:
+        """The key of a step's task."""
+        return self.id + (1 + step) * STEP
+
+    def step_of(self, key: int) -> int:
+        """The number of the step whose task has this key."""
+        return (key - self.id) // STEP - 1

@@ -259,11 +259,11 @@ def wake(task: Task, *, now: int) -> Task:
     return replace(task, ver=task.ver + 1, state=_next(task, Event.WAKE), wake_at=now + HINT_SECONDS * 1000)
 
 
-def cancel(task: Task, *, by: str, now: int) -> Task:
+def cancel(task: Task, *, by: str, now: int, reason: Reason | None = None) -> Task:
     """The task as it is once somebody asked for its end: cancelled, or cancelling while a node still holds it."""
     state = _next(task, Event.CANCEL)
     now = _not_before_its_past(task, now)
-    reason = Reason(FailureCode.CANCELLED, f"Cancelled by {by}.")
+    reason = reason or Reason(FailureCode.CANCELLED, f"Cancelled by {by}.")
     if state in TERMINAL:
         return replace(task, ver=task.ver + 1, state=state, wake_at=None, finished_at=now, reason=reason)
     return replace(task, ver=task.ver + 1, state=state, reason=reason, wake_at=now)

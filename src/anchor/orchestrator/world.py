@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from anchor.core.ids import KeySequence
 from anchor.core.task import Task
 from anchor.orchestrator.fleet import Fleet
+from anchor.orchestrator.run_memory import RunMemory
 from anchor.ports.blobs import Blobs
 from anchor.ports.bus import Bus
 from anchor.ports.clock import Chance, Clock
@@ -44,3 +45,4 @@ class World:
     in_flight: set[tuple[str, str]] = field(default_factory=set)
     newer_epochs: dict[str, int] = field(default_factory=dict)
     ended: deque[Task] = field(default_factory=deque)
+    runs: RunMemory = field(default_factory=RunMemory)

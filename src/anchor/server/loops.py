@@ -12,6 +12,7 @@ from anchor.failpoints import reached
 from anchor.orchestrator.attend import attend
 from anchor.orchestrator.dispatch import dispatch
 from anchor.orchestrator.duties import NUMBER_LEASE_MS, keep_number, take
+from anchor.orchestrator.follow import follow
 from anchor.orchestrator.reconcile import reconcile
 from anchor.ports.bus import ANY_NODE
 from anchor.ports.store import Duty, UnknownOutcome
@@ -30,10 +31,11 @@ RETRY_SECONDS = 1.0
 
 
 async def dispatching(desk: Desk) -> None:
-    """Lease queued tasks whenever there may be something to lease."""
+    """Carry on what ended tasks are part of, and lease queued tasks, whenever there may be something to do."""
     bus = desk.world.bus
     while True:
         await bus.next_work(DISPATCH_SECONDS)
+        await _guarded(desk, "follow", lambda: follow(desk.world))
         await _guarded(desk, "dispatch", lambda: dispatch(desk.world))
 
 
