@@ -13,6 +13,7 @@ from anchor.core.spec import Payload, need_of_shape
 from anchor.core.task import HELD, Origin, State, Task
 from anchor.orchestrator.fleet import Fleet
 from anchor.server.desk import Desk
+from anchor.server.verdicts import verification
 from anchor.wire.rest import (
     AttemptView,
     Created,
@@ -74,7 +75,7 @@ def row(task: Task, desk: Desk) -> TaskRow:
     return TaskRow(**_row(task, desk))
 
 
-def view(task: Task, payload: bytes, desk: Desk) -> TaskView:
+def view(task: Task, payload: bytes, desk: Desk, *, has_case: bool) -> TaskView:
     """A task, whole; `payload` is its JSON (empty where it has none)."""
     value, blob = _result(task)
     return TaskView(
@@ -90,6 +91,8 @@ def view(task: Task, payload: bytes, desk: Desk) -> TaskView:
         files=files(task),
         usage=_usage(task.attempts[-1].usage) if task.attempts else None,
         retry_of=wire_id("task", task.retry_of) if task.retry_of else None,
+        verify=task.spec.verify,
+        verification=verification(task, has_case=has_case),
     )
 
 

@@ -8,7 +8,8 @@ import msgspec
 
 from anchor.core.attempt import Reason, Usage
 from anchor.core.node import Metrics
-from anchor.core.spec import Limits, Payload, Requirements, RetryPolicy
+from anchor.core.spec import Limits, Payload, Requirements, RetryPolicy, VerifyWish
+from anchor.wire.verification import VerificationView
 
 Time = datetime.datetime
 
@@ -78,7 +79,11 @@ class TaskRow(_View, frozen=True):
 
 
 class TaskView(TaskRow, frozen=True):
-    """A task, whole. `result` is null until it succeeded; one too large to show is fetched from `…/result`."""
+    """A task, whole. `result` is null until it succeeded; one too large to show is fetched from `…/result`.
+
+    `verify` is as asked; `verification` is null where it asks for nothing. Of a copy whose round is open, only the
+    state, the node and the times are shown.
+    """
 
     owner: str
     payload: Payload | None
@@ -91,6 +96,8 @@ class TaskView(TaskRow, frozen=True):
     files: list[TaskFile]
     usage: UsageView | None
     retry_of: str | None
+    verify: VerifyWish
+    verification: VerificationView | None
 
 
 class Created(_View, frozen=True):

@@ -7,6 +7,7 @@ from anchor.server import views
 from anchor.server.downloads import download
 from anchor.server.http import Answer, Call, Route
 from anchor.server.routes.tasks import find
+from anchor.server.veil import require_open
 from anchor.wire.rest import TaskFile
 
 NAMES_SHOWN_MAX = 10
@@ -20,6 +21,7 @@ async def index(call: Call) -> list[TaskFile]:
 async def get(call: Call) -> Answer:
     """The bytes of one file, or a range of them."""
     task = await find(call)
+    await require_open(call.desk.world.store, task)
     files = views.files(task)
     name = call.path["name"]
     for file in files:

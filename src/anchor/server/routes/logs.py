@@ -9,13 +9,16 @@ from msgspec import Meta
 
 from anchor.core.access import Role
 from anchor.core.errors import InvalidRequest
+from anchor.core.ids import STEP
 from anchor.core.progress import read_progress
-from anchor.core.task import TERMINAL
+from anchor.core.task import TERMINAL, Task
+from anchor.core.verification import Round
 from anchor.ports.store import LogChunk
 from anchor.server import views
 from anchor.server.desk import Desk
 from anchor.server.http import Answer, Call, Route
 from anchor.server.routes.tasks import find
+from anchor.server.veil import require_open
 from anchor.wire.rest import LogLine, time_of
 
 EVENTS = "text/event-stream"
@@ -35,8 +38,9 @@ class LogQuery(msgspec.Struct, forbid_unknown_fields=True):
 
 
 async def logs(call: Call) -> Answer:
-    """What a task printed, every attempt in order."""
+    """What a task printed, every attempt in order; of a verified one, what the copy printed that won."""
     task = await find(call)
+    await require_open(call.desk.world.store, task)
     attempt, seq = _position(call.query.after or call.headers.get("last-event-id"))
     if call.query.follow:
         stream = _follow(call.desk, task.id, attempt, seq)
@@ -44,7 +48,7 @@ async def logs(call: Call) -> Answer:
     lines: list[LogLine] = []
     while len(lines) < call.query.limit:
         wanted = min(PAGE, call.query.limit - len(lines))
-        chunks = await call.desk.world.store.read(task.id, attempt=attempt, seq=seq, limit=wanted)
+        chunks = await call.desk.world.store.read(_printer_of(task), attempt=attempt, seq=seq, limit=wanted)
         lines += [_line(chunk) for chunk in chunks]
         if len(chunks) < wanted:
             break
@@ -64,7 +68,7 @@ async def _follow(desk: Desk, task_id: int, attempt: int, seq: int) -> AsyncIter
             if state != shown:
                 shown = state
                 yield _event("state", {"state": state, "attempt": task.attempt})
-            while chunks := await world.store.read(task_id, attempt=attempt, seq=seq, limit=PAGE):
+            while chunks := await world.store.read(_printer_of(task), attempt=attempt, seq=seq, limit=PAGE):
                 for chunk in chunks:
                     line = _line(chunk)
                     yield f"id: {line.id}\n".encode() + _event("output", line)
@@ -74,6 +78,14 @@ async def _follow(desk: Desk, task_id: int, attempt: int, seq: int) -> AsyncIter
                 return
             if not await watch.changed(KEEP_ALIVE_SECONDS):
                 yield b": still here\n\n"
+
+
+def _printer_of(task: Task) -> int:
+    """The task whose output is shown as this one's."""
+    parts = task.parts
+    if isinstance(parts, Round) and parts.verdict is not None and parts.verdict.winner >= 0:
+        return parts.first + parts.verdict.winner * STEP
+    return task.id
 
 
 def _event(name: str, value: object) -> bytes:

@@ -21,6 +21,8 @@ from anchor.ports.bus import Watch
 from anchor.server import views
 from anchor.server.http import MIB, Answer, Call, Route, checked_key
 from anchor.server.paging import next_link, read_cursor
+from anchor.server.veil import lifted, require_no_copy
+from anchor.server.verdicts import may_have_case
 from anchor.wire.rest import Created, TaskResult, TaskRow, TaskView
 
 WAIT_SECONDS_MAX = 60.0
@@ -162,14 +164,14 @@ def _state(name: str | None) -> State | None:
 
 
 async def find(call: Call) -> Task:
-    """The task of the path, if the caller may see it."""
+    """The task of the path, if the caller may see it, and as much of it as may be seen."""
     key = key_of("task", call.path["id"])
     [task] = await call.desk.world.store.get([key])
     if task is None or (call.owner is not None and task.owner != call.owner):
         raise NotFound(
             f"There is no task {call.path['id']}.", hint="List what there is: `anchor task ls`, or GET /api/tasks."
         )
-    return task
+    return await lifted(call.desk.world.store, task)
 
 
 async def show(call: Call) -> TaskView:
@@ -178,7 +180,9 @@ async def show(call: Call) -> TaskView:
 
 
 async def _view(call: Call, task: Task) -> TaskView:
-    return views.view(task, await payload_of(call.desk.world, task), call.desk)
+    world = call.desk.world
+    has_case = may_have_case(task) and await world.store.case(task.id) is not None
+    return views.view(task, await payload_of(world, task), call.desk, has_case=has_case)
 
 
 async def result(call: Call) -> TaskResult:
@@ -213,12 +217,14 @@ async def _changed(call: Call, watch: Watch, seconds: float) -> bool:
 async def stop(call: Call) -> TaskView:
     """Cancel a task."""
     task = await find(call)
+    require_no_copy(task, "cancelled")
     return await _view(call, await cancel(call.desk.world, task.id, by=call.principal.name))
 
 
 async def retry(call: Call) -> Answer:
     """Submit a finished task again, as a new one."""
     task = await find(call)
+    require_no_copy(task, "retried")
     if task.state not in TERMINAL:
         raise Conflict(
             f"The task is {task.state}; only a finished one can be run again.",
