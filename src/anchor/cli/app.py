@@ -17,6 +17,7 @@ COMMANDS = {
     "up": "Start a server and a local agent: everything, in one command.",
     "run": "Run a file or a command somewhere in the network and print its result.",
     "task": "List tasks, look into them, read their output, cancel and retry them.",
+    "dag": "Run graphs of steps, watch them, look into them, cancel and rerun them.",
     "node": "List machines, take them in and out of service, let new ones join.",
     "queue": "Show how much waits, runs and is done.",
     "key": "Make, list and revoke API keys.",

@@ -23,6 +23,8 @@ STATE_STYLES = {
     "cancelled": "yellow",
     "cancelling": "yellow",
     "backoff": "yellow",
+    "inconclusive": "yellow",
+    "reused": "green",
     "draining": "yellow",
     "offline": "dim",
 }
@@ -63,6 +65,13 @@ def as_facts(facts: Iterable[tuple[str, str | Text]]) -> None:
     for name, value in facts:
         if value:
             console.print(Text.assemble((f"{name:<12} ", "dim"), value), soft_wrap=True)
+
+
+def as_lines(lines: Iterable[Text]) -> None:
+    """Lines as they are."""
+    console = _console()
+    for line in lines:
+        console.print(line, soft_wrap=True)
 
 
 def state(word: str) -> Text:

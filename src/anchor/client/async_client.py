@@ -228,6 +228,10 @@ class AsyncClient:
                 if not fetching.is_over:
                     await asyncio.sleep(fetching.broke(why, time.monotonic() - began))
 
+    async def call(self, call: calls.Call[T]) -> T:
+        """Carry out a request of `anchor.client.dags` and its like."""
+        return await self._call(call)
+
     async def _call(self, call: calls.Call[T]) -> T:
         return await self._run(exchange.exchange(call, self._manners))
 

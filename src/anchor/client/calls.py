@@ -41,12 +41,14 @@ class Call(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     also: frozenset[int] = frozenset()
 
 
-def _get(path: str, read: Callable[[Answer], T], query: Mapping[str, object] | None = None) -> Call[T]:
+def get(path: str, read: Callable[[Answer], T], query: Mapping[str, object] | None = None) -> Call[T]:
+    """A request that reads; what of its query is None or empty is left out."""
     words = {name: str(value) for name, value in (query or {}).items() if value not in (None, "")}
     return Call(method="GET", path=path, read=read, query=words)
 
 
-def _post(path: str, read: Callable[[Answer], T], body: bytes = b"", *, repeatable: bool = True) -> Call[T]:
+def post(path: str, read: Callable[[Answer], T], body: bytes = b"", *, repeatable: bool = True) -> Call[T]:
+    """A request that does something, once however often it is sent; `body` is JSON."""
     headers = {"Idempotency-Key": uuid.uuid4().hex}
     if body:
         headers["Content-Type"] = "application/json"
@@ -59,7 +61,7 @@ def _of(task: str) -> str:
 
 def submit(task: TaskLike) -> Call[rest.Created]:
     """Submit one task."""
-    return _post("/api/tasks", answers.json_as(rest.Created), msgspec.json.encode(task))
+    return post("/api/tasks", answers.json_as(rest.Created), msgspec.json.encode(task))
 
 
 def submit_many(tasks: Iterable[TaskLike]) -> Iterator[Call[list[rest.Created]]]:
@@ -78,23 +80,23 @@ def submit_many(tasks: Iterable[TaskLike]) -> Iterator[Call[list[rest.Created]]]
 
 
 def _bulk(texts: list[bytes]) -> Call[list[rest.Created]]:
-    return _post("/api/tasks", answers.json_as(list[rest.Created]), b"[" + b",".join(texts) + b"]")
+    return post("/api/tasks", answers.json_as(list[rest.Created]), b"[" + b",".join(texts) + b"]")
 
 
 def task(task_id: str) -> Call[rest.TaskView]:
     """One task, whole."""
-    return _get(_of(task_id), answers.json_as(rest.TaskView))
+    return get(_of(task_id), answers.json_as(rest.TaskView))
 
 
 def tasks(*, state: str = "", label: str = "", limit: int = 100, cursor: str = "") -> Call[Page[rest.TaskRow]]:
     """A page of tasks, newest first."""
     query = {"state": state, "label": label, "limit": limit, "cursor": cursor}
-    return _get("/api/tasks", answers.page_of(rest.TaskRow), query)
+    return get("/api/tasks", answers.page_of(rest.TaskRow), query)
 
 
 def logs(task_id: str, *, after: str = "") -> Call[list[rest.LogLine]]:
     """What a task printed after the given piece, up to LOG_PAGE pieces."""
-    return _get(f"{_of(task_id)}/logs", answers.json_as(list[rest.LogLine]), {"after": after, "limit": LOG_PAGE})
+    return get(f"{_of(task_id)}/logs", answers.json_as(list[rest.LogLine]), {"after": after, "limit": LOG_PAGE})
 
 
 def follow(task_id: str, last_event_id: str) -> Call[None]:
@@ -109,62 +111,62 @@ def follow(task_id: str, last_event_id: str) -> Call[None]:
 def result(task_id: str, *, wait_seconds: float = 0) -> Call[rest.TaskResult]:
     """What came of a task, answered once it is over or after `wait_seconds`."""
     query = {"wait": f"{wait_seconds:g}"} if wait_seconds > 0 else {}
-    call = _get(f"{_of(task_id)}/result", answers.json_as(rest.TaskResult), query)
+    call = get(f"{_of(task_id)}/result", answers.json_as(rest.TaskResult), query)
     return msgspec.structs.replace(call, timeout_seconds=TIMEOUT_SECONDS + wait_seconds)
 
 
 def cancel(task_id: str) -> Call[rest.TaskView]:
     """Ask for a task's end."""
-    return _post(f"{_of(task_id)}/cancel", answers.json_as(rest.TaskView))
+    return post(f"{_of(task_id)}/cancel", answers.json_as(rest.TaskView))
 
 
 def retry(task_id: str) -> Call[rest.Created]:
     """Submit a task that is over again, as a new one."""
-    return _post(f"{_of(task_id)}/retry", answers.json_as(rest.Created))
+    return post(f"{_of(task_id)}/retry", answers.json_as(rest.Created))
 
 
 def why(task_id: str) -> Call[Any]:
     """Why a task is where it is."""
-    return _get(f"{_of(task_id)}/why", answers.anything)
+    return get(f"{_of(task_id)}/why", answers.anything)
 
 
 def nodes() -> Call[list[rest.NodeView]]:
     """All nodes."""
-    return _get("/api/nodes", answers.json_as(list[rest.NodeView]))
+    return get("/api/nodes", answers.json_as(list[rest.NodeView]))
 
 
 def node(node_id: str) -> Call[rest.NodeView]:
     """One node."""
-    return _get(f"/api/nodes/{urllib.parse.quote(node_id, safe='')}", answers.json_as(rest.NodeView))
+    return get(f"/api/nodes/{urllib.parse.quote(node_id, safe='')}", answers.json_as(rest.NodeView))
 
 
 def act_on_node(node_id: str, action: NodeAction) -> Call[rest.NodeView]:
     """Drain, resume or block a node."""
     path = f"/api/nodes/{urllib.parse.quote(node_id, safe='')}/{action}"
-    return _post(path, answers.json_as(rest.NodeView))
+    return post(path, answers.json_as(rest.NodeView))
 
 
 def join_token(seconds: int) -> Call[rest.JoinToken]:
     """A new join token, good for one machine."""
     body = msgspec.json.encode(rest.JoinTokenRequest(seconds=seconds))
-    return _post("/api/nodes/join-tokens", answers.json_as(rest.JoinToken), body, repeatable=False)
+    return post("/api/nodes/join-tokens", answers.json_as(rest.JoinToken), body, repeatable=False)
 
 
 def keys() -> Call[list[rest.KeyView]]:
     """All API keys, without their secrets."""
-    return _get("/api/keys", answers.json_as(list[rest.KeyView]))
+    return get("/api/keys", answers.json_as(list[rest.KeyView]))
 
 
 def create_key(name: str, role: str, days: int | None) -> Call[rest.NewKey]:
     """A new API key, shown this once."""
     body = msgspec.json.encode(rest.KeyRequest(name=name, role=role, days=days))
-    return _post("/api/keys", answers.json_as(rest.NewKey), body, repeatable=False)
+    return post("/api/keys", answers.json_as(rest.NewKey), body, repeatable=False)
 
 
 def audit(*, kind: str = "", limit: int = 100, cursor: str = "") -> Call[Page[rest.AuditEntry]]:
     """A page of the audit trail, newest first."""
     query = {"kind": kind, "limit": limit, "cursor": cursor}
-    return _get("/api/audit", answers.page_of(rest.AuditEntry), query)
+    return get("/api/audit", answers.page_of(rest.AuditEntry), query)
 
 
 def remove_key(key_id: str) -> Call[None]:
@@ -175,12 +177,12 @@ def remove_key(key_id: str) -> Call[None]:
 
 def queue_stats() -> Call[dict[str, rest.QueueStats]]:
     """How much waits and runs, by queue."""
-    return _get("/api/queue/stats", answers.json_as(dict[str, rest.QueueStats]))
+    return get("/api/queue/stats", answers.json_as(dict[str, rest.QueueStats]))
 
 
 def health() -> Call[rest.Health]:
     """Whether the server works."""
-    return _get("/health", answers.json_as(rest.Health))
+    return get("/health", answers.json_as(rest.Health))
 
 
 def put_blob(content: bytes) -> Call[rest.BlobView]:
@@ -237,7 +239,7 @@ def has_blob(digest: str) -> Call[bool]:
 
 def task_files(task_id: str) -> Call[list[rest.TaskFile]]:
     """The files a task left behind."""
-    return _get(f"{_of(task_id)}/files", answers.json_as(list[rest.TaskFile]))
+    return get(f"{_of(task_id)}/files", answers.json_as(list[rest.TaskFile]))
 
 
 def fetch(url: str, start: int, digest: str) -> Call[None]:

@@ -228,6 +228,10 @@ class Client:
                 if not fetching.is_over:
                     time.sleep(fetching.broke(why, time.monotonic() - began))
 
+    def call(self, call: calls.Call[T]) -> T:
+        """Carry out a request of `anchor.client.dags` and its like."""
+        return self._call(call)
+
     def _call(self, call: calls.Call[T]) -> T:
         return self._run(exchange.exchange(call, self._manners))
 
