@@ -71,7 +71,7 @@ async def test_a_piece_from_a_server_without_ranges_is_refused_and_never_the_wro
             await inputs.read(Piece(blobs.add(CONTENT), 5, 10).name)
 
 
-async def test_a_kept_piece_is_fetched_again_by_an_agent_that_comes_back_since_nothing_proves_it(tmp_path: Path) -> None:
+async def test_a_kept_piece_which_nothing_proves_is_fetched_again_after_a_restart(tmp_path: Path) -> None:
     async with blob_server() as blobs:
         name = Piece(blobs.add(CONTENT), 5, 10).name
         for _ in range(2):

@@ -208,6 +208,10 @@ class Executor:
         if runtime is None:
             return failed(FailureCode.RUNTIME_UNAVAILABLE, f"This node has no runtime {item.runtime}."), None
         payload = _payload(content)
+        inputs = await self._files.values(payload)
+        if isinstance(inputs, Ran):
+            return inputs, None
+        running.bytes_in += len(inputs)
         job = Job(
             task=wire_id("task", item.task),
             attempt=item.attempt,
@@ -216,6 +220,7 @@ class Executor:
             directory=self._files.place(item.task, item.attempt),
             module=await self._module(payload.module, running) if payload.module is not None else b"",
             gpu=item.gpu,
+            inputs=inputs,
         )
         if not (job.has_directory or runtime.wants_directory(payload)):
             return await self._perform(job, runtime, running)

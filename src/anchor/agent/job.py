@@ -19,7 +19,8 @@ RESULT_BYTES_MAX = 16 * 1024 * 1024
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt as a runtime sees it. `module` holds the bytes of a wasm module.
+    """One attempt as a runtime sees it. `module` holds the bytes of a wasm module, `inputs` the values of
+    `payload.inputs` as one JSON object (empty where there are none).
 
     `directory` is the job's own working directory with its input files in it. The executor makes it where there are
     files to bring or to keep, or where the runtime `wants_directory`; it collects the outputs and removes it.
@@ -32,11 +33,17 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     directory: Path
     module: bytes = b""
     gpu: bool = False
+    inputs: bytes = b""
 
     @property
     def has_directory(self) -> bool:
         """Whether the directory is there only for what the payload says of files."""
         return bool(self.payload.files or self.payload.outputs)
+
+    @property
+    def inputs_as_json(self) -> msgspec.Raw:
+        """The inputs as code meets them where all it is given is JSON: an empty object where there are none."""
+        return msgspec.Raw(self.inputs or b"{}")
 
 
 class Ran(msgspec.Struct, frozen=True, kw_only=True):

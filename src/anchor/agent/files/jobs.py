@@ -9,6 +9,7 @@ import msgspec
 from anchor.agent.budget import Budget
 from anchor.agent.files import outputs, staging
 from anchor.agent.files.inputs import Inputs
+from anchor.agent.files.named import spliced
 from anchor.agent.files.outputs import OutputProblem
 from anchor.agent.files.removal import remove
 from anchor.agent.files.room import inputs_bytes_max, jobs_mib_max
@@ -43,6 +44,13 @@ class JobFiles:
     async def module(self, digest: str) -> bytes:
         """The bytes of a module that is a blob, kept as input files are. Unavailable, NoRoom."""
         return await self._inputs.read(digest)
+
+    async def values(self, payload: Payload) -> bytes | Ran:
+        """A payload's inputs by name as one JSON object, empty where there are none; or why the task cannot run.
+
+        Unavailable where a blob cannot be fetched, NoRoom or OSError where the disk does not take it.
+        """
+        return await spliced(payload.inputs, self._inputs) if payload.inputs else b""
 
     def within_share(self, limits: ResolvedLimits) -> ResolvedLimits:
         """Limits cut to what the owner lets a job have of the disk."""

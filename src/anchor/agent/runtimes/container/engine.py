@@ -22,6 +22,7 @@ NOT_FOUND: Final = 127
 """What an engine ends with whose container has no such program."""
 LABEL: Final = "anchor.agent"
 DIRECTORY: Final = "/job"
+INPUTS: Final = "/anchor/inputs.json"
 TMP_MIB: Final = 64
 NOBODY: Final = 65534
 _WHAT_PODMAN_IS: Final = "{{json .Host.CgroupControllers}} {{.Host.Security.Rootless}} {{.Version.Version}}"
@@ -43,7 +44,8 @@ class Engine(msgspec.Struct, frozen=True):
 
 
 class Container(msgspec.Struct, frozen=True, kw_only=True):
-    """What to run: `command` goes to the image's entry point; `variables` is a file of NAME=value lines."""
+    """What to run: `command` goes to the image's entry point; `variables` is a file of NAME=value lines; `inputs` one
+    that the program finds at INPUTS."""
 
     name: str
     label: str
@@ -55,6 +57,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     timeout_seconds: float
     network: bool
     has_stdin: bool
+    inputs: Path | None = None
 
 
 def find() -> Engine | str:
@@ -145,6 +148,8 @@ def run_line(engine: Engine, container: Container) -> list[str]:
     line += ["--tmpfs", f"/tmp:rw,nosuid,nodev,mode=1777,size={min(TMP_MIB, container.memory_mib)}m{own}"]
     line += ["--volume", f"{container.directory}:{DIRECTORY}", "--workdir", DIRECTORY]
     line += ["--env-file", str(container.variables)]
+    if container.inputs is not None:
+        line += ["--volume", f"{container.inputs}:{INPUTS}:ro"]
     if not container.network:
         line += ["--network", "none"]
     if container.has_stdin:

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from anchor.agent.job import BoundedOutput, Emit, Job, Ran, failed
-from anchor.agent.runtimes.container.engine import NOT_FOUND, Container, Engine, find, sweep, tell, trouble
+from anchor.agent.runtimes.container.engine import INPUTS, NOT_FOUND, Container, Engine, find, sweep, tell, trouble
 from anchor.agent.runtimes.container.process import contain
 from anchor.agent.runtimes.native import answer
 from anchor.agent.runtimes.under_way import UnderWay
@@ -102,6 +102,7 @@ class Containers:
                 timeout_seconds=job.limits.timeout_seconds,
                 network=payload.network,
                 has_stdin=(control / "stdin").exists(),
+                inputs=control / "inputs.json" if job.inputs else None,
             )
             ended = await contain(engine, container, control / "stdin" if container.has_stdin else None, write)
         ran = await asyncio.to_thread(_judged, job, ended)
@@ -140,6 +141,10 @@ def _hand_over(engine: Engine, job: Job, control: Path) -> None:
     """Write what goes in, and make the job's directory that of the user the container runs as."""
     payload = job.payload
     own = {"HOME": "/tmp", "TMPDIR": "/tmp", "ANCHOR_TASK": job.task, "ANCHOR_ATTEMPT": str(job.attempt)}
+    if job.inputs:
+        own["ANCHOR_INPUTS"] = INPUTS
+        (control / "inputs.json").write_bytes(job.inputs)
+        (control / "inputs.json").chmod(0o644)
     lines = [f"{name}={value}\n" for name, value in {**payload.env, **own}.items()]
     (control / "variables").write_text("".join(lines), "utf-8")
     if payload.stdin is not None:

@@ -1,4 +1,4 @@
-// What a script finds in its isolate: timers, `input`, `anchor` and, made when first asked for, what the parts
+// What a script finds in its isolate: timers, `input`, `inputs`, `anchor` and, made when first asked for, what the parts
 // hold; evaluated before any foreign code. `library` is JSON, the sources of the parts by name. Its value is for the
 // worker: a buffer and functions, none of which the script itself can reach.
 (library) => {
@@ -193,11 +193,17 @@
   let seed;
   let given;
   const start = (text, random) => {
-    const { input, anchor, budget: bytes } = parse(text);
+    const { input, inputs, anchor, budget: bytes } = parse(text);
     budget = bytes;
     seed = parse(random);
     given = input;
     globalThis.input = input;
+    const hand = (value) => defineProperty(globalThis, "inputs", { value, writable: true, configurable: true, enumerable: true });
+    defineProperty(globalThis, "inputs", {
+      get: () => { hand(inputs ? parse(inputs) : {}); return globalThis.inputs; },
+      set: hand,
+      configurable: true, enumerable: true,
+    });
     defineProperty(anchor, "files", { get: () => part("files") });
     defineProperty(anchor, "progress", { value: progress });
     globalThis.anchor = freeze(anchor);

@@ -21,7 +21,7 @@ def offer() -> tuple[str | None, str]:
 
 
 class Isolate:
-    """Runs JavaScript with `input`, `console`, timers and `anchor`; top-level `await` and `return` work.
+    """Runs JavaScript with `input`, `inputs`, `console`, timers and `anchor`; top-level `await` and `return` work.
 
     The script is over when its own promise settles; timers that are still pending then are dropped.
     """
@@ -45,7 +45,9 @@ class Isolate:
         if payload.source_code is None:
             return failed(FailureCode.INVALID_PAYLOAD, "payload.sourceCode is missing; isolate runs JavaScript source.")
         anchor = {"task": job.task, "attempt": job.attempt, "args": payload.args, "env": payload.env}
-        given = {"input": payload.input, "anchor": anchor, "budget": job.limits.output_bytes}
+        # As text, so that a script that does not look at its inputs does not pay for them.
+        inputs = job.inputs.decode()
+        given = {"input": payload.input, "inputs": inputs, "anchor": anchor, "budget": job.limits.output_bytes}
         script = Script(
             source=payload.source_code,
             given=msgspec.json.encode(given).decode(),

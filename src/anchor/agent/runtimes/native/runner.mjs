@@ -1,6 +1,6 @@
 // Runs a task's JavaScript in a process of its own: node runner.mjs SPEC RESULT [ARG...]
 //
-// SPEC is JSON {source, input, anchor}; the answer goes to RESULT as JSON {"value": …} or
+// SPEC is JSON {source, input, inputs, anchor}; the answer goes to RESULT as JSON {"value": …} or
 // {"error": {code, message, line, column}}. The source is first taken as the body of an async function in CommonJS
 // (`require`, `await`, `return`); a source with static `import` or `export` is an ES module instead, and its value is
 // its default export, or what that returns for the input where it is a function. A value ends the task at once; without one it ends when nothing is pending any more.
@@ -12,7 +12,7 @@ import vm from "node:vm";
 
 const PREFIX = "module.exports=async function(){";
 const [, , specFile, resultFile, ...args] = process.argv;
-const { source, input, anchor } = JSON.parse(fs.readFileSync(specFile, "utf8"));
+const { source, input, inputs, anchor } = JSON.parse(fs.readFileSync(specFile, "utf8"));
 const here = process.cwd();
 const { stringify } = JSON;
 const { writeFileSync } = fs;
@@ -107,6 +107,7 @@ async function valueOf() {
 }
 
 globalThis.input = input;
+globalThis.inputs = inputs;
 const pipe = process.env.ANCHOR_PROGRESS;
 let progressTo = -1;
 

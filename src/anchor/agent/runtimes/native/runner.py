@@ -1,6 +1,6 @@
 """Runs a task's Python source in a process of its own: a script that imports nothing of Anchor.
 
-usage: runner.py SPEC RESULT [ARG...]   SPEC is JSON {source, input, anchor}; the answer goes to RESULT as JSON
+usage: runner.py SPEC RESULT [ARG...]   SPEC is JSON {source, input, inputs, anchor}; the answer goes to RESULT as JSON
 {"value": …} or {"error": {code, message, line, column}}.
 
 The value is what the source assigned to `result`; or else what its function `main` returns, called with the input if
@@ -132,7 +132,7 @@ def main(spec_file: str, result_file: str, *args: str) -> int:
             stream.reconfigure(line_buffering=True, errors="backslashreplace")
     failed = False
     try:
-        value = run(spec["source"], {"input": spec["input"], "anchor": anchor})
+        value = run(spec["source"], {"input": spec["input"], "inputs": spec["inputs"], "anchor": anchor})
         answer = f'{{"value":{value}}}'
     except BaseException as error:
         failed = not (isinstance(error, SystemExit) and error.code in (None, 0))

@@ -144,6 +144,11 @@ class Native:
         path: tuple[str, ...] = ()
         env = {"HOME": directory.seen(self._confinement), "LANG": "C.UTF-8", "USER": "anchor", "LOGNAME": "anchor"}
         env["TMPDIR"] = "/tmp" if self._confinement.level == "confined" else str(control)
+        ours = {"ANCHOR_TASK": job.task, "ANCHOR_ATTEMPT": str(job.attempt)}
+        if payload.command is not None and job.inputs:
+            inputs = _inputs_file(job, control)
+            mounts += (inputs,)
+            ours["ANCHOR_INPUTS"] = inputs.seen(self._confinement)
         async with AsyncExitStack() as stack:
             if payload.command is None or payload.dependencies:
                 language = payload.language or "javascript"
@@ -155,7 +160,6 @@ class Native:
                     mounts += files
                     argv = [*ready.starter, *(file.seen(self._confinement) for file in files), *argv]
             env["PATH"] = ":".join([*path, SYSTEM_PATH])
-            ours = {"ANCHOR_TASK": job.task, "ANCHOR_ATTEMPT": str(job.attempt)}
             yield Program(
                 argv=argv,
                 env={**env, **payload.env, **ours, progress.VARIABLE: pipe.seen(self._confinement)},
@@ -205,6 +209,7 @@ def _script_files(job: Job, control: Path, runner: str) -> tuple[Mount, ...]:
     told = {
         "source": job.payload.source_code,
         "input": job.payload.input,
+        "inputs": job.inputs_as_json,
         "anchor": {"task": job.task, "attempt": job.attempt},
     }
     (control / "job.json").write_bytes(msgspec.json.encode(told))
@@ -214,6 +219,12 @@ def _script_files(job: Job, control: Path, runner: str) -> tuple[Mount, ...]:
         Mount(control / "job.json", "/anchor/io/job.json"),
         Mount(control / REPORT, f"/anchor/io/{REPORT}", writable=True),
     )
+
+
+def _inputs_file(job: Job, control: Path) -> Mount:
+    """Where a command finds its inputs by name."""
+    (control / "inputs.json").write_bytes(job.inputs)
+    return Mount(control / "inputs.json", "/anchor/io/inputs.json")
 
 
 def _stdin(job: Job, control: Path) -> Path | None:

@@ -176,7 +176,8 @@ def start(told: str) -> None:
     module = types.ModuleType("__main__")
     anchor = types.ModuleType("anchor")
     anchor.__dict__.update(task["given"]["anchor"], progress=_progress)
-    module.__dict__.update(input=task["given"]["input"], anchor=anchor, __file__=NAME, __builtins__=__builtins__)
+    given = {name: task["given"][name] for name in ("input", "inputs")}
+    module.__dict__.update(given, anchor=anchor, __file__=NAME, __builtins__=__builtins__)
     sys.modules.update({"__main__": module, "anchor": anchor})
     sys.argv = [NAME, *task["args"]]
     sys.dont_write_bytecode = True  # a directory whose files are kept is no place for it

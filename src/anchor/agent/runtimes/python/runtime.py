@@ -69,7 +69,7 @@ def _started(folder: Path) -> str:
 
 
 class Python:
-    """Runs Python with `input`, `print`, the standard library, the job's files and `anchor`.
+    """Runs Python with `input`, `inputs`, `print`, the standard library, the job's files and `anchor`.
 
     The result is what the source assigned to `result`, or else what its `main` returns.
     """
@@ -92,7 +92,8 @@ class Python:
         payload = job.payload
         if payload.source_code is None:
             return failed(FailureCode.INVALID_PAYLOAD, "payload.sourceCode is missing; python runs Python source.")
-        given = {"input": payload.input, "anchor": {"task": job.task, "attempt": job.attempt}}
+        anchor = {"task": job.task, "attempt": job.attempt}
+        given = {"input": payload.input, "inputs": job.inputs_as_json, "anchor": anchor}
         source = Source(
             source=payload.source_code,
             given=msgspec.json.encode(given).decode(),

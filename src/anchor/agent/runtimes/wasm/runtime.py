@@ -5,17 +5,22 @@ import hashlib
 import importlib.metadata
 import importlib.util
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from anchor.agent.job import Emit, Job, Ran, failed
 from anchor.agent.runtimes.wasm.kept import KeptModules
 from anchor.agent.runtimes.wasm.profiles import name_of, profile_of
+from anchor.agent.threads import in_thread
 from anchor.agent.workers.frames import MIB, MODULE_BYTES_MAX, Program
 from anchor.agent.workers.pool import Pool
 from anchor.agent.workers.running import run_in
 from anchor.core.errors import FailureCode
 from anchor.core.spec import Payload
+
+INPUTS: Final = "inputs.json"
+"""Where in its working directory a command finds its inputs by name."""
 
 
 def offer() -> tuple[str | None, str]:
@@ -64,11 +69,21 @@ class Wasm:
             return failed(FailureCode.INVALID_PAYLOAD, "payload.args has a whole number of more than 64 bits.")
         has_directory = job.has_directory or self.wants_directory(payload)
         directory = job.directory if has_directory else None
+        if job.inputs and payload.function is None:
+            if INPUTS in payload.files:
+                return failed(FailureCode.INVALID_PAYLOAD, f"A file and the inputs by name are both to be {INPUTS}.")
+            await in_thread(_hand_over, job)
         return await run_in(self._pool, _program(job, has_directory), emit, directory, self._kept)
 
     async def stop(self) -> None:
         """Stop the pool, unless another runtime still uses it."""
         await self._pool.stop()
+
+
+def _hand_over(job: Job) -> None:
+    file = job.directory / INPUTS
+    file.write_bytes(job.inputs)
+    file.chmod(0o644)
 
 
 def _program(job: Job, has_directory: bool) -> Program:
@@ -83,7 +98,7 @@ def _program(job: Job, has_directory: bool) -> Program:
         module=job.module,
         function=payload.function,
         args=payload.args,
-        env=payload.env,
+        env={**payload.env, "ANCHOR_INPUTS": INPUTS} if job.inputs and payload.function is None else payload.env,
         stdin=stdin,
         memory_mib=job.limits.memory_mib,
         timeout_seconds=job.limits.timeout_seconds,
