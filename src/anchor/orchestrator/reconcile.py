@@ -8,6 +8,7 @@ from anchor.core.errors import FailureCode
 from anchor.core.node import Node, lease_has_ended
 from anchor.core.task import HINT_SECONDS, State, Task, extend, wake
 from anchor.failpoints import reached
+from anchor.orchestrator import graphs, items, rounds
 from anchor.orchestrator.attend import miss_if_unlisted
 from anchor.orchestrator.cancel import stop_held
 from anchor.orchestrator.relay import hint, lane_of
@@ -34,6 +35,9 @@ async def reconcile(world: World) -> None:
     await _hint_waiting(world, now)
     await _check_leases(world, now)
     await _repeat_cancels(world, now)
+    await items.sweep(world, now)
+    await rounds.sweep(world, now)
+    await graphs.sweep(world, now)
     hints = await world.ready.size()
     if hints < REFILL_BELOW and len(await world.store.queued(0, hints + 1)) > hints:
         await refill(world)
@@ -110,14 +114,18 @@ async def _repeat_cancels(world: World, now: int) -> None:
     """Ask again for the end of what somebody wants stopped, until its node lets go.
 
     A task whose node is connected elsewhere is left due, so that the server it is connected to finds it here even
-    when it heard of nothing.
+    when it heard of nothing. One that no node holds is over when its items or copies are: `follow` looks at them.
     """
     nodes: dict[str, Node | None] = {}
     due = await world.store.due(State.CANCELLING, now, PAGE)
-    alive, gone = await _sorted_out(world, nodes, due, now)
-    here = [task for task in alive if world.fleet.seat(task.node) is not None]
+    heads = [task for task in due if task.parts is not None]
+    alive, gone = await _sorted_out(world, nodes, [task for task in due if task.parts is None], now)
+    here = [task for task in alive if world.fleet.seat(task.node) is not None] + heads
     await world.store.swap([Swap(task, extend(task, until=now + CANCEL_AGAIN_MS)) for task in here])
     reached("reconcile.cancelling")
+    if heads:
+        world.ended.extend(heads)
+        world.bus.work_waits()
     for task in alive:
         await stop_held(world, task)
     await _end_lost(world, nodes, gone)
