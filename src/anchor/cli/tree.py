@@ -87,11 +87,17 @@ def fitting(view: RunView, room: int) -> list[Text]:
 
 
 def tree(steps: Sequence[StepView]) -> list[Text]:
-    """A line a step. It hangs below the last one it waits for; where only one hangs there, it is not indented."""
+    """A line a step. It hangs below the last one it waits for; where only one hangs there, it is not indented, and
+    what most hangs off comes last."""
     at = {step.id: step for step in steps}
     below: dict[str, list[StepView]] = {}
-    for step in sorted(steps, key=lambda step: step.level):
-        below.setdefault(_hangs_below(step, at), []).append(step)
+    weight = dict.fromkeys(at, 1)
+    for step in sorted(steps, key=lambda step: -step.level):
+        above = _hangs_below(step, at)
+        below.setdefault(above, []).append(step)
+        weight[above] = weight.get(above, 0) + weight[step.id]
+    for hanging in below.values():
+        hanging.sort(key=lambda step: weight[step.id])
     lines: list[Text] = []
     # From the last to the first, since a stack gives back what came last; what is drawn before a step goes with it.
     stack = [(step, "") for step in reversed(below.get("", []))]

@@ -24,7 +24,7 @@ from anchor.server.lines import Lines
 from anchor.server.link import AgentLink
 from anchor.server.loops import attending, dispatching, keeping_number, reconciling, retaining
 from anchor.server.openapi import pages
-from anchor.server.routes import audit, blobs, files, health, keys, logs, nodes, queue, tasks
+from anchor.server.routes import audit, blobs, dags, files, health, keys, logs, nodes, queue, tasks, verification
 from anchor.wire.link import FRAME_BYTES_MAX
 
 log = structlog.get_logger("anchor.server")
@@ -39,6 +39,7 @@ LETTING_GO_SECONDS = 2.0
 CANCEL_AGAIN_SECONDS = 0.5
 ROUTES: list[Route] = [
     *tasks.ROUTES,
+    *dags.ROUTES,
     *files.ROUTES,
     *logs.ROUTES,
     *nodes.ROUTES,
@@ -46,6 +47,7 @@ ROUTES: list[Route] = [
     *keys.ROUTES,
     *audit.ROUTES,
     *blobs.ROUTES,
+    *verification.ROUTES,
     *health.ROUTES,
 ]
 

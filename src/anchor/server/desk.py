@@ -8,6 +8,7 @@ from anchor.orchestrator.audit import Remarks
 from anchor.orchestrator.world import World
 from anchor.ports.parts import Parts
 from anchor.server.gate import Gate
+from anchor.server.sketches import Sketches
 from anchor.wire.rest import TaskProgress
 
 
@@ -16,7 +17,8 @@ class Desk:
     """One per server. `parts` are uploads under way; `progress` is how far running attempts said they are, by task and
     attempt, where their agents are connected to this server. `problems` are what `/health` has to say by code, each
     with the Unix ms since when; `url` is how this server is called on the machine it runs on; once `stopping` is set,
-    nothing waits any longer for what may never come; `remarks` go to the audit trail."""
+    nothing waits any longer for what may never come; `sketches` are graphs that somebody looked at; `remarks` go to the
+    audit trail."""
 
     world: World
     gate: Gate
@@ -28,6 +30,7 @@ class Desk:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     problems: dict[str, tuple[Reason, int]] = field(default_factory=dict)
     progress: dict[tuple[int, int], TaskProgress] = field(default_factory=dict)
+    sketches: Sketches = field(default_factory=Sketches)
     remarks: Remarks = field(init=False)
 
     def __post_init__(self) -> None:
