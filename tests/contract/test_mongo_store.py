@@ -17,6 +17,7 @@ from anchor import failpoints
 from anchor.adapters.mongo import MongoStore, connection, tally
 from anchor.adapters.mongo.clock import SLEW, MongoClock
 from anchor.adapters.mongo.documents import CODES
+from anchor.adapters.mongo.schema import MIGRATIONS
 from anchor.core.errors import Conflict, InvalidRequest, OutOfSpace, Unavailable
 from anchor.core.node import Node, Status, with_status
 from anchor.core.task import TERMINAL, State, extend

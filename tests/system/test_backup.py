@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,19 +28,26 @@ from anchor.config import Settings
 from anchor.core.access import Key, Role
 from anchor.core.attempt import Ending, Outcome, OutputFile, Result
 from anchor.core.audit import first_break
+from anchor.core.case import Case
+from anchor.core.dag import Graph, Run, RunState, Step
 from anchor.core.errors import Conflict, Unprocessable
 from anchor.core.ids import KeySequence, keys_from
+from anchor.core.items import Items
 from anchor.core.node import Node, greet
-from anchor.core.spec import Payload, TaskSpec
-from anchor.core.task import HELD, State, Task, cancel, lease, queued, settle
+from anchor.core.spec import InputValue, Payload, TaskSpec
+from anchor.core.task import HELD, Origin, State, Task, cancel, lease, queued, settle
+from anchor.core.verification import Round, Verdict, Vote
 from anchor.orchestrator.audit import append
 from anchor.orchestrator.backup import take
 from anchor.ports.blobs import Blobs
 from anchor.ports.store import Claim, Duty, LogChunk, Store, Swap
-from anchor.wire.archive import TaskDocument
+from anchor.wire.archive import Member, TaskDocument, sealed
 
 T = TypeVar("T")
 NODE = "REX-A1B2C3"
+RUNS = list(keys_from(5 << 20, 2))
+COPIES = list(keys_from(6 << 20, 2))
+"""Far below the other keys, as those of what was made long ago are."""
 TOKEN_DIGEST, KEY_DIGEST = "a" * 64, "b" * 64
 
 
@@ -75,6 +83,12 @@ async def everything(store: Store) -> dict[str, object]:
             break
     keys = [task.id for task in tasks]
     return {
+        "runs": await store.runs_page(below=None, limit=1000, state=None, kind=None, owner=None),
+        "run": [await store.run(run) for run in RUNS],
+        "run counts": await store.run_counts(None),
+        "round counts": await store.round_counts(None),
+        "cases": await store.cases_page(below=None, limit=1000, owner=None),
+        "copies": await store.get(COPIES),
         "tasks": tasks,
         "payloads": await store.payloads(keys),
         "logs": [await store.read(key, attempt=0, seq=0, limit=100) for key in keys],
@@ -83,6 +97,46 @@ async def everything(store: Store) -> dict[str, object]:
         "keys": {key.digest: key for key in await store.keys()},
         "audit": (await store.audit_page(None, 1000))[::-1],
     }
+
+
+async def runs_and_rounds(store: Store, blobs: Blobs, like: Task) -> list[Task]:
+    """A live and a finished run, a case, and (returned) heads, an item and copies."""
+    value, module, evidence = [await put(blobs, content) for content in (b'"a value"', b"in a plan", b"evidence")]
+    mentioned = await put(blobs, b"what an item is cut from")
+    step = Step(id="a", payload=Payload(module=f"sha256:{module}", inputs={"of": InputValue(blob=f"sha256:{value}")}))
+    literal = Step(id="b", type="parallel", items=[f"sha256:{mentioned}"], payload=Payload(source_code="1"))
+    plan = await put(blobs, msgspec.json.encode(Graph(name="g", steps=[step, literal])))
+    live = Run(id=RUNS[0], owner="ann", name="g", created_at=1, steps=2, plan_blob=plan, wake_at=7)
+    over = Run(id=RUNS[1], owner="bob", name="h", created_at=1, steps=1, plan=b'{"name":"h","steps":[{"id":"a"}]}')
+    assert await store.insert_run(live)
+    assert await store.insert_run(
+        msgspec.structs.replace(over, state=RunState.FAILED, finished_at=9, ended={"failed": 1})
+    )
+    vote = Vote(0, NODE, "ann", "ab" * 32, False, 1, 2)
+    case = Case(
+        id=17, owner="ann", task_name="t", runtime="wasm", opened_at=5, votes=(vote,), dissenters=(NODE,), differs="1",
+        evidence=evidence,
+    )  # fmt: skip
+    assert await store.insert_case(case)
+    first, *others = keys_from(7 << 20, 3)
+    head = msgspec.structs.replace(like, id=first, state=State.WAITING, parts=Items(others[0], 1, 1), part_of=RUNS[0])
+    of_run = Origin(run=RUNS[0], step=1)
+    item = msgspec.structs.replace(
+        like, id=others[0], part_of=RUNS[0], origin=msgspec.structs.replace(of_run, head=first, number=0)
+    )
+    verified = msgspec.structs.replace(like, id=5 << 19, state=State.VERIFYING, parts=Round(COPIES[0], 2, 2))
+    copies = [
+        msgspec.structs.replace(
+            like, id=key, part_of=verified.id,
+            origin=Origin(head=verified.id, number=number, apart=(COPIES[0], 2), owners_apart=True),
+        )
+        for number, key in enumerate(COPIES)
+    ]  # fmt: skip
+    undecided = msgspec.structs.replace(
+        like, id=others[1], state=State.INCONCLUSIVE, wake_at=None, finished_at=9,
+        parts=Round(others[1] + 256, 2, 2, Verdict(False, votes=(vote,))),
+    )  # fmt: skip
+    return [msgspec.structs.replace(head, origin=of_run), item, verified, *copies, undecided]
 
 
 async def fill(store: Store, blobs: Blobs) -> list[Task]:
@@ -121,6 +175,7 @@ async def fill(store: Store, blobs: Blobs) -> list[Task]:
             spec=msgspec.structs.replace(spec, payload=None),
         ),
     ]
+    tasks += await runs_and_rounds(store, blobs, fresh[0])
     assert {task.state for task in tasks} == set(State)
     assert all(await store.insert(tasks))
     await store.append(
@@ -152,7 +207,7 @@ async def test_everything_comes_back_and_leases_end_uncharged(data: Path, tmp_pa
     async with opened(data) as store:  # the server runs on
         before = await everything(store)
         manifest = await wiring.back_up(Settings(data=data), file, force=False, told=quiet)
-    assert (manifest.epoch, manifest.blobs, manifest.missing_count) == (0, 5, 0)
+    assert (manifest.epoch, manifest.blobs, manifest.missing_count) == (0, 10, 0)
     assert file.stat().st_mode & 0o077 == 0
     _, epoch = await wiring.restore(Settings(data=target), file, replace=False, known_epoch=0, told=quiet)
     assert epoch == 1
@@ -168,6 +223,10 @@ async def test_everything_comes_back_and_leases_end_uncharged(data: Path, tmp_pa
             assert (new.attempt, new.charged) == (old.attempt, old.charged)
             assert new.attempts[-1].outcome is Outcome.RELEASED
             assert new.state is (State.QUEUED if old.state is State.LEASED else State.CANCELLED)
+    assert after["copies"] == before["copies"]
+    for kind in ("runs", "run", "run counts", "round counts", "cases"):
+        assert after[kind] == before[kind]
+        assert before[kind]
     assert after["payloads"] == before["payloads"]
     assert after["logs"] == before["logs"]
     assert after["nodes"] == before["nodes"]
@@ -236,7 +295,7 @@ async def test_a_file_that_was_cut_or_altered_is_refused_and_nothing_is_touched(
 
 @pytest.mark.anyio
 async def test_a_blob_that_is_damaged_is_named_and_the_rest_is_kept(data: Path, tmp_path: Path) -> None:
-    digest = found(data, "blobs/*/*/*")[0]
+    [digest] = found(data, f"blobs/*/*/{sha256(b'an input file').hexdigest()}")
     digest.write_bytes(b"something else")
     manifest = await wiring.back_up(Settings(data=data), tmp_path / "b.tar", force=False, told=quiet)
     assert manifest.missing == (digest.name,)
@@ -278,8 +337,9 @@ def documents_in(file: Path, kind: str, of: type[T]) -> list[T]:
 
 
 def assert_nothing_doubled_or_forgotten(file: Path, acknowledged: set[int]) -> None:
-    there = {document.task.id for document in documents_in(file, "tasks", TaskDocument)}
-    assert acknowledged <= there
+    tasks = [document.task for document in documents_in(file, "tasks", TaskDocument)]
+    assert acknowledged <= {task.id for task in tasks}
+    there = {task.id for task in tasks if not task.part_of and task.parts is None}
     claims = documents_in(file, "claims", Claim)
     claimed = {key for claim in claims for key in keys_from(claim.first, claim.count)}
     assert there <= claimed, "a task without its claim would be made again by a retry"
@@ -310,6 +370,39 @@ def anchor(*words: str, failpoint: str = "", **settings: str) -> subprocess.Comp
         timeout=60,
         check=False,
     )
+
+
+FIRST_KINDS = ("tasks", "logs", "claims", "nodes", "keys", "audit", "blobs")
+
+
+@pytest.mark.anyio
+async def test_a_backup_of_the_first_format_is_still_read(data: Path, tmp_path: Path) -> None:
+    now_file, old_file, target = tmp_path / "2.tar", tmp_path / "1.tar", tmp_path / "restored"
+    manifest = await wiring.back_up(Settings(data=data), now_file, force=False, told=quiet)
+    members: list[Member] = []
+    with ArchiveWriter(old_file, force=False) as archive:
+        for kind in FIRST_KINDS:
+            documents = documents_in(now_file, kind, dict)
+            if kind == "tasks":
+                documents = [document for document in documents if is_of_the_first_format(document["task"])]
+                assert len(documents) == 8
+            if kind == "blobs":
+                documents = []
+            archive.begin(f"{kind}.jsonl")
+            archive.write([msgspec.json.encode(document) + b"\n" for document in documents])
+            members.append(Member(f"{kind}.jsonl", len(documents), *archive.end()))
+        changes = {"format": 1, "blobs": 0, "blob_bytes": 0, "members": tuple(members)}
+        archive.finish(sealed(msgspec.structs.replace(manifest, **changes)))
+    await wiring.restore(Settings(data=target), old_file, replace=False, known_epoch=0, told=quiet)
+    async with opened(target) as store:
+        assert sum((await store.counts(None)).values()) == 8
+        assert sum((await store.run_counts(None)).values()) == 0
+
+
+def is_of_the_first_format(task: dict[str, object]) -> bool:
+    """Whether a task could be in it; what it could not say is taken away."""
+    news = [task.pop(name) for name in ("part_of", "origin", "parts")]
+    return not any(news)
 
 
 RESTORE_POINTS = [
@@ -352,7 +445,7 @@ async def test_a_restore_that_is_killed_leaves_the_old_or_asks_to_be_repeated(
     [aside] = found(data, "before-restore-*")
     async with opened(aside) as store:
         assert (await store.get([extra]))[0] is not None, "what was replaced is kept whole"
-    assert len(found(aside, "blobs/*/*/*")) == 5
+    assert len(found(aside, "blobs/*/*/*")) == 10
 
 
 @pytest.mark.anyio
@@ -392,7 +485,7 @@ async def test_a_backup_moves_to_mongodb_and_back(mongo_engine: Engine, data: Pa
     with pytest.raises(Conflict, match="data in the database"):
         await wiring.restore(there, first, replace=False, known_epoch=0, told=quiet)
     manifest = await wiring.back_up(there, second, force=False, told=quiet)
-    assert (manifest.engine, manifest.epoch, manifest.blobs) == ("mongodb", 1, 5)
+    assert (manifest.engine, manifest.epoch, manifest.blobs) == ("mongodb", 1, 10)
     await wiring.restore(back, second, replace=False, known_epoch=0, told=quiet)
     async with opened_shared(there.store) as store:
         moved = await everything(store)
@@ -455,7 +548,7 @@ async def test_a_restore_into_mongodb_that_is_killed_asks_to_be_repeated(
     await wiring.restore(settings, file, replace=False, known_epoch=0, told=quiet)
     async with opened_shared(settings.store) as store:
         assert await store.epoch() == 1
-        assert sum((await store.counts(None)).values()) == 8
+        assert sum((await store.counts(None)).values()) == 14
         names = await store.database.list_collection_names()
         [aside] = [name for name in names if name.startswith("before-restore-") and name.endswith("/tasks")]
         assert await store.database[aside].count_documents({}) == 1
@@ -489,6 +582,51 @@ class Interrupted(MongoSnapshot):
         async for batch in super().tasks():
             yield batch
         await self._meanwhile()
+
+
+@pytest.mark.anyio
+async def test_what_is_made_for_a_run_or_head_that_is_not_in_the_backup_is_left_out(
+    mongo_engine: Engine, tmp_path: Path
+) -> None:
+    async with opened_shared(mongo_engine.url_of("orphans")) as store:
+        spec, vote = TaskSpec(name="t"), Vote(0, NODE, "ann", "ab" * 32, False, 1, 2)
+        known = Run(id=1 << 20, owner="ann", name="g", created_at=1, steps=1)
+        assert await store.insert_run(known)
+        ids = dict(zip(("step", "over", "head", "orphan", "late item"), keys_from(2 << 20, 5), strict=True))
+        fresh = {name: queued(key=key, owner="ann", spec=spec, shape="{}", now=1) for name, key in ids.items()}
+
+        def made(name: str, *, of: int, **how: object) -> Task:
+            origin = Origin(**how)  # type: ignore[arg-type]
+            return msgspec.structs.replace(fresh[name], part_of=of, origin=origin)
+
+        head = msgspec.structs.replace(fresh["head"], state=State.VERIFYING, parts=Round(5 << 20, 2, 2))
+        done = msgspec.structs.replace(made("over", of=3, run=3, step=0), state=State.FAILED, wake_at=None)
+        await store.insert([made("step", of=known.id, run=known.id, step=0), done, head])
+
+        class WithOrphans(MongoSnapshot):
+            """Runs are read, then a run is made and its tasks with it; tasks are read, then the round is decided."""
+
+            async def tasks(self) -> AsyncIterator[list[tuple[Task, bytes]]]:
+                late = Run(id=4 << 20, owner="ann", name="late", created_at=1, steps=1)
+                await store.insert_run(late)
+                orphans = [made("orphan", of=late.id, run=late.id, step=0), made("late item", of=9, run=0, head=9)]
+                await store.insert(orphans)
+                async for batch in super().tasks():
+                    yield batch
+                case = Case(
+                    id=head.id, owner="ann", task_name="t", runtime="", opened_at=1, votes=(vote,), dissenters=(),
+                    differs="", evidence="",
+                )  # fmt: skip
+                await store.insert_case(case)
+                await store.insert_case(msgspec.structs.replace(case, id=5))
+
+        with ArchiveWriter(tmp_path / "b.tar", force=False) as archive:
+            blobs = FileBlobs(tmp_path / "blobs")
+            archive.finish(await take(WithOrphans(store), blobs, archive, now=9, version="0", told=quiet))
+    kept = {document.task.id for document in documents_in(tmp_path / "b.tar", "tasks", TaskDocument)}
+    assert kept == {ids["step"], ids["over"], ids["head"]}
+    assert [run.id for run in documents_in(tmp_path / "b.tar", "runs", Run)] == [known.id]
+    assert [case.id for case in documents_in(tmp_path / "b.tar", "cases", Case)] == [5]
 
 
 @pytest.mark.anyio

@@ -3,6 +3,12 @@
 The embedded store shows one moment, and any order would do. MongoDB has no such thing on a single machine, and no
 transaction spans our documents, so the order is chosen for the dependencies between them:
 
+* *Runs before tasks.* A run goes on from whatever its tasks say, so they may be newer than it is, but not older: a run
+  read as over would never look again at a task read as queued. The same holds for a task and its items or copies, which
+  have higher ids. Tasks that do not run yet, or still run, for a run or task that was made later are left out: whoever
+  asked for it gets no answer from this store, and asks again.
+* *Tasks before cases.* A case of a round that was read as undecided is left out: the round is decided again, and the
+  case made again, from the copies that were read.
 * *Tasks before claims.* A submit writes its claim first, then its tasks, then marks the claim as carried out. A task
   without its claim would be made a second time by the client's repeat; read after the tasks, the claim of every task
   read is there. The other way round it can go wrong: a claim may say that it was carried out while some of its tasks
@@ -14,16 +20,20 @@ transaction spans our documents, so the order is chosen for the dependencies bet
 * *The audit trail last.* It is written before what it tells of, so nothing in the backup is unaccounted for.
 """
 
+import re
 from array import array
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable, Iterable
 
 import msgspec
 
+from anchor.core.case import Case
+from anchor.core.dag import Run
 from anchor.core.errors import AnchorError
 from anchor.core.ids import keys_from
-from anchor.core.spec import blob_of
-from anchor.core.task import Task
+from anchor.core.pieces import piece_of
+from anchor.core.task import TERMINAL, Task
+from anchor.core.verification import Round
 from anchor.ports.backup import Archive, Snapshot
 from anchor.ports.blobs import Blobs
 from anchor.ports.store import Claim, LogChunk
@@ -46,12 +56,29 @@ Told = Callable[[str, int], None]
 _encode = msgspec.json.Encoder().encode
 
 
+_MENTIONED = re.compile(rb"sha256:([0-9a-f]{64})")
+
+
+class _Value(msgspec.Struct):
+    blob: str | None = None
+
+
 class _Named(msgspec.Struct):
     module: str | None = None
     files: dict[str, str] = {}
+    inputs: dict[str, _Value] = {}
+
+
+class _StepNamed(msgspec.Struct):
+    payload: _Named | None = None
+
+
+class _PlanNamed(msgspec.Struct):
+    steps: list[_StepNamed] = []
 
 
 _names_of = msgspec.json.Decoder(_Named).decode
+_plan_of = msgspec.json.Decoder(_PlanNamed).decode
 
 
 async def take(snapshot: Snapshot, blobs: Blobs, archive: Archive, *, now: int, version: str, told: Told) -> Manifest:
@@ -61,13 +88,15 @@ async def take(snapshot: Snapshot, blobs: Blobs, archive: Archive, *, now: int, 
     epoch = await snapshot.epoch()
     unfinished = {(claim.owner, claim.key) for claim in await snapshot.unfulfilled()}
     seen = _Seen()
+    await writer.all("runs", seen.noting_runs(snapshot.runs()))
     await writer.all("tasks", seen.noting(snapshot.tasks()))
+    await writer.all("cases", seen.only_decided(snapshot.cases()))
     await writer.all("logs", seen.only_known(snapshot.logs()))
     await writer.all("claims", seen.only_whole(snapshot.claims(), unfinished, young_from=now - YOUNG_MS))
     await writer.all("nodes", _one(await snapshot.nodes()))
     await writer.all("keys", _one(await snapshot.keys()))
     await writer.all("audit", snapshot.audit())
-    there, missing = await _copy_blobs(seen.blobs, seen.payload_blobs, blobs, archive, told)
+    there, missing = await _copy_blobs(seen, blobs, archive, told)
     await writer.all("blobs", _one(there))
     return sealed(
         Manifest(
@@ -107,21 +136,49 @@ class _Writer:
 
 
 class _Seen:
-    """The tasks that are in the backup, each with its attempt; 12 bytes a task."""
+    """What is in the backup: its tasks, each with its attempt (12 bytes a task), its runs, and the blobs they name.
+
+    `mentioned` are texts in inputs, results and plans that may be the names of blobs: copied where there is one.
+    """
 
     def __init__(self) -> None:
         self._ids = array("q")
         self._attempts = array("i")
+        self._runs: set[int] = set()
+        self._undecided: set[int] = set()
         self.blobs: set[str] = set()
         self.payload_blobs: set[str] = set()
+        self.plan_blobs: set[str] = set()
+        self.mentioned: set[str] = set()
+
+    async def noting_runs(self, batches: AsyncIterator[list[Run]]) -> AsyncIterator[list[Run]]:
+        async for batch in batches:
+            for run in batch:
+                self._runs.add(run.id)
+                if run.plan_blob:
+                    self.plan_blobs.add(run.plan_blob)
+                if run.plan:
+                    self.note_plan(run.plan)
+            yield batch
 
     async def noting(self, batches: AsyncIterator[list[tuple[Task, bytes]]]) -> AsyncIterator[list[TaskDocument]]:
         async for batch in batches:
+            kept: list[TaskDocument] = []
             for task, payload in batch:
-                self._ids.append(task.id)
-                self._attempts.append(task.attempt)
-                self._note_blobs(task, payload)
-            yield [TaskDocument(task, msgspec.Raw(payload or b"null")) for task, payload in batch]
+                if task.state in TERMINAL or self._has_its_whole(task):
+                    self._ids.append(task.id)
+                    self._attempts.append(task.attempt)
+                    self._note_blobs(task, payload)
+                    if isinstance(task.parts, Round) and task.parts.verdict is None:
+                        self._undecided.add(task.id)
+                    kept.append(TaskDocument(task, msgspec.Raw(payload or b"null")))
+            yield kept
+
+    async def only_decided(self, batches: AsyncIterator[list[Case]]) -> AsyncIterator[list[Case]]:
+        async for batch in batches:
+            kept = [case for case in batch if case.id not in self._undecided]
+            self.blobs.update(case.evidence for case in kept if case.evidence)
+            yield kept
 
     async def only_known(self, batches: AsyncIterator[list[LogChunk]]) -> AsyncIterator[list[LogChunk]]:
         async for batch in batches:
@@ -144,6 +201,33 @@ class _Seen:
         at = bisect_left(self._ids, task)
         return self._attempts[at] if at < len(self._ids) and self._ids[at] == task else -1
 
+    def note_payload(self, payload: bytes) -> None:
+        """The blobs that a payload names: its module, its files and its inputs."""
+        if b"sha256:" in payload:
+            self._note_named(_names_of(payload))
+            self._note_mentioned(payload)
+
+    def note_plan(self, plan: bytes) -> None:
+        """The blobs that the steps of a plan name."""
+        if b"sha256:" in plan:
+            for step in _plan_of(plan).steps:
+                if step.payload is not None:
+                    self._note_named(step.payload)
+            self._note_mentioned(plan)
+
+    def _has_its_whole(self, task: Task) -> bool:
+        if task.origin is None:
+            return True
+        run, head = task.origin.run, task.origin.head
+        return (not run or run in self._runs) and (not head or self._attempt_of(head) >= 0)
+
+    def _note_named(self, names: _Named) -> None:
+        named = [names.module, *names.files.values(), *(value.blob for value in names.inputs.values())]
+        self.blobs |= {piece.digest for name in named if name is not None and (piece := piece_of(name)) is not None}
+
+    def _note_mentioned(self, json: bytes) -> None:
+        self.mentioned |= {digest.decode() for digest in _MENTIONED.findall(json)}
+
     def _note_blobs(self, task: Task, payload: bytes) -> None:
         if task.payload_blob:
             self.payload_blobs.add(task.payload_blob)
@@ -151,48 +235,39 @@ class _Seen:
             self.blobs.add(task.result.blob)
         if task.result is not None:
             self.blobs.update(file.sha256 for file in task.result.files)
-        self.blobs.update(_named_in(payload))
-
-
-def _named_in(payload: bytes) -> set[str]:
-    """The blobs that a payload names: its module and its files."""
-    if b"sha256:" not in payload:
-        return set()
-    names = _names_of(payload)
-    named = [*names.files.values(), *([names.module] if names.module is not None else [])]
-    return {digest for digest in map(blob_of, named) if digest is not None}
+            self._note_mentioned(task.result.json)
+        self.note_payload(payload)
 
 
 async def _one(batch: "Iterable[object]") -> AsyncIterator[Iterable[object]]:
     yield batch
 
 
-async def _copy_blobs(
-    named: set[str], payloads: set[str], blobs: Blobs, archive: Archive, told: Told
-) -> tuple[list[BlobDocument], list[str]]:
-    """Blobs that are payloads first: they may name others."""
+async def _copy_blobs(seen: _Seen, blobs: Blobs, archive: Archive, told: Told) -> tuple[list[BlobDocument], list[str]]:
+    """Blobs that are payloads and plans first: they may name others."""
     there: list[BlobDocument] = []
     missing: list[str] = []
-    named = set(named)
-    for digest in sorted(payloads):
-        content = bytearray()
-        await _copy(digest, blobs, archive, there, missing, content)
-        named |= _named_in(bytes(content)) if missing[-1:] != [digest] else set()
-        told("blobs", len(there))
-    for digest in sorted(named - payloads):
-        await _copy(digest, blobs, archive, there, missing)
+    done: set[str] = set()
+    for note, digests in ((seen.note_payload, seen.payload_blobs), (seen.note_plan, seen.plan_blobs)):
+        for digest in sorted(digests - done):
+            content = bytearray()
+            if await _copy(digest, blobs, archive, there, content):
+                note(bytes(content))
+            else:
+                missing.append(digest)
+            done.add(digest)
+            told("blobs", len(there))
+    for digest in sorted((seen.blobs | seen.mentioned) - done):
+        if not await _copy(digest, blobs, archive, there) and digest in seen.blobs:
+            missing.append(digest)
         told("blobs", len(there))
     return there, missing
 
 
 async def _copy(
-    digest: str,
-    blobs: Blobs,
-    archive: Archive,
-    there: list[BlobDocument],
-    missing: list[str],
-    content: bytearray | None = None,
-) -> None:
+    digest: str, blobs: Blobs, archive: Archive, there: list[BlobDocument], content: bytearray | None = None
+) -> bool:
+    """Whether the blob was there, and whole."""
     archive.begin(BLOBS + digest)
     try:
         async for chunk in blobs.get(digest):
@@ -203,7 +278,7 @@ async def _copy(
         archive.drop()
         if error.code not in {"not_found", "blob_damaged"}:
             raise
-        missing.append(digest)
-    else:
-        size, _ = archive.end()
-        there.append(BlobDocument(digest, size))
+        return False
+    size, _ = archive.end()
+    there.append(BlobDocument(digest, size))
+    return True

@@ -9,6 +9,8 @@ from msgspec.structs import replace
 from anchor.core.access import Key
 from anchor.core.attempt import Ending, Outcome, Reason
 from anchor.core.audit import Entry
+from anchor.core.case import Case
+from anchor.core.dag import Run
 from anchor.core.errors import FailureCode, Unavailable
 from anchor.core.node import Node
 from anchor.core.spec import Payload
@@ -32,7 +34,7 @@ class Backup(Protocol):
     """A backup that was found whole."""
 
     def lines(self, kind: str, batch: int) -> Iterator[list[bytes]]:
-        """The documents of a kind as JSON, some at a time."""
+        """The documents of a kind as JSON, some at a time; none where the backup is too old to have the kind."""
 
     def blobs(self) -> Iterator[BlobDocument]:
         """The blobs in it."""
@@ -46,6 +48,12 @@ async def load(backup: Backup, store: Restorable, blobs: Blobs, *, told: Told) -
     for count, blob in enumerate(backup.blobs(), start=1):
         await blobs.put(_chunks(backup.blob(blob.digest)), expected=blob.digest)
         told("blobs", count)
+    for runs in _documents(backup, "runs", Run):
+        for run in runs:
+            await store.insert_run(run)
+    for cases in _documents(backup, "cases", Case):
+        for case in cases:
+            await store.insert_case(case)
     count = 0
     for tasks in _documents(backup, "tasks", TaskDocument):
         count += len(tasks)

@@ -7,10 +7,13 @@ from msgspec.structs import replace
 
 from anchor.core.task import Task
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
-KINDS = ("tasks", "logs", "claims", "nodes", "keys", "audit", "blobs")
-"""The members with documents, in the order they are written and read; `blobs` lists what follows it as files."""
+KINDS = {
+    1: ("tasks", "logs", "claims", "nodes", "keys", "audit", "blobs"),
+    2: ("runs", "tasks", "cases", "logs", "claims", "nodes", "keys", "audit", "blobs"),
+}
+"""By format: the members with documents, in the order they are written; `blobs` lists the files before it."""
 BLOBS = "blobs/"
 """What the names of the members that are blobs begin with; the rest is the SHA-256 of the bytes."""
 MISSING_SHOWN_MAX = 20

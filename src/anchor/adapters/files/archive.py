@@ -144,8 +144,8 @@ class ArchiveReader:
         self._file.close()
 
     def lines(self, kind: str, batch: int) -> Iterator[list[bytes]]:
-        """The documents of a kind as JSON, some at a time."""
-        start, size = self._places[f"{kind}.jsonl"]
+        """The documents of a kind as JSON, some at a time; none where the backup is too old to have the kind."""
+        start, size = self._places.get(f"{kind}.jsonl", (0, 0))
         left = size
         self._file.seek(start)
         found: list[bytes] = []
@@ -214,7 +214,7 @@ class ArchiveReader:
         except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, ValueError) as error:
             raise self._damaged("its manifest cannot be read") from error
         if sealed(manifest) != manifest or [member.name for member in manifest.members] != [
-            f"{kind}.jsonl" for kind in KINDS
+            f"{kind}.jsonl" for kind in KINDS.get(number, ())
         ]:
             raise self._damaged("its manifest was altered")
         return manifest
