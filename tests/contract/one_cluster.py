@@ -1,4 +1,4 @@
-"""Servers over one store, with hands in the place of agents: they take what is assigned and report it as an agent would.
+"""Servers over one store, with hands in the place of agents: they take what is assigned and report as agents do.
 
 There are no loops and no timers: a test says when a server looks at what, so that any order can be had.
 """
