@@ -18,6 +18,8 @@ COMMANDS = {
     "run": "Run a file or a command somewhere in the network and print its result.",
     "task": "List tasks, look into them, read their output, cancel and retry them.",
     "dag": "Run graphs of steps, watch them, look into them, cancel and rerun them.",
+    "verify": "Check a receipt: code, input, output, votes and signatures, without any server.",
+    "case": "Look into answers that contradict what was agreed on, and decide what follows.",
     "node": "List machines, take them in and out of service, let new ones join.",
     "queue": "Show how much waits, runs and is done.",
     "key": "Make, list and revoke API keys.",

@@ -1,5 +1,6 @@
 """`anchor node`: list machines, take them in and out of service, let new ones join."""
 
+import base64
 from typing import Annotated
 
 import typer
@@ -75,6 +76,7 @@ def get(node: NodeId, url: Url = None, token: Token = None, output: Format = Out
             ("Joined", f"{show.age(view.joined_at)} ago"),
             ("Seen", f"{show.age(view.seen_at)} ago" if view.seen_at else "never"),
             ("Agent", specs.version),
+            ("Key", base64.b64encode(view.public_key).decode()),
         ]
     )
     offered = [(name, "yes", specs.confinement.get(name, ""), version) for name, version in specs.runtimes.items()]

@@ -18,6 +18,17 @@ from anchor.cli.program import Program, program_of
 from anchor.cli.show import Output
 from anchor.cli.talk import say, say_reason
 from anchor.cli.task import value_of, write
+from anchor.cli.verifying import (
+    Absolute,
+    Agree,
+    CompareOption,
+    Copies,
+    CopiesMax,
+    Ignore,
+    Relative,
+    VerifyOption,
+    wish_of,
+)
 from anchor.client import Client, StateChange
 from anchor.core.errors import AnchorError
 from anchor.core.spec import Limits, Payload, Requirements, RetryPolicy, TaskSpec
@@ -43,7 +54,11 @@ class RunCommand(TyperCommand):
 app = typer.Typer(add_completion=False)
 
 
-@app.command(cls=RunCommand, epilog="Exit codes: 0 it succeeded, 1 it failed, 8 it ran out of time, 130 interrupted.")
+@app.command(
+    cls=RunCommand,
+    epilog="Exit codes: 0 it succeeded, 1 it failed, 8 it ran out of time, 9 its copies did not agree, "
+    "130 interrupted.",
+)
 def run(
     ctx: typer.Context,
     file: Annotated[
@@ -87,6 +102,14 @@ def run(
     label: Annotated[list[str] | None, typer.Option(help="A label for the task, to find it by.")] = None,
     retries: Annotated[int | None, typer.Option(min=0, help="Tries after the first.", show_default="2")] = None,
     priority: Annotated[int, typer.Option(help="-100 to 100; higher runs earlier.")] = 0,
+    verify: VerifyOption = None,
+    copies: Copies = None,
+    agree: Agree = None,
+    copies_max: CopiesMax = None,
+    compare: CompareOption = None,
+    ignore: Ignore = None,
+    absolute: Absolute = None,
+    relative: Relative = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Print the task's id and leave it running.")] = False,
     url: Url = None,
     token: Token = None,
@@ -119,6 +142,16 @@ def run(
         retry=RetryPolicy() if retries is None else RetryPolicy(attempts=retries + 1),
         priority=priority,
         labels=label or [],
+        verify=wish_of(
+            verify,
+            copies=copies,
+            agree=agree,
+            copies_max=copies_max,
+            compare=compare,
+            ignore=ignore,
+            absolute=absolute,
+            relative=relative,
+        ),
     )
     with connect(url, token) as client:
         created = client.submit(msgspec.structs.replace(spec, payload=_payload(client, program, files)))
@@ -170,7 +203,7 @@ def _attend(client: Client, created: Created, output: Output, program: Program) 
         if program.is_news(value):
             show.as_json(value)
     else:
-        say_reason("Cancelled" if outcome.state == State.CANCELLED else "The task failed", outcome.reason)
+        say_reason(show.ended(outcome.state), outcome.reason)
         say(f"More: `anchor task get {created.id}`", style="dim")
     return outcome, exit_of_result(outcome)
 

@@ -18,6 +18,8 @@ STATE_STYLES = {
     "running": "cyan",
     "leased": "cyan",
     "failed": "red",
+    "inconclusive": "magenta",
+    "verifying": "cyan",
     "blocked": "red",
     "quarantined": "red",
     "cancelled": "yellow",
@@ -77,6 +79,11 @@ def as_lines(lines: Iterable[Text]) -> None:
 def state(word: str) -> Text:
     """A state in its colour."""
     return Text(word, style=STATE_STYLES.get(word, ""))
+
+
+def ended(word: str) -> str:
+    """How a task ended that did not succeed, as the beginning of a sentence."""
+    return {"cancelled": "Cancelled", "inconclusive": "The answers do not agree"}.get(word, "The task failed")
 
 
 def age(moment: datetime.datetime | None) -> str:

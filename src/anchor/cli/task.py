@@ -13,6 +13,7 @@ from anchor.cli.exits import exit_of_result
 from anchor.cli.options import LONG_PATIENCE_SECONDS, Format, Token, Url, connect
 from anchor.cli.show import Output
 from anchor.cli.talk import say, say_reason
+from anchor.cli.votes import show_votes, verdict_of
 from anchor.client import StateChange
 from anchor.core.task import State
 from anchor.wire.rest import LogLine, TaskResult, TaskView, UsageView
@@ -113,8 +114,8 @@ def result(
         show.as_json(msgspec.structs.replace(outcome, result=value))
     elif outcome.state == State.SUCCEEDED:
         show.as_json(value)
-    elif outcome.state in (State.FAILED, State.CANCELLED):
-        say_reason(f"The task {outcome.state}" if outcome.state == State.FAILED else "Cancelled", outcome.reason)
+    elif outcome.state in (State.FAILED, State.CANCELLED, State.INCONCLUSIVE):
+        say_reason(show.ended(outcome.state), outcome.reason)
     else:
         say(f"The task is {outcome.state}. Wait for it with --wait SECONDS.")
     raise typer.Exit(exit_of_result(outcome))
@@ -192,6 +193,13 @@ def why(task: TaskId, url: Url = None, token: Token = None, output: Format = Out
     return None
 
 
+@app.command("receipt")
+def receipt(task: TaskId, url: Url = None, token: Token = None) -> None:
+    """Print everything to check a finished task by, as JSON: `anchor verify` does that, without any server."""
+    with connect(url, token) as client:
+        show.as_json(client.receipt(task))
+
+
 def write(line: LogLine) -> None:
     """A piece of output, to the stream it was printed on; progress is for those who watch."""
     if line.stream == "progress":
@@ -228,8 +236,12 @@ def _facts(view: TaskView) -> None:
             ("Used", _used(view.usage)),
             ("Result", _short(view)),
             ("Files", ", ".join(f"{file.name} ({show.size(file.size)})" for file in view.files)),
+            ("Verified", verdict_of(view.verification)),
+            ("Case", view.verification.case_id or "" if view.verification else ""),
         ]
     )
+    if view.verification is not None and view.verification.votes:
+        show_votes(view.verification.votes)
     if view.attempts:
         show.as_table(
             ("ATTEMPT", "NODE", "OUTCOME", "TOOK", "USED", "WHY"),

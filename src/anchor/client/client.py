@@ -11,16 +11,19 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from anchor.client import calls, exchange, transport
+from anchor.client import calls, cases, exchange, transport
 from anchor.client.address import normal_url
 from anchor.client.answers import Answer, NoAnswer
 from anchor.client.calls import NodeAction, TaskLike
+from anchor.client.cases import CaseVerb
 from anchor.client.exchange import Manners, Steps, Wait
 from anchor.client.fetching import Fetching, Wanted, wanted_files
 from anchor.client.follow import Following, Happening
 from anchor.client.sources import source_of
 from anchor.core.spec import INLINE_BYTES_MAX
 from anchor.wire import rest
+from anchor.wire.receipts import Receipt
+from anchor.wire.verification import CaseRow, CaseView
 
 T = TypeVar("T")
 
@@ -160,6 +163,32 @@ class Client:
             cursor = page.cursor
             if not cursor:
                 return
+
+    def receipt(self, task_id: str) -> Receipt:
+        """Everything to check a finished task by, without any server: see anchor.wire.proofs."""
+        return self._call(cases.receipt(task_id))
+
+    def cases(self, *, page_size: int = 100) -> Iterator[CaseRow]:
+        """Cases of dissent from the newest on, page after page for as long as they are asked for."""
+        cursor = ""
+        while True:
+            page = self._call(cases.cases(limit=page_size, cursor=cursor))
+            yield from page.items
+            cursor = page.cursor
+            if not cursor:
+                return
+
+    def case(self, case_id: str) -> CaseView:
+        """One case of dissent, with its evidence."""
+        return self._call(cases.case(case_id))
+
+    def act_on_case(self, case_id: str, verb: CaseVerb, *, reason: str = "") -> CaseView:
+        """Clear the dissenters of a case, or block them."""
+        return self._call(cases.act_on_case(case_id, verb, reason))
+
+    def rerun_case(self, case_id: str, *, reason: str = "") -> rest.Created:
+        """Run the task of a case again, on more nodes."""
+        return self._call(cases.rerun_case(case_id, reason))
 
     def queue_stats(self) -> dict[str, rest.QueueStats]:
         """How much waits and runs, by queue."""

@@ -187,4 +187,5 @@ def node_view(node: Node, fleet: Fleet, *, now: int) -> NodeView:
         reason=node.reason,
         joined_at=time_of(node.joined_at),
         seen_at=time_of(node.seen_at) if node.seen_at else None,
+        public_key=node.public_key,
     )

@@ -163,7 +163,8 @@ class NodeMetrics(Metrics, frozen=True, rename="camel", omit_defaults=False):
 
 
 class NodeView(_View, frozen=True):
-    """A node: `status` is online, offline, draining, blocked or quarantined."""
+    """A node: `status` is online, offline, draining, blocked or quarantined; `public_key` is the raw Ed25519 key that
+    its signatures are checked with."""
 
     node_id: str
     status: str
@@ -176,6 +177,7 @@ class NodeView(_View, frozen=True):
     reason: Reason | None
     joined_at: Time
     seen_at: Time | None
+    public_key: bytes = b""
 
 
 class QueueStats(_View, frozen=True):
