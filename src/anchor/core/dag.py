@@ -34,7 +34,9 @@ class Step(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=Tr
     run is cancelled. What it depends on and
     succeeded arrives as `inputs`, by step id. A step without a payload passes its inputs on: one input as it is,
     several as an object. A `parallel` step runs its payload once per item of `items`, each as `input`; its result is
-    the list of theirs, in order, once `enough` (a share) of them have succeeded and the rest has ended.
+    the list of theirs, in order, once `enough` (a share) of them have succeeded and the rest has ended. `over` says
+    what an item is: a value, files, or a share of what another parallel step left (see docs/map-reduce.md);
+    `speculate` lets the last items run a second time elsewhere where they take long.
     """
 
     id: StepId
@@ -45,6 +47,8 @@ class Step(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=Tr
     soft_dependencies: Annotated[list[StepId], Meta(max_length=PARENTS_MAX)] = []
     always: bool = False
     items: list[Any] | From | None = None
+    over: Literal["values", "files", "shuffle"] = "values"
+    speculate: bool = True
     enough: Annotated[float, Meta(gt=0, le=1)] = 1.0
     requirements: Requirements = Requirements()
     limits: Limits = Limits()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from anchor.core.ids import KeySequence
 from anchor.core.task import Task
 from anchor.orchestrator.fleet import Fleet
+from anchor.orchestrator.list_memory import ListMemory
 from anchor.orchestrator.run_memory import RunMemory
 from anchor.ports.blobs import Blobs
 from anchor.ports.bus import Bus
@@ -23,7 +24,7 @@ class World:
     before which no lease is taken for lost (Unix ms); `server` is this server's name among those that share the store;
     `in_flight` are the (owner, Idempotency-Key) pairs being carried out right now; `newer_epochs` are the nodes that
     know a newer epoch than the store's, each with that epoch; of a `sole_writer` nobody else writes the store, and what
-    it has written stays: what it remembers is true. `ended` are steps, items and copies that ended here a moment ago
+    it has written stays: what it remembers is true. `spot_check_share` of the tasks of trusted nodes are checked all the same. `ended` are steps, items and copies that ended here a moment ago
     and that `follow` has not looked at yet: a hint, for what they are part of is looked at again on a timer.
     """
 
@@ -41,8 +42,10 @@ class World:
     reap_after: int = 0
     server: str = "alone"
     sole_writer: bool = False
+    spot_check_share: float = 0.0
     fleet: Fleet = field(default_factory=Fleet)
     in_flight: set[tuple[str, str]] = field(default_factory=set)
     newer_epochs: dict[str, int] = field(default_factory=dict)
     ended: deque[Task] = field(default_factory=deque)
     runs: RunMemory = field(default_factory=RunMemory)
+    lists: ListMemory = field(default_factory=ListMemory)

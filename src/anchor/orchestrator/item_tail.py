@@ -1,0 +1,60 @@
+"""The last items of a list: one that takes long runs a second time, on another node, and the first answer counts."""
+
+from itertools import islice
+
+import msgspec
+
+from anchor.core.items import Items, Walk
+from anchor.core.task import State, Task
+from anchor.failpoints import reached
+from anchor.orchestrator.enter import enter
+from anchor.orchestrator.item_drafts import draft, template_of
+from anchor.orchestrator.world import World
+
+LOOKED_AT_MAX = 64
+"""Items of a tail that are looked at together, those with the lowest number."""
+SAMPLE = 32
+
+
+async def second_copies(world: World, head: Task, parts: Items, walk: Walk) -> None:
+    """Make second copies of items that run for longer than they should, while slots are open."""
+    now = world.clock.now()
+    if walk.slow_from_ms is None:
+        await _sample(world, parts, walk)
+    slow_from = walk.slow_from_ms
+    room = world.fleet.free(now=now)
+    if slow_from is None or room <= 0:
+        return
+    numbers = [number for number in islice(walk.unended(), LOOKED_AT_MAX) if number not in walk.copies]
+    slow = [
+        task
+        for task in await world.store.get([parts.key(number) for number in numbers])
+        if task is not None and task.state is State.LEASED and now - (task.leased_at or now) > slow_from
+    ]
+    if not slow:
+        return
+    payload = await template_of(world, head)
+    copies = []
+    for task in slow[:room]:
+        item = task.origin.number if task.origin is not None else 0
+        [own] = await world.store.payloads([task.id]) if not task.payload_blob else [b""]
+        if not own:
+            own = b"".join([chunk async for chunk in world.blobs.get(task.payload_blob)])
+        value = msgspec.json.decode(own, type=_Own).input
+        number = item + parts.count
+        copies.append(draft(world, head, parts, payload, value, number=number, apart=(task.id, 1)))
+        walk.copies.add(item)
+    await enter(world, copies, fresh=True)
+    reached("items.second_copies")
+
+
+class _Own(msgspec.Struct):
+    input: msgspec.Raw = msgspec.Raw(b"null")
+
+
+async def _sample(world: World, parts: Items, walk: Walk) -> None:
+    """Learn from some items how long they take, where nobody here saw them end."""
+    over = [number for number in range(parts.count) if walk.is_over(number)][:SAMPLE]
+    for task in await world.store.get([parts.key(number) for number in over]):
+        if task is not None and task.state is State.SUCCEEDED and task.attempts:
+            walk.took(task.attempts[-1].ended_at - task.attempts[-1].leased_at)
