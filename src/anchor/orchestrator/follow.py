@@ -53,7 +53,7 @@ async def _carry_on(world: World, batch: Sequence[Task]) -> None:
         elif task.origin is not None and task.origin.run:
             steps.append(task)
     if lists:
-        await items.gather(world, list(lists))
+        await items.gather(world, list(lists), batch)
     if votes:
         await rounds.tally(world, list(votes))
     if steps:
