@@ -109,8 +109,8 @@ def test_a_hello_cannot_be_said_again_to_another_challenge(puppet: Puppet) -> No
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
-        ({"protocol_min": 3, "protocol_max": 4}, "upgrade_required"),
-        ({"protocol_min": 0, "protocol_max": 0}, "upgrade_required"),
+        ({"protocol_min": 4, "protocol_max": 5}, "upgrade_required"),
+        ({"protocol_min": 1, "protocol_max": 1}, "upgrade_required"),
         ({"now": -1}, "not_a_hello"),
         ({"now": 2**64 - 1}, "not_a_hello"),
         ({"held": [Held(2**64 - 1, 1)]}, "not_a_hello"),

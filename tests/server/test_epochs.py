@@ -14,10 +14,10 @@ from anchor.core.ids import key_of
 from anchor.wire.link import UNKNOWN_EPOCH, Challenge, Held, Refused, Welcome
 
 
-def greet(session: Session, *, epoch: int, held: list[tuple[int, int]], protocol: int = 2) -> Welcome | Refused:
+def greet(session: Session, *, epoch: int, held: list[tuple[int, int]]) -> Welcome | Refused:
     """Say hello as an agent that was told this epoch; what the server says to that."""
     nonce = session.next(Challenge).nonce
-    session.send(session.puppet.hello(nonce, epoch=epoch, held=[Held(*one) for one in held], protocol_max=protocol))
+    session.send(session.puppet.hello(nonce, epoch=epoch, held=[Held(*one) for one in held]))
     answer = session.next(object)  # type: ignore[type-var]
     assert isinstance(answer, Welcome | Refused)
     return answer
@@ -64,11 +64,11 @@ def test_an_agent_that_never_says_its_epoch_keeps_its_work_only_where_nothing_wa
         adopt(own_server, 0)
     puppet = Puppet(own_server)
     with puppet.call() as session:
-        assert isinstance(greet(session, epoch=UNKNOWN_EPOCH, held=[], protocol=1), Welcome)
+        assert isinstance(greet(session, epoch=UNKNOWN_EPOCH, held=[]), Welcome)
         task = own_server.submit()
         [item] = session.assigned()
     with puppet.call() as session:
-        welcome = greet(session, epoch=UNKNOWN_EPOCH, held=[(item.task, item.attempt)], protocol=1)
+        welcome = greet(session, epoch=UNKNOWN_EPOCH, held=[(item.task, item.attempt)])
         assert isinstance(welcome, Welcome)
         assert [one.task for one in welcome.dropped] == ([item.task] if restored else [])
         if restored:

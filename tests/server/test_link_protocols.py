@@ -1,4 +1,4 @@
-"""Protocol 1 as it was: its agents work here, its servers work with our agents, and no version crashes another."""
+"""Protocol 2 as it was: its agents work here, its servers work with our agents, and no version crashes another."""
 
 import time
 from typing import Any
@@ -20,21 +20,21 @@ BODY = (
     b"\x94\xaaREX-A1B2C3\x03\x01\x91\x85\xa4task\x07\xa7attempt\x02\xa7outcome\xa9succeeded\xa6result\x82\xa4json"
     b"\xc4\x011\xa4size\x01\xa5usage\x81\xabwallSeconds\xcb?\xe0\x00\x00\x00\x00\x00\x00"
 )
-"""What protocol 1 signed; these bytes and those below are pinned: agents that send them are out there."""
+"""What protocol 2 signed; these bytes and those below are pinned: agents that send them are out there."""
 OF_AGENTS: dict[bytes, Any] = {
-    b"\x9a\xa5hello\xaaREX-A1B2C3\xc4@" + b"\x01" * 64 + b"\x01\x01\xa50.1.0\xcf\x00\x00\x01\x8b\xcf\xe5h\x00\x04\x85"
+    b"\x9b\xa5hello\xaaREX-A1B2C3\xc4@" + b"\x01" * 64 + b"\x01\x02\xa50.1.0\xcf\x00\x00\x01\x8b\xcf\xe5h\x00\x04\x85"
     b"\xa4host\xa3rex\xa5cores\x04\xa3ram\xcb@ \x00\x00\x00\x00\x00\x00\xa8runtimes\x81\xa7isolate\xa11"
-    b"\xa6labels\x91\xa3gpu\x91\x92\x07\x02": link.Hello(
+    b"\xa6labels\x91\xa3gpu\x91\x92\x07\x02\x05": link.Hello(
         "REX-A1B2C3",
         b"\x01" * 64,
         1,
-        1,
+        2,
         "0.1.0",
         NOW,
         4,
         Profile(host="rex", cores=4, ram=8.0, runtimes={"isolate": "1"}, labels=("gpu",)),
         [HELD],
-        link.UNKNOWN_EPOCH,
+        5,
     ),
     b"\x92\xa8accepted\x91\x92\x07\x02": link.Accepted([HELD]),
     b"\x92\xa6output\x91\x96\x07\x02\x01\xcf\x00\x00\x01\x8b\xcf\xe5h\x00\xa6stdout\xa3hi\n": link.Output(
@@ -47,11 +47,11 @@ OF_AGENTS: dict[bytes, Any] = {
     b"\x92\xa4nack\xa5what?": link.Nack("what?"),
 }
 OF_SERVERS: dict[bytes, Any] = {
-    b"\x97\xa9challenge\xc4 " + b"\x03" * 32 + b"\xa6anchor\xa50.1.0\x01\x01\xcf\x00\x00\x01\x8b\xcf\xe5h\x00": (
-        link.Challenge(b"\x03" * 32, "anchor", "0.1.0", 1, 1, NOW)
+    b"\x97\xa9challenge\xc4 " + b"\x03" * 32 + b"\xa6anchor\xa50.1.0\x01\x02\xcf\x00\x00\x01\x8b\xcf\xe5h\x00": (
+        link.Challenge(b"\x03" * 32, "anchor", "0.1.0", 1, 2, NOW)
     ),
-    b"\x97\xa7welcome\x03\x01\xcb@.\x00\x00\x00\x00\x00\x00\xcb@\x08\x00\x00\x00\x00\x00\x00\xa6ancn_x\x91"
-    b"\x92\x07\x02": (link.Welcome(3, 1, 15.0, 3.0, "ancn_x", [HELD], link.UNKNOWN_EPOCH)),
+    b"\x99\xa7welcome\x03\x02\xcb@.\x00\x00\x00\x00\x00\x00\xcb@\x08\x00\x00\x00\x00\x00\x00\xa6ancn_x\x91"
+    b"\x92\x07\x02\x05\xcb?\xe0\x00\x00\x00\x00\x00\x00": (link.Welcome(3, 2, 15.0, 3.0, "ancn_x", [HELD], 5, 0.5)),
     b"\x95\xa7refused\xa7blocked\xa3No.\xa4Ask.\xc0": link.Refused("blocked", "No.", "Ask.", None),
     b"\x93\xa8recorded\x91\x92\x07\x02\x90": link.Recorded([HELD], []),
     b"\x93\xa7renewed\x03\x91\x92\x07\x02": link.Renewed(3, [HELD]),
@@ -74,17 +74,17 @@ def kind_of(frame: Any) -> str:
 
 
 @pytest.mark.parametrize(("content", "frame"), OF_AGENTS.items(), ids=map(kind_of, OF_AGENTS.values()))
-def test_what_an_agent_of_protocol_1_sends_is_understood(content: bytes, frame: Any) -> None:
+def test_what_an_agent_of_protocol_2_sends_is_understood(content: bytes, frame: Any) -> None:
     assert link.decode_from_agent(content) == frame
 
 
-def test_what_an_agent_of_protocol_1_signed_is_understood() -> None:
+def test_what_an_agent_of_protocol_2_signed_is_understood() -> None:
     ending = Ending(7, 2, Outcome.SUCCEEDED, Result(json=b"1", size=1), usage=Usage(wall_seconds=0.5))
     assert link.decode_report(BODY) == link.ReportBody("REX-A1B2C3", 3, 1, [ending])
 
 
 @pytest.mark.parametrize(("content", "frame"), OF_SERVERS.items(), ids=map(kind_of, OF_SERVERS.values()))
-def test_what_a_server_of_protocol_1_sends_is_understood(content: bytes, frame: Any) -> None:
+def test_what_a_server_of_protocol_2_sends_is_understood(content: bytes, frame: Any) -> None:
     assert link.decode_from_server(content) == frame
 
 
@@ -93,7 +93,7 @@ def test_what_a_server_of_protocol_1_sends_is_understood(content: bytes, frame: 
     [*OF_AGENTS.items(), *OF_SERVERS.items()],
     ids=map(kind_of, [*OF_AGENTS.values(), *OF_SERVERS.values()]),
 )
-def test_what_is_sent_begins_as_it_did_in_protocol_1(content: bytes, frame: Any) -> None:
+def test_what_is_sent_begins_as_it_did_in_protocol_2(content: bytes, frame: Any) -> None:
     before, now = msgspec.msgpack.decode(content), msgspec.msgpack.decode(link.encode(frame))
     assert cut_to(before, now) == before
 
@@ -106,7 +106,7 @@ def cut_to(before: Any, now: Any) -> Any:
 
 
 class OldAgent:
-    """An agent of protocol 1: it knows nothing of our structs, only arrays."""
+    """An agent of protocol 2: it knows nothing of our structs, only arrays."""
 
     def __init__(self, puppet: Puppet) -> None:
         self.puppet = puppet
@@ -127,7 +127,7 @@ class OldAgent:
             if frame[0] == kind:
                 return frame[1:]
 
-    def greet(self, held: list[list[int]], low: int = 1, high: int = 1, *, more: tuple[Any, ...] = ()) -> None:
+    def greet(self, held: list[list[int]], low: int = 1, high: int = 2, *, more: tuple[Any, ...] = (0,)) -> None:
         nonce = self.next("challenge")[0]
         now = int(time.time() * 1000)
         signature = self.puppet.key.sign(link.hello_bytes(nonce, self.puppet.node, now))
@@ -147,11 +147,11 @@ class OldAgent:
         self.send("report", body, self.puppet.key.sign(link.report_bytes(body)))
 
 
-def test_an_agent_of_protocol_1_works_from_hello_to_recorded_and_across_a_reconnect(puppet: Puppet) -> None:
+def test_an_agent_of_protocol_2_works_from_hello_to_recorded_and_across_a_reconnect(puppet: Puppet) -> None:
     agent = OldAgent(puppet)
     agent.greet([])
     welcome = agent.welcomed()
-    assert (welcome[0], welcome[1], welcome[5]) == (1, 1, [])
+    assert (welcome[0], welcome[1], welcome[5], welcome[6]) == (1, 2, [], 0)
     first, second = (puppet.server.submit(requirements={"labels": ["protocols"]}) for _ in range(2))
     items = agent.next("assign")[0]
     while len(items) < 2:
@@ -188,7 +188,9 @@ def test_fields_and_kinds_of_frames_that_came_later_do_no_harm(puppet: Puppet) -
     agent.close()
 
 
-@pytest.mark.parametrize(("low", "high"), [(3, 4), (0, 0)], ids=["only newer ones", "only older ones"])
+@pytest.mark.parametrize(
+    ("low", "high"), [(4, 5), (1, 1), (0, 0)], ids=["only newer ones", "protocol 1", "only older ones"]
+)
 def test_an_agent_that_speaks_no_protocol_of_ours_is_told_to_upgrade(puppet: Puppet, low: int, high: int) -> None:
     agent = OldAgent(puppet)
     agent.greet([], low, high)

@@ -24,8 +24,9 @@ class World:
     before which no lease is taken for lost (Unix ms); `server` is this server's name among those that share the store;
     `in_flight` are the (owner, Idempotency-Key) pairs being carried out right now; `newer_epochs` are the nodes that
     know a newer epoch than the store's, each with that epoch; of a `sole_writer` nobody else writes the store, and what
-    it has written stays: what it remembers is true. `spot_check_share` of the tasks of trusted nodes are checked all the same. `ended` are steps, items and copies that ended here a moment ago
-    and that `follow` has not looked at yet: a hint, for what they are part of is looked at again on a timer.
+    it has written stays: what it remembers is true. `spot_check_share` (0 to 1) of what trusted nodes answer is checked
+    all the same. `ended` are steps, items and copies that ended here a moment ago and that `follow` has not looked at
+    yet: a hint, for what they are part of is looked at again on a timer.
     """
 
     store: Store

@@ -22,7 +22,7 @@ from anchor.server.desk import Desk
 from anchor.server.http import Endpoint, Route, send_problem
 from anchor.server.lines import Lines
 from anchor.server.link import AgentLink
-from anchor.server.loops import attending, dispatching, keeping_number, reconciling, retaining
+from anchor.server.loops import Retention, attending, dispatching, keeping_number, reconciling, retaining
 from anchor.server.openapi import pages
 from anchor.server.routes import audit, blobs, dags, files, health, keys, logs, nodes, queue, tasks, verification
 from anchor.wire.link import FRAME_BYTES_MAX
@@ -119,7 +119,7 @@ async def run(
     lines: Lines,
     listener: socket.socket,
     *,
-    retention_ms: int,
+    retention: Retention,
     number: Duty | None,
     queue_trouble: Callable[[], Reason | None],
     started: Callable[[], Awaitable[None]],
@@ -156,7 +156,7 @@ async def run(
     server = _Server(config, on_start)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     kept_up = [
-        dispatching(desk), reconciling(desk, queue_trouble), attending(desk), retaining(desk, retention_ms),
+        dispatching(desk), reconciling(desk, queue_trouble), attending(desk), retaining(desk, retention),
         *([keeping_number(desk, number)] if number is not None else []),
     ]  # fmt: skip
     loops = [asyncio.create_task(loop) for loop in kept_up]

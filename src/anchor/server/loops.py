@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
 
 import structlog
@@ -74,26 +75,39 @@ async def keeping_number(desk: Desk, number: Duty) -> None:
         await _guarded(desk, "number", keep)
 
 
-async def retaining(desk: Desk, retention_ms: int) -> None:
-    """Remove finished tasks past their retention."""
+@dataclass(frozen=True)
+class Retention:
+    """How long what is over is kept, in milliseconds: finished tasks and runs, and the evidence of cases."""
+
+    tasks_ms: int
+    runs_ms: int
+    cases_ms: int
+
+
+async def retaining(desk: Desk, retention: Retention) -> None:
+    """Remove finished tasks and runs, and cases, past their retention."""
     while True:
-        await _guarded(desk, "retention", lambda: _remove_old(desk, retention_ms))
+        await _guarded(desk, "retention", lambda: _remove_old(desk, retention))
         await _guarded(desk, "uploads", desk.parts.sweep)
         await asyncio.sleep(RETENTION_SECONDS)
 
 
-async def _remove_old(desk: Desk, retention_ms: int) -> None:
+async def _remove_old(desk: Desk, retention: Retention) -> None:
     """One server at a time does this: the duty outlasts the pause until the next time."""
     world = desk.world
     now = world.clock.now()
-    before = now - retention_ms
     lease_ms = int(2 * RETENTION_SECONDS * 1000)
     if await take(world.store, "retention", holder=world.server, now=now, lease_ms=lease_ms) is None:
         return
-    removed = RETENTION_BATCH
-    while removed == RETENTION_BATCH:
-        removed = await world.store.remove_finished(before, RETENTION_BATCH)
-        reached("retention.removed")
+    store = world.store
+    # Runs first: tasks that were part of one may go once it is over.
+    for remove, kept_ms in (
+        (store.remove_runs, retention.runs_ms),
+        (store.remove_cases, retention.cases_ms),
+        (store.remove_finished, retention.tasks_ms),
+    ):
+        while await remove(now - kept_ms, RETENTION_BATCH) == RETENTION_BATCH:
+            reached("retention.removed")
     await world.blobs.sweep()
     reached("retention.swept")
 

@@ -25,6 +25,7 @@ from anchor.server.app import run as run_server
 from anchor.server.desk import Desk
 from anchor.server.gate import Gate, digest_of
 from anchor.server.lines import Lines
+from anchor.server.loops import Retention
 from anchor.wiring.engines import engines
 from anchor.wiring.own_agent import keep_agent
 from anchor.wiring.program import set_up_logs
@@ -32,6 +33,8 @@ from anchor.wiring.program import set_up_logs
 Started = Callable[[str], Awaitable[None]]
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 CLOCK_SECONDS = 60
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 
 
 async def serve(settings: Settings, *, started: Started | None = None) -> None:
@@ -82,6 +85,7 @@ async def _serve(settings: Settings, started: Started, *, enrol: bool = False) -
                 heartbeat_ms=int(settings.heartbeat_seconds * 1000),
                 server=opened.server,
                 sole_writer=settings.is_embedded,
+                spot_check_share=settings.spot_check_share,
             )
             open_locally = settings.host in LOOPBACK
             gate = Gate(
@@ -109,7 +113,11 @@ async def _serve(settings: Settings, started: Started, *, enrol: bool = False) -
                 desk,
                 lines,
                 listener,
-                retention_ms=int(settings.retention_days * 86_400_000),
+                retention=Retention(
+                    tasks_ms=int(settings.retention_days * DAY_MS),
+                    runs_ms=int(settings.graph_retention_hours * HOUR_MS),
+                    cases_ms=int(settings.evidence_days * DAY_MS),
+                ),
                 number=opened.number,
                 queue_trouble=opened.trouble,
                 started=lambda: started(url),
