@@ -24,7 +24,7 @@ from anchor.core.spec import Payload, TaskSpec, need_of, shape_of
 from anchor.core.task import Origin, State, Task, queued
 from anchor.core.verification import Round, Verify
 from anchor.server.app import ROUTES
-from anchor.wire.link import Assignment
+from anchor.wire.link import Assignment, Recorded
 from anchor.wire.proofs import proof_of, proves
 from anchor.wire.receipts import Receipt
 from anchor.wire.seals import Given, seal_from, statement_bytes, statement_of
@@ -257,3 +257,37 @@ def test_an_answer_without_a_seal_is_recorded_and_its_receipt_says_so(server: Se
     receipt = msgspec.json.decode(server.client.get(f"/api/tasks/{task}/receipt").content, type=Receipt)
     wrong = [line.says for line in proof_of(receipt, {}) if line.holds is False]
     assert wrong == [f"{session.puppet.node} (attempt 1 of {task}) has signed nothing."]
+
+
+def test_an_answer_of_a_copy_counts_only_with_the_seal_of_exactly_that_answer(tmp_path: Path) -> None:
+    """No seal, another key's, and another answer's are errors of the node; the attempts are tried again."""
+    server = Served(tmp_path, lease_seconds=3600)
+    asyncio.run(_open_a_round(server.data, verify=Verify(copies=3, agree=3, copies_max=3)))
+    server.start()
+    sessions = [puppet_of(server, owner).connect() for owner in ("ada", "bob", "cyd")]
+    try:
+        items = [session.assigned()[0] for session in sessions]
+        forged = Ed25519PrivateKey.generate()
+        sessions[0].report([success(items[0], 1)])
+        sessions[1].report([sealed(sessions[1], items[1], success(items[1], 1), forged)])
+        other = sealed(sessions[2], items[2], success(items[2], 2)).seal
+        sessions[2].report([replace(success(items[2], 1), seal=other)])
+        for session, item in zip(sessions, items, strict=True):
+            assert [held.task for held in session.next(Recorded).recorded] == [item.task]
+            assert server.task(wire_id("task", item.task))["state"] in ("backoff", "queued", "leased")
+    finally:
+        for session in sessions:
+            session.close()
+        server.end()
+    for copy in asyncio.run(_kept(server.data, [item.task for item in items])):
+        assert copy is not None
+        [past] = copy.attempts
+        assert past.reason is not None
+        assert (past.outcome, past.reason.code, past.seal, copy.result) == ("errored", "seal_invalid", b"", None)
+
+
+async def _kept(data: Path, ids: list[int]) -> list[Task | None]:
+    store = await SqliteStore.open(data)
+    found = await store.get(ids)
+    await store.close()
+    return found
