@@ -265,7 +265,7 @@ def _report(client: Client, view: RunView, output: Output) -> Exit:
         _print_results(client, view)
     else:
         say_reason("Cancelled" if view.state == RunState.CANCELLED else "The run failed", view.reason)
-        for step in view.failures:
+        for step in view.failures if len(view.failures) > 1 else []:
             say(f"  {step.id} {step.state}: {step.reason.message if step.reason else 'no reason was given'}")
         say(f"More: `anchor dag get {view.id}`", style="dim")
     if view.state == RunState.SUCCEEDED:

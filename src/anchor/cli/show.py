@@ -25,7 +25,6 @@ STATE_STYLES = {
     "cancelled": "yellow",
     "cancelling": "yellow",
     "backoff": "yellow",
-    "inconclusive": "yellow",
     "reused": "green",
     "draining": "yellow",
     "offline": "dim",

@@ -97,7 +97,7 @@ def tree(steps: Sequence[StepView]) -> list[Text]:
         below.setdefault(above, []).append(step)
         weight[above] = weight.get(above, 0) + weight[step.id]
     for hanging in below.values():
-        hanging.sort(key=lambda step: weight[step.id])
+        hanging.sort(key=lambda step: (_is_last(step), weight[step.id]))
     lines: list[Text] = []
     # From the last to the first, since a stack gives back what came last; what is drawn before a step goes with it.
     stack = [(step, "") for step in reversed(below.get("", []))]
@@ -124,6 +124,11 @@ def levels(found: Sequence[LevelView], room: int) -> list[Text]:
         bar = Text.assemble(("█" * filled, "green"), ("░" * (_BAR - filled), "dim"))
         lines.append(Text.assemble(f"{name:<16} ", bar, f"  {over:,}/{total:,}  ", _counted(level.counts)))
     return lines
+
+
+def _is_last(step: StepView) -> bool:
+    """Whether a step runs after all others without naming one."""
+    return step.level > 0 and not step.dependencies and not step.soft_dependencies
 
 
 def _hangs_below(step: StepView, at: Mapping[str, StepView]) -> str:
