@@ -29,11 +29,12 @@ from anchor.core.access import Key, Role
 from anchor.core.attempt import Ending, Outcome, OutputFile, Result
 from anchor.core.audit import first_break
 from anchor.core.case import Case
-from anchor.core.dag import Graph, Run, RunState, Step
+from anchor.core.dag import Drawing, Graph, Run, RunState, Step
 from anchor.core.errors import Conflict, Unprocessable
 from anchor.core.ids import KeySequence, keys_from
 from anchor.core.items import Items
 from anchor.core.node import Node, greet
+from anchor.core.plan import drawn
 from anchor.core.spec import InputValue, Payload, TaskSpec
 from anchor.core.task import HELD, Origin, State, Task, cancel, lease, queued, settle
 from anchor.core.verification import Round, Verdict, Vote
@@ -101,11 +102,12 @@ async def everything(store: Store) -> dict[str, object]:
 
 async def runs_and_rounds(store: Store, blobs: Blobs, like: Task) -> list[Task]:
     """A live and a finished run, a case, and (returned) heads, an item and copies."""
-    value, module, evidence = [await put(blobs, content) for content in (b'"a value"', b"in a plan", b"evidence")]
+    contents = (b'"a value"', b"in a plan", b"evidence", b"[1]")
+    value, module, evidence, listed = [await put(blobs, content) for content in contents]
     mentioned = await put(blobs, b"what an item is cut from")
     step = Step(id="a", payload=Payload(module=f"sha256:{module}", inputs={"of": InputValue(blob=f"sha256:{value}")}))
     literal = Step(id="b", type="parallel", items=[f"sha256:{mentioned}"], payload=Payload(source_code="1"))
-    plan = await put(blobs, msgspec.json.encode(Graph(name="g", steps=[step, literal])))
+    plan = await put(blobs, drawn(Drawing(Graph(name="g", steps=[step, literal]))))
     live = Run(id=RUNS[0], owner="ann", name="g", created_at=1, steps=2, plan_blob=plan, wake_at=7)
     over = Run(id=RUNS[1], owner="bob", name="h", created_at=1, steps=1, plan=b'{"name":"h","steps":[{"id":"a"}]}')
     assert await store.insert_run(live)
@@ -119,7 +121,9 @@ async def runs_and_rounds(store: Store, blobs: Blobs, like: Task) -> list[Task]:
     )  # fmt: skip
     assert await store.insert_case(case)
     first, *others = keys_from(7 << 20, 3)
-    head = msgspec.structs.replace(like, id=first, state=State.WAITING, parts=Items(others[0], 1, 1), part_of=RUNS[0])
+    head = msgspec.structs.replace(
+        like, id=first, state=State.WAITING, parts=Items(others[0], 1, 1, blob=listed), part_of=RUNS[0]
+    )
     of_run = Origin(run=RUNS[0], step=1)
     item = msgspec.structs.replace(
         like, id=others[0], part_of=RUNS[0], origin=msgspec.structs.replace(of_run, head=first, number=0)
@@ -207,7 +211,7 @@ async def test_everything_comes_back_and_leases_end_uncharged(data: Path, tmp_pa
     async with opened(data) as store:  # the server runs on
         before = await everything(store)
         manifest = await wiring.back_up(Settings(data=data), file, force=False, told=quiet)
-    assert (manifest.epoch, manifest.blobs, manifest.missing_count) == (0, 10, 0)
+    assert (manifest.epoch, manifest.blobs, manifest.missing_count) == (0, 11, 0)
     assert file.stat().st_mode & 0o077 == 0
     _, epoch = await wiring.restore(Settings(data=target), file, replace=False, known_epoch=0, told=quiet)
     assert epoch == 1
@@ -445,7 +449,7 @@ async def test_a_restore_that_is_killed_leaves_the_old_or_asks_to_be_repeated(
     [aside] = found(data, "before-restore-*")
     async with opened(aside) as store:
         assert (await store.get([extra]))[0] is not None, "what was replaced is kept whole"
-    assert len(found(aside, "blobs/*/*/*")) == 10
+    assert len(found(aside, "blobs/*/*/*")) == 11
 
 
 @pytest.mark.anyio
@@ -485,7 +489,7 @@ async def test_a_backup_moves_to_mongodb_and_back(mongo_engine: Engine, data: Pa
     with pytest.raises(Conflict, match="data in the database"):
         await wiring.restore(there, first, replace=False, known_epoch=0, told=quiet)
     manifest = await wiring.back_up(there, second, force=False, told=quiet)
-    assert (manifest.engine, manifest.epoch, manifest.blobs) == ("mongodb", 1, 10)
+    assert (manifest.engine, manifest.epoch, manifest.blobs) == ("mongodb", 1, 11)
     await wiring.restore(back, second, replace=False, known_epoch=0, told=quiet)
     async with opened_shared(there.store) as store:
         moved = await everything(store)

@@ -31,6 +31,7 @@ from anchor.core.case import Case
 from anchor.core.dag import Run
 from anchor.core.errors import AnchorError
 from anchor.core.ids import keys_from
+from anchor.core.items import Items
 from anchor.core.pieces import piece_of
 from anchor.core.task import TERMINAL, Task
 from anchor.core.verification import Round
@@ -59,22 +60,26 @@ _encode = msgspec.json.Encoder().encode
 _MENTIONED = re.compile(rb"sha256:([0-9a-f]{64})")
 
 
-class _Value(msgspec.Struct):
+class _Value(msgspec.Struct, frozen=True):
     blob: str | None = None
 
 
-class _Named(msgspec.Struct):
+class _Named(msgspec.Struct, frozen=True):
     module: str | None = None
     files: dict[str, str] = {}
     inputs: dict[str, _Value] = {}
 
 
-class _StepNamed(msgspec.Struct):
+class _StepNamed(msgspec.Struct, frozen=True):
     payload: _Named | None = None
 
 
-class _PlanNamed(msgspec.Struct):
+class _GraphNamed(msgspec.Struct, frozen=True):
     steps: list[_StepNamed] = []
+
+
+class _PlanNamed(msgspec.Struct, frozen=True):
+    graph: _GraphNamed = _GraphNamed()
 
 
 _names_of = msgspec.json.Decoder(_Named).decode
@@ -169,6 +174,8 @@ class _Seen:
                     self._ids.append(task.id)
                     self._attempts.append(task.attempt)
                     self._note_blobs(task, payload)
+                    if isinstance(task.parts, Items) and task.parts.blob:
+                        self.blobs.add(task.parts.blob)
                     if isinstance(task.parts, Round) and task.parts.verdict is None:
                         self._undecided.add(task.id)
                     kept.append(TaskDocument(task, msgspec.Raw(payload or b"null")))
@@ -210,7 +217,7 @@ class _Seen:
     def note_plan(self, plan: bytes) -> None:
         """The blobs that the steps of a plan name."""
         if b"sha256:" in plan:
-            for step in _plan_of(plan).steps:
+            for step in _plan_of(plan).graph.steps:
                 if step.payload is not None:
                     self._note_named(step.payload)
             self._note_mentioned(plan)
