@@ -21,6 +21,7 @@ COMMANDS = {
     "verify": "Check a receipt: code, input, output, votes and signatures, without any server.",
     "case": "Look into answers that contradict what was agreed on, and decide what follows.",
     "node": "List machines, take them in and out of service, let new ones join.",
+    "why": "Say why a task waits, and the smallest change that would let it run.",
     "queue": "Show how much waits, runs and is done.",
     "key": "Make, list and revoke API keys.",
     "audit": "Show who did what, and check that nobody changed the record.",

@@ -14,6 +14,7 @@ from anchor.cli.options import LONG_PATIENCE_SECONDS, Format, Token, Url, connec
 from anchor.cli.show import Output
 from anchor.cli.talk import say, say_reason
 from anchor.cli.votes import show_votes, verdict_of
+from anchor.cli.why import why as explained
 from anchor.client import StateChange
 from anchor.core.task import State
 from anchor.wire.rest import LogLine, TaskResult, TaskView, UsageView
@@ -174,23 +175,7 @@ def retry(task: TaskId, url: Url = None, token: Token = None, output: Format = O
     return typer.echo(created.id)
 
 
-@app.command("why")
-def why(task: TaskId, url: Url = None, token: Token = None, output: Format = Output.TABLE) -> None:
-    """Say why a task is where it is, and what stands in the way on every node."""
-    with connect(url, token) as client:
-        answer = client.why(task)
-    if output is Output.JSON:
-        return show.as_json(answer)
-    reason: dict[str, str] = answer["reason"]
-    show.as_facts(
-        [("State", show.state(answer["state"])), ("Why", reason["message"]), ("Hint", reason.get("hint", ""))]
-    )
-    if answer["nodes"]:
-        show.as_table(
-            ("NODE", "STANDS IN THE WAY"),
-            [(node["nodeId"], f"it {node['unmet']}" if node["unmet"] else "nothing") for node in answer["nodes"]],
-        )
-    return None
+app.command("why")(explained)
 
 
 @app.command("receipt")

@@ -29,6 +29,14 @@ class Apart:
         owners = self._owners[task.id] if task.origin.owners_apart else set()
         return lambda seat: seat.node in nodes or seat.record.owner in owners
 
+    def against(self, task: Task, node: str, owner: str) -> str | None:
+        """Why this task must not get a node of this owner, or None where it may."""
+        if node in self._nodes[task.id]:
+            return "has run a copy of it already"
+        if task.origin is not None and task.origin.owners_apart and owner in self._owners[task.id]:
+            return f"belongs to {owner}, like a node that has run a copy of it"
+        return None
+
     def placed(self, task: Task, seat: Seat) -> None:
         """A task of the batch got this seat: its siblings in the batch do not get it, too."""
         for sibling in self._among.get(task.id, ()):

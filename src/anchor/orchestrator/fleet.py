@@ -195,7 +195,7 @@ class Fleet:
         """Every seat."""
         return self._seats.values()
 
-    def free(self, *, now: int, at_most: int) -> int:
+    def free(self, *, now: int, at_most: int = 1 << 62) -> int:
         """Open slots over all nodes that take work and whose session lease still runs, counted up to `at_most`."""
         count = 0
         if not self.closed:
