@@ -161,7 +161,7 @@ class Invariants:
                 self._task_undone(key, was, again)
             elif table is truth.nodes:
                 self._given_again.update((key, session) for session in range(again.session + 1, was.session + 1))
-            elif was is None or again is None or was.first != again.first:
+            elif table is truth.claims and (was is None or again is None or was.first != again.first):
                 self._rekeyed.add(key)
                 self._born_of.pop(key, None)
         self._changes.clear()

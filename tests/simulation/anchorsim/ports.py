@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 from msgspec.structs import replace
 
+from anchor.core.errors import NotFound
 from anchor.core.task import Task
 from anchor.ports.ready import Hint
 from anchorsim.network import Connection
@@ -126,6 +127,16 @@ class SimBlobs:
         digest = hashlib.sha256(content).hexdigest()
         await Call(lambda _: self._truth.blobs.setdefault(digest, content), place="store", writes=True)
         return digest, len(content)
+
+    async def get(self, digest: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        content: bytes | None = await Call(lambda _: self._truth.blobs.get(digest), place="store")
+        if content is None:
+            raise NotFound(f"There is no blob {digest}.", hint="Upload it.")
+        yield content[start:end]
+
+    async def size(self, digest: str) -> int | None:
+        content: bytes | None = await Call(lambda _: self._truth.blobs.get(digest), place="store")
+        return None if content is None else len(content)
 
 
 class SimLinks:

@@ -12,6 +12,7 @@ from anchor.orchestrator import nodes, reconcile
 from anchor.orchestrator.attend import attend
 from anchor.orchestrator.cancel import cancel
 from anchor.orchestrator.dispatch import dispatch
+from anchor.orchestrator.follow import follow
 from anchor.orchestrator.settle import settle
 from anchor.orchestrator.submit import submit, submit_once
 from anchor.orchestrator.world import World
@@ -101,6 +102,7 @@ class Server:
             lease_ms=LEASE_MS,
             heartbeat_ms=HEARTBEAT_MS,
             server=self.name,
+            sole_writer=self._site.alone,
         )
         if not self._site.alone:
             Numbered(sim, host, self.world, lambda: max(truth.tasks, default=0))
@@ -325,7 +327,13 @@ class Server:
             self._work = True
         else:
             self._dispatching, self._work = True, False
-            self.sim.spawn(host, dispatch(self.world), Origin("dispatch"), self._dispatched)
+            self.sim.spawn(host, follow(self.world), Origin("follow"), self._followed)
+
+    def _followed(self, _: Any, error: BaseException | None) -> None:
+        # Whatever became of it, queued tasks do not wait for it.
+        if error is not None:
+            self.sim.after(1_000, self._kick, self.host)
+        self.sim.spawn(self.host, dispatch(self.world), Origin("dispatch"), self._dispatched)
 
     def _dispatched(self, handed: Any, error: BaseException | None) -> None:
         self._dispatching = False

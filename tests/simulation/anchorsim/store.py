@@ -5,6 +5,8 @@ from typing import Any
 
 from anchor.core.access import Key
 from anchor.core.audit import Entry
+from anchor.core.case import Case
+from anchor.core.dag import Run
 from anchor.core.node import Node
 from anchor.core.task import State, Task
 from anchor.ports.store import Claim, Duty, QueuedRef, Swap
@@ -39,6 +41,30 @@ class SimStore:
 
     async def counts(self, owner: str | None) -> dict[State, int]:
         return await _read(lambda _: self._truth.counts())
+
+    async def states(self, first: int, count: int) -> dict[int, State]:
+        return await _read(lambda _: self._truth.states(first, count))
+
+    async def payloads(self, ids: Sequence[int]) -> list[bytes]:
+        return await _read(lambda _: [self._truth.payload(key) for key in ids])
+
+    async def insert_run(self, run: Run) -> bool:
+        return await _write(lambda _: self._truth.insert_run(run))
+
+    async def swap_run(self, old: Run, new: Run) -> bool:
+        return await _write(lambda _: self._truth.swap_run(old, new))
+
+    async def run(self, run_id: int) -> Run | None:
+        return await _read(lambda _: self._truth.runs.get(run_id))
+
+    async def runs_due(self, now: int, limit: int) -> list[Run]:
+        return await _read(lambda _: self._truth.runs_due(now, limit))
+
+    async def insert_case(self, case: Case) -> bool:
+        return await _write(lambda _: self._truth.insert_case(case))
+
+    async def case(self, case_id: int) -> Case | None:
+        return await _read(lambda _: self._truth.cases.get(case_id))
 
     async def swap_node(self, old: Node, new: Node) -> bool:
         return await _write(lambda _: self._truth.swap_node(old, new))

@@ -4,9 +4,13 @@ from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
+from anchor.adapters.sqlite.rows import last_key_of
 from anchor.core.audit import Entry, first_break
+from anchor.core.case import Case
+from anchor.core.dag import RUN_OVER, Run
 from anchor.core.ids import born_ms, keys_from
 from anchor.core.node import Node
 from anchor.core.retry import BACKOFF_CAP_SECONDS
@@ -16,6 +20,7 @@ from anchorsim.scheduler import Origin, Simulator, Violation
 
 BACKOFF_CAP_MS = int(BACKOFF_CAP_SECONDS * 1000)
 TaskSeen = Callable[[Task | None, Task, Origin], None]
+RunSeen = Callable[[Run | None, Run], None]
 NodeSeen = Callable[[Node | None, Node, Origin], None]
 Undone = tuple[MutableMapping[Any, Any], Any, Any, Any]
 """A table, a key in it, what stood there and what stands there again (None: nothing)."""
@@ -28,6 +33,8 @@ class Snapshot:
     tasks: dict[int, Task]
     nodes: dict[str, Node]
     claims: dict[tuple[str, str], Claim]
+    runs: dict[int, Run]
+    cases: dict[int, Case]
     audit: list[Entry]
     epoch: int
 
@@ -41,6 +48,8 @@ class Truth:
         self.open: dict[int, Task] = {}
         self.nodes: dict[str, Node] = {}
         self.claims: dict[tuple[str, str], Claim] = {}
+        self.runs: dict[int, Run] = {}
+        self.cases: dict[int, Case] = {}
         self.duties: dict[str, Duty] = {}
         self.audit: list[Entry] = []
         self.epoch = 0
@@ -51,6 +60,7 @@ class Truth:
         self.remembers = False
         self.on_task: list[TaskSeen] = []
         self.on_node: list[NodeSeen] = []
+        self.on_run: list[RunSeen] = []
         self.on_rollback: list[Callable[[Sequence[Undone]], None]] = []
         self._taken_at: dict[str, int] = {}
         self._past: list[tuple[int, MutableMapping[Any, Any], Any, Any]] = []
@@ -87,7 +97,7 @@ class Truth:
             done.append(task.id not in self.tasks)
             if done[-1]:
                 self.put_task(task)
-            if self.origin().key is None:
+            if self.origin().key is None and not task.part_of:
                 self._made_here(task.id, fresh=done[-1])
         return done
 
@@ -100,6 +110,37 @@ class Truth:
             if done[-1]:
                 self.put_task(swap.new)
         return done
+
+    def insert_run(self, run: Run) -> bool:
+        """Write a new run."""
+        if run.id in self.runs:
+            return False
+        self._made_here(run.id, fresh=run.id not in self.tasks)
+        self.put_run(run)
+        return True
+
+    def swap_run(self, old: Run, new: Run) -> bool:
+        """Compare-and-set a run."""
+        stored = self.runs.get(old.id)
+        if stored is None or not (self.blind or (stored.ver, stored.state) == (old.ver, old.state)):
+            return False
+        self.put_run(new)
+        return True
+
+    def put_run(self, new: Run) -> None:
+        """Write a run down and show the write to everybody who watches."""
+        self.sim.log("run", new.id, new.ver, str(new.state), self.origin().kind)
+        for watch in self.on_run:
+            watch(self.runs.get(new.id), new)
+        self._put(self.runs, new.id, new)
+
+    def insert_case(self, case: Case) -> bool:
+        """Write a new case."""
+        if case.id in self.cases:
+            return False
+        self.sim.log("case", case.id)
+        self._put(self.cases, case.id, case)
+        return True
 
     def swap_node(self, old: Node, new: Node) -> bool:
         """Compare-and-set a node."""
@@ -170,7 +211,10 @@ class Truth:
 
     def snapshot(self) -> "Snapshot":
         """All there is, as a backup of one moment has it."""
-        return Snapshot(dict(self.tasks), dict(self.nodes), dict(self.claims), list(self.audit), self.epoch)
+        return Snapshot(
+            dict(self.tasks), dict(self.nodes), dict(self.claims), dict(self.runs), dict(self.cases), list(self.audit),
+            self.epoch,
+        )  # fmt: skip
 
     def put_back(self, snapshot: "Snapshot") -> None:
         """Have a snapshot in the place of all there is."""
@@ -179,6 +223,8 @@ class Truth:
             (self.tasks, snapshot.tasks),
             (self.nodes, snapshot.nodes),
             (self.claims, snapshot.claims),
+            (self.runs, snapshot.runs),
+            (self.cases, snapshot.cases),
         ]
         for table, kept in tables:
             changed = [key for key in dict.fromkeys((*table, *kept)) if table.get(key) != kept.get(key)]
@@ -224,6 +270,24 @@ class Truth:
 
     # Reads
 
+    def states(self, first: int, count: int) -> dict[int, State]:
+        """The states of the tasks there are among `count` keys."""
+        return {key: self.tasks[key].state for key in keys_from(first, count) if key in self.tasks}
+
+    def payload(self, key: int) -> bytes:
+        """A task's payload as JSON bytes."""
+        task = self.tasks.get(key)
+        return b"" if task is None or task.spec.payload is None else msgspec.json.encode(task.spec.payload)
+
+    def runs_due(self, now: int, limit: int) -> list[Run]:
+        """Runs that are not over and whose time has come."""
+        found = [run for run in self.live_runs() if run.wake_at is not None and run.wake_at <= now]
+        return sorted(found, key=lambda run: (run.wake_at, run.id))[:limit]
+
+    def live_runs(self) -> list[Run]:
+        """Runs that are not over."""
+        return [run for run in self.runs.values() if run.state not in RUN_OVER]
+
     def due(self, state: State, now: int, limit: int) -> list[Task]:
         """Tasks of a state whose time has come."""
         found = [
@@ -243,12 +307,18 @@ class Truth:
     def queued(self, after: int, limit: int) -> list[QueuedRef]:
         """Queued tasks above an id."""
         found = sorted(key for key, task in self.open.items() if key > after and task.state is State.QUEUED)
-        return [QueuedRef(key, self.tasks[key].spec.priority, self.tasks[key].shape) for key in found[:limit]]
+        return [
+            QueuedRef(key, one.spec.priority, one.shape, one.owner)
+            for key in found[:limit]
+            for one in [self.tasks[key]]
+        ]
 
     def last_key(self) -> int:
-        """The highest key of a task or a claim."""
+        """The highest key of a task, a claim, a step, an item or a copy."""
         claimed = (keys_from(claim.first, claim.count)[-1] for claim in self.claims.values())
-        return max(*self.tasks, *claimed, 0, 0)
+        steps = (run.key_of(run.steps - 1) for run in self.runs.values())
+        parts = (last_key_of(task.parts) for task in self.tasks.values() if task.parts is not None)
+        return max(*self.tasks, *claimed, *steps, *parts, 0, 0)
 
     def newest_ms(self, lease_ms: int) -> int:
         """A time (Unix ms) that has been for certain, by all that is written down: when a node was seen, or what is
