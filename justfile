@@ -72,6 +72,10 @@ bench-shared *args:
 bench-runtimes *args:
     python -m benchmarks.runtimes {{ args }}
 
+# graphs beside tasks that are part of nothing: what a step costs, and how long 100,000 of them take to be checked
+bench-graphs *args:
+    python benchmarks/graphs.py {{ args }}
+
 # pin everything CI installs, with hashes
 lock:
     uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command 'just lock' --quiet --output-file requirements/ci.txt
