@@ -31,12 +31,12 @@ class Step(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=Tr
 
     It runs once all `dependencies` have succeeded and all `soft_dependencies` have ended, however; an `always` step
     runs once all it depends on (where it names nothing: all steps but those like itself) has ended, however, unless the
-    run is cancelled. What it depends on and
-    succeeded arrives as `inputs`, by step id. A step without a payload passes its inputs on: one input as it is,
-    several as an object. A `parallel` step runs its payload once per item of `items`, each as `input`; its result is
-    the list of theirs, in order, once `enough` (a share) of them have succeeded and the rest has ended. `over` says
-    what an item is: a value, files, or a share of what another parallel step left (see docs/map-reduce.md);
-    `speculate` lets the last items run a second time elsewhere where they take long.
+    run is cancelled. What it depends on and succeeded arrives as `inputs`, by step id. A step without a payload passes
+    its inputs on: where it depends on one step that step's result, on several an object of theirs by id. A `parallel`
+    step runs its payload once per item of `items`, each as `input`; its result is the list of theirs, in order, once
+    `enough` (a share) of them have succeeded and the rest has ended. `over` says what an item is: a value, files, or a
+    share of what another parallel step left (see docs/map-reduce.md); `speculate` lets the last items run a second time
+    elsewhere where they take long.
     """
 
     id: StepId

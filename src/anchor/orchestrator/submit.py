@@ -4,14 +4,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from anchor.core.errors import Conflict, Unavailable, Unprocessable
-from anchor.core.ids import keys_from
+from anchor.core.errors import Unavailable
 from anchor.core.spec import TaskSpec
 from anchor.core.task import Task
-from anchor.failpoints import reached
 from anchor.orchestrator.enter import drafted, enter
+from anchor.orchestrator.once import once
 from anchor.orchestrator.world import World
-from anchor.ports.store import Claim
 
 
 class Submitted(msgspec.Struct, frozen=True):
@@ -34,36 +32,12 @@ async def submit_once(
 
     The claim is written first and fixes the ids, so a crash between claim and tasks is mended by the next try.
     """
-    if (owner, key) in world.in_flight:
-        raise Conflict(
-            "A request with this Idempotency-Key is still being carried out.",
-            hint="Wait a second and send the same request again.",
-            code="request_in_flight",
-            retry_after_seconds=1,
-        )
-    world.in_flight.add((owner, key))
-    try:
-        keys = world.keys.take(len(specs), now_ms=world.clock.now())
-        mine = Claim(owner, key, digest, keys[0], len(specs), False, world.clock.now())
-        claim = await world.store.claim(mine)
-        reached("submit.claimed")
-        if claim.digest != digest:
-            raise Unprocessable(
-                "This Idempotency-Key was used before with a different request.",
-                hint="Use a new key for a new request, or send the first request again unchanged.",
-                code="idempotency_key_reused",
-            )
-        keys = keys_from(claim.first, claim.count)
-        if claim.done:
-            found = await world.store.get(keys)
+    async with once(world, owner=owner, key=key, digest=digest, count=len(specs)) as claimed:
+        if claimed.done:
+            found = await world.store.get(claimed.keys)
             return Submitted([task for task in found if task is not None], replayed=True)
-        fresh = claim.first == mine.first
-        tasks = await _hand_in(world, specs, keys, owner=owner, retry_of=retry_of, fresh=fresh)
-        await world.store.fulfil(claim)
-        reached("submit.fulfilled")
-        return Submitted(tasks, replayed=not fresh)
-    finally:
-        world.in_flight.discard((owner, key))
+        tasks = await _hand_in(world, specs, claimed.keys, owner=owner, retry_of=retry_of, fresh=claimed.fresh)
+    return Submitted(tasks, replayed=not claimed.fresh)
 
 
 async def _hand_in(
