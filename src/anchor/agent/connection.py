@@ -16,6 +16,7 @@ from anchor import __version__
 from anchor.agent.executor import Executor
 from anchor.agent.identity import Identity, not_anchor
 from anchor.agent.journal import Journal
+from anchor.agent.measuring import measured
 from anchor.agent.parcels import Parcels
 from anchor.agent.pauses import Pauses
 from anchor.agent.trust import trusted
@@ -93,6 +94,7 @@ class Connection:
         self._meter = ThreadPoolExecutor(1, "metrics")
         self._measuring: asyncio.Future[Metrics] | None = None
         self._measured = Metrics()
+        self._showing: asyncio.Task[None] | None = None
         self._leaving = False
         self._executor: Executor
 
@@ -266,8 +268,20 @@ class Connection:
                     if not frame.reconnect:
                         raise Conflict(f"The server ended this node's session: {frame.reason}.", code="session_ended")
                     return
-                case Challenge() | Welcome() | Refused() | Measure():
+                case Measure():
+                    self._show_speed(frame)
+                case Challenge() | Welcome() | Refused():
                     self.send(Nack("Not now."))
+
+    def _show_speed(self, asked: Measure) -> None:
+        """Answer in the meantime; one question at a time."""
+        if self._showing is None or self._showing.done():
+            self._showing = asyncio.create_task(self._answer_measure(asked))
+
+    async def _answer_measure(self, asked: Measure) -> None:
+        answer = await measured(asked, lambda: self._executor.under_way > 0)
+        if answer is not None:
+            self.send(answer)
 
     def _take(self, items: Sequence[Assignment]) -> None:
         """Begin what there are slots for; what a server sends beyond them goes back at once, uncharged."""

@@ -65,6 +65,7 @@ def get(node: NodeId, url: Url = None, token: Token = None, output: Format = Out
             ("Why", view.reason.message if view.reason else view.metrics.trouble),
             ("Machine", f"{specs.host}, {specs.os}, {specs.arch}"),
             ("CPU", f"{specs.cpu}, cores: {specs.cores}, {view.metrics.cpu_usage:.0f} % in use"),
+            ("Speed", f"{view.speed:,.0f} thousand hash rounds a second on one core" if view.speed else "not measured"),
             ("RAM", f"{specs.ram:.1f} GiB, {view.metrics.ram_usage:.0f} % in use"),
             ("Disk", f"{specs.disk:.1f} GiB"),
             ("GPU", ", ".join(specs.gpus) + ("" if specs.gpu_tasks or not specs.gpus else " (not for tasks)")),

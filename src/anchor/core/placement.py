@@ -9,7 +9,7 @@ from anchor.core.expression import Facts, parse
 from anchor.core.node import Metrics, Node, Profile, Status
 from anchor.core.spec import FEATURES, Need
 
-TYPICAL_SPEED = 500.0
+TYPICAL_SPEED = 1000.0
 """Of an ordinary core, in the unit of Node.speed: one twice as fast scores two thirds."""
 ROOM_WEIGHT = 4.0
 RELIABILITY_WEIGHT = 2.0

@@ -26,6 +26,7 @@ from anchor.server.beats import Beats
 from anchor.server.desk import Desk
 from anchor.server.endings import sound
 from anchor.server.lines import CLOSE_SECONDS, Line, Lines
+from anchor.server.measuring import Measuring
 from anchor.server.seals import seal_checked
 from anchor.wire import link as wire
 from anchor.wire.link import (
@@ -68,6 +69,7 @@ class AgentLink:
         self._lines = lines
         self._admission = Admission()
         self._beats = Beats(desk.world)
+        self._measuring = Measuring(desk.world)
         self._settling: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -197,6 +199,7 @@ class AgentLink:
             )
         )
         await self._lines.cancel(node.id, greeted.cancelled)
+        self._measuring.joined(line, min(wire.PROTOCOL, hello.protocol_max))
         log.info("node connected", node=node.id, session=greeted.node.session)
         return line
 
@@ -212,6 +215,7 @@ class AgentLink:
                 if error is not None and not isinstance(error, WebSocketDisconnect | RuntimeError):
                     log.error("agent link failed", node=line.node.id, exc_info=error)
         finally:
+            self._measuring.left(line)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -267,7 +271,8 @@ class AgentLink:
             case Hello():
                 line.send(Nack("There was a hello already."))
             case Measured():
-                line.send(Nack("Nobody asked for it."))
+                if not self._measuring.answered(line, frame):
+                    line.send(Nack("Nobody asked for it."))
 
     async def _settle(self, line: Line, key: Ed25519PublicKey, report: Report, settling: asyncio.Semaphore) -> None:
         try:

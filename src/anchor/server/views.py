@@ -188,4 +188,6 @@ def node_view(node: Node, fleet: Fleet, *, now: int) -> NodeView:
         joined_at=time_of(node.joined_at),
         seen_at=time_of(node.seen_at) if node.seen_at else None,
         public_key=node.public_key,
+        speed=round(node.speed, 1),
+        faults=node.faults,
     )

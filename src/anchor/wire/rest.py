@@ -164,7 +164,9 @@ class NodeMetrics(Metrics, frozen=True, rename="camel", omit_defaults=False):
 
 class NodeView(_View, frozen=True):
     """A node: `status` is online, offline, draining, blocked or quarantined; `public_key` is the raw Ed25519 key that
-    its signatures are checked with."""
+    its signatures are checked with. `speed` is how fast one core worked when it was last measured (thousands of
+    SHA-512 rounds a second; 0: never, or it did not tell the truth); `faults` counts what went wrong there by whose
+    fault it was."""
 
     node_id: str
     status: str
@@ -178,6 +180,8 @@ class NodeView(_View, frozen=True):
     joined_at: Time
     seen_at: Time | None
     public_key: bytes = b""
+    speed: float = 0.0
+    faults: dict[str, int] = {}
 
 
 class QueueStats(_View, frozen=True):
