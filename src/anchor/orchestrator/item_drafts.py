@@ -14,6 +14,8 @@ from anchor.orchestrator.world import World
 
 ITEM_VARIABLE = "ANCHOR_ITEM"
 """The environment variable that says which item it is."""
+SHARE_VARIABLE = "ANCHOR_SHARE"
+"""The environment variable that lists the files of a share, as JSON."""
 
 
 async def drafts(
@@ -49,8 +51,14 @@ def draft(
 ) -> Task:
     """One item, or the copy of item `number` - count, as it is to enter."""
     item = number % parts.count
-    files = payload.files if parts.over == "values" else {**payload.files, **files_of(value, item)}
-    payload = replace(payload, input=value, env={**payload.env, ITEM_VARIABLE: str(item)}, files=files)
+    env = {**payload.env, ITEM_VARIABLE: str(item)}
+    files = payload.files
+    if parts.over != "values":
+        named = files_of(value, item)
+        files = {**files, **named}
+        if parts.over == "shuffle":
+            env[SHARE_VARIABLE] = msgspec.json.encode(sorted(named)).decode()
+    payload = replace(payload, input=value, env=env, files=files)
     spec: TaskSpec = replace(head.spec, name=f"{head.spec.name[:185]} [{item}]", payload=payload, verify=parts.verify)
     return drafted(
         spec,

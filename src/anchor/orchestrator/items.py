@@ -16,7 +16,7 @@ from anchor.core.dag import Again, From, Step
 from anchor.core.errors import FailureCode
 from anchor.core.ids import STEP
 from anchor.core.items import Items, NoList, Walk, list_in
-from anchor.core.spec import INLINE_BYTES_MAX, MIB
+from anchor.core.spec import INLINE_BYTES_MAX, MIB, TaskSpec
 from anchor.core.task import TERMINAL, State, Task, extend
 from anchor.failpoints import reached
 from anchor.orchestrator.cancel import cancel_all
@@ -51,7 +51,15 @@ async def listed(world: World, task: Task, step: Step, given: Mapping[str, Resul
         return replace(task, state=State.FAILED, wake_at=None, finished_at=now, reason=reason)
     if not parts.count:
         return replace(task, state=State.SUCCEEDED, wake_at=None, finished_at=now, result=Result(json=b"[]", size=2))
-    return replace(task, state=State.WAITING, wake_at=now + LOOK_MS, parts=parts)
+    return replace(task, spec=_without_list(task.spec, step), state=State.WAITING, wake_at=now + LOOK_MS, parts=parts)
+
+
+def _without_list(spec: TaskSpec, step: Step) -> TaskSpec:
+    """What the list comes from is no input of each of its items as well."""
+    if spec.payload is None or not isinstance(step.items, From):
+        return spec
+    inputs = {name: value for name, value in spec.payload.inputs.items() if name != step.items.step}
+    return replace(spec, payload=replace(spec.payload, inputs=inputs))
 
 
 async def _parts(world: World, step: Step, given: Mapping[str, Result]) -> Items:

@@ -24,7 +24,20 @@ from anchor.server.lines import Lines
 from anchor.server.link import AgentLink
 from anchor.server.loops import Retention, attending, dispatching, keeping_number, reconciling, retaining
 from anchor.server.openapi import pages
-from anchor.server.routes import audit, blobs, dags, files, health, keys, logs, nodes, queue, tasks, verification
+from anchor.server.routes import (
+    audit,
+    blobs,
+    dags,
+    files,
+    health,
+    keys,
+    logs,
+    mapreduce,
+    nodes,
+    queue,
+    tasks,
+    verification,
+)
 from anchor.wire.link import FRAME_BYTES_MAX
 
 log = structlog.get_logger("anchor.server")
@@ -40,6 +53,7 @@ CANCEL_AGAIN_SECONDS = 0.5
 ROUTES: list[Route] = [
     *tasks.ROUTES,
     *dags.ROUTES,
+    *mapreduce.ROUTES,
     *files.ROUTES,
     *logs.ROUTES,
     *nodes.ROUTES,
