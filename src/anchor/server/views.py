@@ -127,6 +127,16 @@ def _usage(usage: Usage | None) -> UsageView | None:
     return None if usage is None else UsageView(**msgspec.structs.asdict(usage))
 
 
+def usage_of(copies: Iterable[Task | None]) -> UsageView | None:
+    """What the attempts of all copies of a task used together, memory as the most that one did."""
+    used = [past.usage for copy in copies if copy is not None for past in copy.attempts if past.usage is not None]
+    if not used:
+        return None
+    peak = max(one.peak_memory_mb for one in used)
+    added = {name: sum(getattr(one, name) for one in used) for name in Usage.__struct_fields__}
+    return UsageView(**{**added, "peak_memory_mb": peak})
+
+
 def _result(task: Task) -> tuple[Any, str | None]:
     if task.result is None:
         return None, None

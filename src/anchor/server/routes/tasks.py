@@ -9,10 +9,11 @@ from msgspec.structs import replace
 
 from anchor.core.access import Role
 from anchor.core.errors import Conflict, Fault, InvalidRequest, NotFound, TooLarge, Unprocessable
-from anchor.core.ids import key_of, wire_id
+from anchor.core.ids import key_of, keys_from, wire_id
 from anchor.core.pieces import piece_of
 from anchor.core.spec import TASKS_PER_REQUEST_MAX, Payload, TaskSpec, blob_of, faults_in
 from anchor.core.task import TERMINAL, State, Task
+from anchor.core.verification import Round
 from anchor.orchestrator.cancel import cancel
 from anchor.orchestrator.explain import Why, explain
 from anchor.orchestrator.payloads import payload_of
@@ -182,7 +183,11 @@ async def show(call: Call) -> TaskView:
 async def _view(call: Call, task: Task) -> TaskView:
     world = call.desk.world
     has_case = may_have_case(task) and await world.store.case(task.id) is not None
-    return views.view(task, await payload_of(world, task), call.desk, has_case=has_case)
+    view = views.view(task, await payload_of(world, task), call.desk, has_case=has_case)
+    if isinstance(task.parts, Round) and task.parts.verdict is not None:
+        copies = await world.store.get(keys_from(task.parts.first, task.parts.asked))
+        view = replace(view, usage=views.usage_of(copies))
+    return view
 
 
 async def result(call: Call) -> TaskResult:
@@ -195,13 +200,13 @@ async def result(call: Call) -> TaskResult:
     with world.bus.watch_task(task.id) as watch:
         task = await find(call)
         while task.state not in TERMINAL and (left := until - world.clock.now()) > 0:
-            if not await _changed(call, watch, left / 1000):
+            if not await changed(call, watch, left / 1000):
                 break
             task = await find(call)
     return views.result(task)
 
 
-async def _changed(call: Call, watch: Watch, seconds: float) -> bool:
+async def changed(call: Call, watch: Watch, seconds: float) -> bool:
     """Whether something happened to the task before the time was up or the server stopped."""
     changed = asyncio.create_task(watch.changed(seconds))
     stopping = asyncio.create_task(call.desk.stopping.wait())
