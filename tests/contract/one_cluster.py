@@ -18,12 +18,13 @@ from anchor.core.graph_check import checked
 from anchor.core.ids import KeySequence
 from anchor.core.node import Node, Profile
 from anchor.core.spec import FEATURES
-from anchor.core.task import State, Task
+from anchor.core.task import HELD, State, Task
 from anchor.orchestrator import graphs
 from anchor.orchestrator.dispatch import dispatch
 from anchor.orchestrator.follow import follow
 from anchor.orchestrator.payloads import payload_of
-from anchor.orchestrator.settle import settle
+from anchor.orchestrator.reconcile import reconcile
+from anchor.orchestrator.settle import never_arrived, settle, settle_held
 from anchor.orchestrator.world import World
 from anchor.ports.blobs import Blobs
 from anchor.ports.ready import Ready
@@ -82,7 +83,8 @@ class Server:
         self.hands = Hands()
         self.clock = clock
         self.begun: list[str] = []
-        """The names of the tasks that were run here, in order."""
+        """The names of the tasks that were run here, in order, one for each attempt."""
+        self._ran: set[tuple[int, int]] = set()
         self.world = World(
             store=store,
             ready=ready or LocalReady(),
@@ -112,6 +114,21 @@ class Server:
         )
         self.world.fleet.join(self.node)
 
+    async def takes_over(self, dead: "Server", run: Run) -> None:
+        """Begin where a server died, whose node still has what it had, and is connected to this one now."""
+        self.hands, self.begun, self._ran = dead.hands, dead.begun, dead._ran
+        self.world.links = self.hands
+        self.clock.ms += 31_000
+        self.world.swept_at = 0
+        held = {task.id for task in self.hands.assigned}
+        found = await self.world.store.get([run.key_of(number) for number in range(run.steps)])
+        unheard = [task for task in found if task is not None and task.state in HELD and task.id not in held]
+        for task in found:
+            if task is not None and task.state in HELD:
+                self.world.fleet.seat(self.node.id).held[task.id] = (task.attempt, NOW)  # type: ignore[union-attr]
+        await settle_held(self.world, unheard, outcome=Outcome.RELEASED, reason=never_arrived(self.node.id))
+        await reconcile(self.world)
+
     async def look(self) -> None:
         """What the dispatching loop does."""
         await follow(self.world)
@@ -119,17 +136,19 @@ class Server:
 
     async def report(self, count: int = 1000, does: Does = lambda task, inputs: inputs) -> int:
         """Report up to `count` of the assigned attempts; how many they were."""
-        endings = []
-        for _ in range(min(count, len(self.hands.assigned))):
-            task = self.hands.assigned.popleft()
-            endings.append(await self._ending(task, does))
+        tasks = list(self.hands.assigned)[:count]
+        endings = [await self._ending(task, does) for task in tasks]
         await settle(self.world, node=self.node.id, session=1, endings=endings)
+        for task in tasks:
+            self.hands.assigned.remove(task)
         return len(endings)
 
     async def _ending(self, task: Task, does: Does) -> Ending:
         if task.id in self.hands.to_stop:
             return Ending(task.id, task.attempt, Outcome.CANCELLED, None, Reason("cancelled", "Stopped."))
-        self.begun.append(task.spec.name)
+        if (task.id, task.attempt) not in self._ran:
+            self._ran.add((task.id, task.attempt))
+            self.begun.append(task.spec.name)
         if task.spec.type == "noop":
             return Ending(task.id, task.attempt, Outcome.SUCCEEDED, Result(json=b"null", size=4))
         try:

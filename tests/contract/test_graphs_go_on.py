@@ -10,7 +10,6 @@ from anchor.adapters.local.ready import LocalReady
 from anchor.core.dag import RunState
 from anchor.core.errors import Conflict, NotFound, Unprocessable
 from anchor.orchestrator import graphs
-from anchor.orchestrator.reconcile import reconcile
 
 pytestmark = pytest.mark.anyio
 
@@ -126,37 +125,6 @@ async def test_a_server_that_forgot_everything_goes_on(server):
         await server.report()
     assert (await server.over(run)).state is RunState.SUCCEEDED
     assert sorted(server.begun) == ["a", "b", "c", "d"]
-
-
-async def test_a_run_whose_server_died_before_its_first_step_begins_at_the_next_start(server, store, blobs):
-    class Dies(Exception):
-        pass
-
-    async def dies(*_):
-        raise Dies
-
-    world = server.world
-    world.store = _Dying(store, dies)
-    with pytest.raises(Dies):
-        await graphs.schedule(world, graph(*DIAMOND), owner="ann")
-    [run] = await store.runs_page(below=None, limit=10, state=None, kind=None, owner=None)
-    server.clock.ms += 1
-    other = Server(store, blobs, server.clock, 2)
-    other.world.swept_at = 0
-    await reconcile(other.world)
-    await other.work()
-    assert (await other.over(run)).state is RunState.SUCCEEDED
-
-
-class _Dying:
-    """A store whose server is no more when it wants to write a task."""
-
-    def __init__(self, store, dies):
-        self._store = store
-        self.insert = dies
-
-    def __getattr__(self, name):
-        return getattr(self._store, name)
 
 
 async def test_servers_that_share_a_store_run_each_step_once_and_none_too_early(store, blobs):
