@@ -76,6 +76,10 @@ bench-runtimes *args:
 bench-graphs *args:
     python benchmarks/graphs.py {{ args }}
 
+# what placing costs with 1,000 nodes and 10,000 queued tasks
+bench-placement:
+    python benchmarks/placement.py
+
 # pin everything CI installs, with hashes
 lock:
     uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command 'just lock' --quiet --output-file requirements/ci.txt

@@ -214,9 +214,15 @@ class Fleet:
         """Whether a task of this shape could be leased at once."""
         if self.closed:
             return False
-        seats = self._fit(shape, now).seats
-        few, others = (seats, self._open) if len(seats) < len(self._open) else (self._open, seats)
-        return any(seat in others and _takes_work(seat, now) for seat in few)
+        fit = self._fits.get(shape)
+        if fit is None or fit.is_live:
+            fit = self._fit(shape, now)
+        few, others = (fit.seats, self._open) if len(fit.seats) < len(self._open) else (self._open, fit.seats)
+        # A loop, since `any` costs twice as much: with many shapes and few open slots this is most of dispatching.
+        for seat in few:  # noqa: SIM110
+            if seat in others and _takes_work(seat, now):
+                return True
+        return False
 
     def choose(
         self,

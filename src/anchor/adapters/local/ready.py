@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from anchor.ports.ready import Hint
 
 HINTS_MAX = 200_000
+FEW_SHARE = 200
+"""Fewer hints than this part of the capacity are few."""
 
 
 class LocalReady:
-    """Holds up to `capacity` hints and drops what does not fit: the reconciler files those tasks again later."""
+    """Holds up to `capacity` hints and drops what does not fit: the reconciler files those tasks again later. A shape
+    with few hints has room all the same, so that a flood of others does not keep it out."""
 
     def __init__(self, *, capacity: int = HINTS_MAX) -> None:
         self._capacity = capacity
@@ -26,9 +29,15 @@ class LocalReady:
                 if hint.id not in self._resting and len(self._resting) < self._capacity:
                     self._resting.add(hint.id)
                     heapq.heappush(self._apart, (hint.not_before, hint.id, hint.priority, hint.shape))
-            elif hint.id not in self._filed and len(self._filed) < self._capacity:
+            elif hint.id not in self._filed and self._has_room(hint.shape):
                 self._filed.add(hint.id)
                 heapq.heappush(self._heaps.setdefault(hint.shape, []), (-hint.priority, hint.id))
+
+    def _has_room(self, shape: str) -> bool:
+        if len(self._filed) < self._capacity:
+            return True
+        few = self._capacity // FEW_SHARE
+        return len(self._filed) < 2 * self._capacity and len(self._heaps.get(shape, ())) < few
 
     async def pop(self, limit: int, shapes: Sequence[str]) -> list[Hint]:
         """Take up to `limit` hints of these shapes."""
