@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
 
 from anchor.core.ids import wire_id
 from anchor.core.spec import ResolvedLimits
@@ -275,6 +277,12 @@ def test_answers_are_compared_as_the_policy_says() -> None:
     assert not holds(far)
 
 
+def test_a_round_that_was_decided_cannot_be_called_undecided_nor_a_tie_decided() -> None:
+    assert not holds(verified(("1", "1", "2"), ()))
+    assert holds(verified(("1", "1", "2", "2"), ()))
+    assert not holds(verified(("1", "1", "2", "2"), (0, 1)))
+
+
 def test_a_noop_holds_where_its_result_is_its_input() -> None:
     echo = msgspec.structs.replace(
         plain(),
@@ -286,3 +294,22 @@ def test_a_noop_holds_where_its_result_is_its_input() -> None:
     )
     assert holds(echo)
     assert not holds(msgspec.structs.replace(echo, payload='{"input":3}', payload_sha256=digest('{"input":3}')))
+
+
+WHOLE = msgspec.json.encode(verified(compare="json"))
+
+
+@given(at=st.integers(0, len(WHOLE) - 1), put=st.binary(min_size=0, max_size=3), cut=st.integers(0, 3))
+def test_whatever_stands_in_a_receipt_it_is_checked_and_nothing_breaks(at: int, put: bytes, cut: int) -> None:
+    changed = WHOLE[:at] + put + WHOLE[at + cut :]
+    try:
+        receipt = msgspec.json.decode(changed, type=Receipt)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return
+    assert proof_of(receipt, KEYS)
+
+
+@pytest.mark.parametrize("text", ["[" * 5000, '"\\ud800"', "1e999", '{"a":1,"a":2}', "\x00"])
+def test_a_result_that_is_no_sane_json_is_compared_all_the_same(text: str) -> None:
+    receipt = verified((text, text, "1"), compare="json")
+    assert proof_of(msgspec.json.decode(msgspec.json.encode(receipt), type=Receipt), KEYS)

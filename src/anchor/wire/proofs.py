@@ -122,7 +122,11 @@ def _round(receipt: Receipt, round_: ReceiptRound, known: Mapping[str, bytes]) -
         yield Line(vote.compared == digest, f"Copy {vote.copy} voted for {vote.compared}.")
     if not round_.agreed:
         lost = round_.winner == -1 and receipt.answer is None and not any(vote.agreed for vote in round_.votes)
-        yield Line(lost and receipt.state in ("inconclusive", "failed"), "The votes have decided nothing.")
+        # A round may fail before its votes decide: its task took machines down.
+        undecided = receipt.state == "failed" or (
+            receipt.state == "inconclusive" and not _has_majority(round_, answers)
+        )
+        yield Line(lost and undecided, "The votes have decided nothing.")
         return
     whose = winner is not None and receipt.answer == winner.answer and _fits(receipt.state, winner.answer.outcome)
     yield Line(whose, f"The answer of {receipt.task} is that of copy {round_.winner}.")
@@ -137,9 +141,17 @@ def _round(receipt: Receipt, round_: ReceiptRound, known: Mapping[str, bytes]) -
         lone = len(round_.votes) == 1 and round_.policy.policy == "adaptive" and winner.agreed
         yield Line(lone and None, "One answer was taken unchecked, since its node had earned trust.")
     else:
-        enough = winner.agreed and agreed >= round_.policy.agree
+        enough = winner.agreed and agreed >= round_.policy.agree and _has_majority(round_, answers)
         yield Line(enough, f"{agreed} of {len(round_.votes)} answers agree; {round_.policy.agree} had to.")
     yield Line(None, f"That these are copies of {receipt.task}, and whose nodes they ran on, is the server's word.")
+
+
+def _has_majority(round_: ReceiptRound, answers: Mapping[int, Answer]) -> bool:
+    """Whether enough votes are the same as one of them, and no others are as many."""
+    groups = [[other for other in round_.votes if _equal(round_, answers, one, other)] for one in round_.votes]
+    largest = max(groups, key=len, default=[])
+    rivals = [one for one, group in zip(round_.votes, groups, strict=True) if len(group) == len(largest)]
+    return len(largest) >= round_.policy.agree and all(one in largest for one in rivals)
 
 
 def _compared(receipt: Receipt, round_: ReceiptRound, vote: ReceiptVote) -> Answer:
