@@ -112,11 +112,18 @@ def test_ctrl_c_cancels_the_run(anchor: Cli) -> None:
         ("torn.yaml", "name: g\nsteps: [\n", "torn.yaml, line 3, column 1"),
         ("twice.yaml", "name: g\nname: h\n", "line 2, column 1: the key 'name' is given twice"),
         ("torn.json", '{"name": "g",\n "steps": [}', "line 2, column 12"),
+        ("twice.json", '{"name": "g", "name": "h"}', "the key 'name' is given twice"),
+        ("nan.json", '{"name": NaN}', "NaN is not a JSON number"),
         ("tag.yaml", "name: !!python/object/apply:os.system [ls]\n", "line 1, column 7: the tag"),
         ("list.yaml", "- a\n", "it is not a mapping"),
         ("none.yaml", "", "is empty"),
         ("deep.yaml", "a: " + "[" * 150 + "]" * 150, "nested more than 100 levels deep"),
         ("self.yaml", "name: &a [*a]\n", "contains itself"),
+        (
+            "ladder.yaml",
+            "a0: &a0 [1]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1, 3000)),
+            "its aliases nest it more than 100 levels deep",
+        ),
         (
             "bomb.yaml",
             "a0: &a0 {x: 1}\n"
@@ -137,6 +144,17 @@ def test_a_file_that_cannot_be_read_is_refused_with_its_line(
     words = ["dag", "run", str(anchor.directory / name)]
     assert exit_code_in_process(words, {"ANCHOR_URL": anchor.url}, monkeypatch) == 2
     assert says in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_file_of_absurd_size_is_refused_unread(
+    anchor: Cli, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, limit in (("huge.yaml", 16), ("huge.json", 64)):
+        with (anchor.directory / name).open("wb") as file:
+            file.truncate(200 << 20)
+        words = ["dag", "run", str(anchor.directory / name)]
+        assert exit_code_in_process(words, {"ANCHOR_URL": anchor.url}, monkeypatch) == 2
+        assert f"larger than {limit} MiB" in " ".join(capsys.readouterr().err.split())
 
 
 def test_what_the_server_refuses_is_told_with_its_line(

@@ -1,5 +1,6 @@
 """A graph in a file, YAML or JSON: read strictly, with the line of every place, and with the files it names."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,9 @@ from anchor.client.yaml_text import Places
 from anchor.core.errors import AnchorError, Fault, InvalidRequest
 from anchor.core.spec import blob_of
 
-FILE_BYTES_MAX = 64 * 1024 * 1024
+MIB = 1024 * 1024
+FILE_MIB_MAX = {".json": 64, ".yaml": 16, ".yml": 16}
+"""Reading YAML takes some 60 times its size in memory."""
 LANGUAGES = {".js": "javascript", ".mjs": "javascript", ".cjs": "javascript", ".py": "python"}
 _PATH_LIKE = re.compile(r"[^/+=]*\.wasm|.*[./\\].*\.wasm")
 
@@ -46,11 +49,11 @@ class GraphFile(msgspec.Struct, frozen=True):
 def read_graph(path: Path) -> GraphFile:
     """The graph in a file; InvalidRequest, with line and column, where it cannot be read."""
     try:
-        size = path.stat().st_size
-        if size > FILE_BYTES_MAX:
+        limit = FILE_MIB_MAX.get(path.suffix, 16)
+        if path.stat().st_size > limit * MIB:
             raise InvalidRequest(
-                f"{path} is larger than the {FILE_BYTES_MAX // (1 << 20)} MiB that a graph may be.",
-                hint="Move sources and data out of it: sourceFile names a file, and files are uploaded blobs.",
+                f"{path} is larger than {limit} MiB.",
+                hint="Name sources with sourceFile, upload data as blobs; a JSON file may have up to 64 MiB.",
             )
         text = path.read_bytes().decode("utf-8")
     except OSError as error:
@@ -70,12 +73,28 @@ def read_graph(path: Path) -> GraphFile:
 
 def _json(path: Path, text: str) -> tuple[Any, Places]:
     try:
-        value = msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        # The places of JSON are found by a reader of YAML, which JSON is nearly a part of.
-        yaml_text.refuse_bad_json(str(path), text)
-        raise
+        value = json.loads(text, object_pairs_hook=_once_each, parse_constant=_no_number)
+    except json.JSONDecodeError as error:
+        what = error.msg.lower().removesuffix(" at")
+        where = f"{path}, line {error.lineno}, column {error.colno}"
+        raise InvalidRequest(f"{where}: {what}.", hint=yaml_text.HINT) from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest(f"{path} is not JSON that can be read: {error}.", hint=yaml_text.HINT) from error
+    # The places of JSON are found by a reader of YAML, which JSON is nearly a part of.
     return value, Places.found_late(text)
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        again = next(name for at, name in enumerate(names) if name in names[:at])
+        raise ValueError(f"the key {again[:60]!r} is given twice in one object")
+    return found
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def with_files(graph: GraphFile, upload: Upload) -> dict[str, Any]:

@@ -4,7 +4,6 @@ Words are read as YAML 1.2's core schema has it (`yes`, `no` and `on` are texts,
 merge keys work; a file whose aliases make it grow beyond all bounds is refused before it grows.
 """
 
-import json
 import math
 import re
 from typing import Any, Final
@@ -17,7 +16,7 @@ DEPTH_MAX = 100
 DIGITS_MAX = 300
 VALUES_MAX = 5_000_000
 """Values once all aliases are written out."""
-_HINT = "A graph is plain YAML or JSON; docs/graphs.md has examples."
+HINT = "A graph is plain YAML or JSON; docs/graphs.md has examples."
 _YAML = "tag:yaml.org,2002:"
 _TEXT = f"{_YAML}str"
 _MERGE = f"{_YAML}merge"
@@ -72,18 +71,6 @@ def read(name: str, text: str) -> tuple[Any, Places]:
     return _value(name, root), Places(root)
 
 
-def refuse_bad_json(name: str, text: str) -> None:
-    """Raise the error for a text that is not JSON."""
-    try:
-        json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InvalidRequest(
-            f"{name}, line {error.lineno}, column {error.colno}: {error.msg.lower().removesuffix(' at')}.", hint=_HINT
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise InvalidRequest(f"{name} is not JSON that can be read: {error}.", hint=_HINT) from error
-
-
 def _composed(name: str, text: str) -> yaml.Node:
     try:
         _refuse_depth(name, text)
@@ -92,11 +79,11 @@ def _composed(name: str, text: str) -> yaml.Node:
         mark = error.problem_mark or error.context_mark
         what = " ".join(part for part in (error.context, error.problem) if part)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
-        raise InvalidRequest(f"{name}{where}: {what}.", hint=_HINT) from error
+        raise InvalidRequest(f"{name}{where}: {what}.", hint=HINT) from error
     except yaml.YAMLError as error:
-        raise InvalidRequest(f"{name} is not YAML: {str(error).splitlines()[0]}.", hint=_HINT) from error
+        raise InvalidRequest(f"{name} is not YAML: {str(error).splitlines()[0]}.", hint=HINT) from error
     if root is None:
-        raise InvalidRequest(f"{name} is empty.", hint=_HINT)
+        raise InvalidRequest(f"{name} is empty.", hint=HINT)
     return root
 
 
@@ -113,26 +100,33 @@ def _refuse_depth(name: str, text: str) -> None:
 
 
 def _refuse_growth(name: str, root: yaml.Node) -> None:
-    sizes: dict[int, int] = {}
-    _size(name, root, sizes, set())
-    if sizes[id(root)] > VALUES_MAX:
+    sizes: dict[int, tuple[int, int]] = {}
+    size, depth = _size(name, root, sizes, set())
+    if size > VALUES_MAX:
         raise _wrong(name, root, f"its aliases make it grow beyond {VALUES_MAX:,} values")
+    if depth > DEPTH_MAX:
+        raise _wrong(name, root, f"its aliases nest it more than {DEPTH_MAX} levels deep")
 
 
-def _size(name: str, node: yaml.Node, sizes: dict[int, int], within: set[int]) -> int:
-    """How many values a node stands for, aliases written out; each node is counted once."""
+def _size(name: str, node: yaml.Node, sizes: dict[int, tuple[int, int]], within: set[int]) -> tuple[int, int]:
+    """How many values a node stands for and how deep they are, aliases written out; each node is looked at once.
+
+    An alias stands behind what it names, which has been looked at by then: this goes no deeper than the text does.
+    """
     if id(node) in sizes:
         return sizes[id(node)]
     if id(node) in within:
         raise _wrong(name, node, "this contains itself")
-    size = 1
+    size, depth = 1, 0
     if isinstance(node, yaml.CollectionNode):
         within.add(id(node))
         parts = node.value if isinstance(node, yaml.SequenceNode) else [part for pair in node.value for part in pair]
-        size += sum(_size(name, part, sizes, within) for part in parts)
+        for part in parts:
+            more, below = _size(name, part, sizes, within)
+            size, depth = size + more, max(depth, below + 1)
         within.discard(id(node))
-    sizes[id(node)] = size
-    return size
+    sizes[id(node)] = size, depth
+    return size, depth
 
 
 def _value(name: str, node: yaml.Node) -> Any:
@@ -195,4 +189,4 @@ def _child(node: yaml.Node, token: str) -> yaml.Node | None:
 
 def _wrong(name: str, at: Any, message: str) -> InvalidRequest:
     mark = at.start_mark
-    return InvalidRequest(f"{name}, line {mark.line + 1}, column {mark.column + 1}: {message}.", hint=_HINT)
+    return InvalidRequest(f"{name}, line {mark.line + 1}, column {mark.column + 1}: {message}.", hint=HINT)
