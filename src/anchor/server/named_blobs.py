@@ -14,6 +14,8 @@ async def require(blobs: Blobs, payloads: Iterable[tuple[str, Payload]]) -> None
     """Unprocessable, with the places, where payloads (each with its JSON pointer) name blobs that are not here."""
     named: dict[str, str] = {}
     for where, payload in payloads:
+        if not (payload.files or payload.module or payload.inputs):
+            continue
         if payload.module is not None and (digest := blob_of(payload.module)) is not None:
             named.setdefault(digest, f"{where}/module")
         for name, reference in payload.files.items():

@@ -83,11 +83,7 @@ async def create(call: Call) -> Answer:
     word = "tasks" if given.tasks else "steps"
     await named_blobs.require(
         call.desk.world.blobs,
-        (
-            (f"/{word}/{at}/payload", step.payload)
-            for at, step in enumerate(graph.steps)
-            if step.payload is not None and (step.payload.files or step.payload.module or step.payload.inputs)
-        ),
+        ((f"/{word}/{at}/payload", step.payload) for at, step in enumerate(graph.steps) if step.payload is not None),
     )
     world, owner, key = call.desk.world, call.principal.name, call.idempotency_key
     if key is None:

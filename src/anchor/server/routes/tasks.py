@@ -8,10 +8,9 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from anchor.core.access import Role
-from anchor.core.errors import Conflict, Fault, InvalidRequest, NotFound, TooLarge, Unprocessable
+from anchor.core.errors import Conflict, Fault, InvalidRequest, NotFound, TooLarge
 from anchor.core.ids import key_of, keys_from, wire_id
-from anchor.core.pieces import piece_of
-from anchor.core.spec import TASKS_PER_REQUEST_MAX, Payload, TaskSpec, blob_of, faults_in
+from anchor.core.spec import TASKS_PER_REQUEST_MAX, Payload, TaskSpec, faults_in
 from anchor.core.task import TERMINAL, State, Task
 from anchor.core.verification import Round
 from anchor.orchestrator.cancel import cancel
@@ -19,7 +18,7 @@ from anchor.orchestrator.explain import Why, explain
 from anchor.orchestrator.payloads import payload_of
 from anchor.orchestrator.submit import Submitted, submit, submit_once
 from anchor.ports.bus import Watch
-from anchor.server import views
+from anchor.server import named_blobs, views
 from anchor.server.http import MIB, Answer, Call, Route, checked_key
 from anchor.server.paging import next_link, read_cursor
 from anchor.server.veil import lifted, require_no_copy
@@ -72,41 +71,12 @@ async def create(call: Call) -> Answer:
             code="invalid_task",
             errors=faults[:FAULTS_SHOWN_MAX],
         )
-    await _require_blobs(call, specs, one=one)
+    named = ((at, spec.payload) for at, spec in enumerate(specs) if spec.payload is not None)
+    await named_blobs.require(
+        call.desk.world.blobs, (("/payload" if one else f"/{at}/payload", payload) for at, payload in named)
+    )
     made = await _submit(call, specs)
     return _one_created(made) if one else Answer([views.created(task) for task in made.tasks], headers=_replay(made))
-
-
-async def _require_blobs(call: Call, specs: list[TaskSpec], *, one: bool) -> None:
-    """Unprocessable, with the places, where tasks name blobs that are not here."""
-    named: dict[str, str] = {}
-    for at, spec in enumerate(specs):
-        payload = spec.payload
-        if payload is None or not (payload.files or payload.module or payload.inputs):
-            continue
-        where = "/payload" if one else f"/{at}/payload"
-        if payload.module is not None and (digest := blob_of(payload.module)) is not None:
-            named.setdefault(digest, f"{where}/module")
-        for name, reference in payload.files.items():
-            if (piece := piece_of(reference)) is not None:
-                named.setdefault(piece.digest, f"{where}/files/{_token(name)}")
-        for name, given in payload.inputs.items():
-            if given.blob is not None:
-                named.setdefault(given.blob.removeprefix("sha256:"), f"{where}/inputs/{_token(name)}/blob")
-    missing = await call.desk.world.blobs.missing(named) if named else []
-    if missing:
-        raise Unprocessable(
-            f"The blob sha256:{missing[0]} is not here"
-            + (f", nor are {len(missing) - 1} others." if len(missing) > 1 else "."),
-            hint="Nothing was accepted. Upload with PUT /api/blobs/{sha256} what `errors` lists, then submit again.",
-            code="blob_missing",
-            errors=[Fault(named[digest], f"names sha256:{digest}") for digest in missing[:FAULTS_SHOWN_MAX]],
-        )
-
-
-def _token(key: str) -> str:
-    """A key as it stands in a JSON pointer."""
-    return key.replace("~", "~0").replace("/", "~1")
 
 
 def _one_created(made: Submitted) -> Answer:
