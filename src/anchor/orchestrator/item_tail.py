@@ -30,6 +30,7 @@ async def second_copies(world: World, head: Task, parts: Items, walk: Walk) -> N
         task
         for task in await world.store.get([parts.key(number) for number in numbers])
         if task is not None and task.state is State.LEASED and now - (task.leased_at or now) > slow_from
+        if any(seat.free > 0 and seat.node != task.node for seat in world.fleet.seats())
     ]
     if not slow:
         return

@@ -113,7 +113,9 @@ async def steps(what: Seen, numbers: Sequence[int], desk: Desk) -> list[StepView
 
 def task_key(what: Seen, number: int) -> int:
     """The task of a step; 0 where it has none."""
-    if what.states[number] in (StepState.WAITING, StepState.SKIPPED, REMOVED):
+    state = what.states[number]
+    # A task may be waiting, too: for its items.
+    if state is StepState.WAITING or state in (StepState.SKIPPED, REMOVED):
         return 0
     return what.run.key_of(number)
 
