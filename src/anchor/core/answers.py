@@ -67,7 +67,7 @@ def same(policy: Verify, one: Answer, other: Answer) -> bool:
 
 
 def first_difference(one: bytes, other: bytes) -> int:
-    """The offset of the first byte in which two texts differ; the length of the shorter one where it begins the other."""
+    """The offset of the first byte in which two texts differ, or the length of the shorter one."""
     least = min(len(one), len(other))
     low, high = 0, least
     while low < high:

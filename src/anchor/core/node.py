@@ -8,9 +8,9 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
-from anchor.core.attempt import Finite, Reason
-from anchor.core.ids import wire_id
-from anchor.core.reputation import Reputation
+from anchor.core.attempt import AttemptRecord, Ending, Finite, Reason
+from anchor.core.ids import born_ms, wire_id
+from anchor.core.reputation import HALF_LIFE_MS, Cause, Reputation, cause_of, confirmed, contradicted, restored
 
 NODE_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ0123456789"
 
@@ -28,6 +28,9 @@ class Status(StrEnum):
 CRASHES_MAX = 3
 """A node that ended this many sessions in a row with a different task under way is quarantined."""
 CRASH_TASKS_KEPT = 100
+DISSENTS_MAX = 3
+"""A node that contradicted what was agreed on this often, in cases that nobody explained, is quarantined."""
+DISSENTS_KEPT = 20
 
 
 class Crash(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -37,6 +40,25 @@ class Crash(msgspec.Struct, frozen=True, omit_defaults=True):
     session: int
     tasks: tuple[int, ...] = ()
     explained: bool = False
+
+
+class Dissent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A decided round, by its case, in which this node gave another answer; it ended a row of `row` right ones.
+    `forgiven`: the node's owner took it back into service after it."""
+
+    case: int
+    runtime: str
+    row: int
+    forgiven: bool = False
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What a decided round found of one node's answer. The round goes by the id of the task it verified."""
+
+    node: str
+    runtime: str
+    round: int
+    valid: bool
 
 
 class Profile(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -86,9 +108,10 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `session` is the epoch of its newest connection; leases of tasks hang on the session and the session's own lease
     runs until `lease_until`. `public_key` is the raw Ed25519 key that signs its frames. `crashes` are the ends of its
-    sessions that no success has followed yet. `speed` is how fast it worked when it was last measured (thousands of
-    SHA-512 rounds a second on one core; 0: never), at `measured_at`; `reputation` is by runtime; `faults` counts what
-    went wrong on it by whose fault it was (`task`, `node`, `network`, `owner`).
+    sessions that no success has followed yet; `dissents` the newest of its answers that others contradicted. `speed`
+    is how fast it worked when it was last measured (thousands of SHA-512 rounds a second on one core; 0: never), at
+    `measured_at`; `reputation` is by runtime; `faults` counts what went wrong on it by whose fault it was (`task`,
+    `node`, `network`, `owner`).
     """
 
     id: str
@@ -105,6 +128,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     profile: Profile = Profile()
     metrics: Metrics = Metrics()
     crashes: tuple[Crash, ...] = ()
+    dissents: tuple[Dissent, ...] = ()
     speed: Finite = 0.0
     measured_at: int = 0
     reputation: dict[str, Reputation] = {}
@@ -139,8 +163,10 @@ def beat(node: Node, metrics: Metrics, *, now: int, lease_ms: int) -> Node:
 
 def with_status(node: Node, status: Status, reason: Reason | None) -> Node:
     """The node as its owner wants it from now on; taken back into service, it begins with a clean slate."""
-    crashes = () if status is Status.READY else node.crashes
-    return replace(node, ver=node.ver + 1, status=status, reason=reason, crashes=crashes)
+    if status is not Status.READY:
+        return replace(node, ver=node.ver + 1, status=status, reason=reason)
+    dissents = tuple(replace(dissent, forgiven=True) for dissent in node.dissents)
+    return replace(node, ver=node.ver + 1, status=status, reason=reason, crashes=(), dissents=dissents)
 
 
 def crashed(node: Node, *, session: int, tasks: Iterable[int], explained: bool) -> Node:
@@ -173,19 +199,89 @@ def is_suspect(node: Node) -> bool:
     return bool(node.crashes) and node.status is not Status.QUARANTINED
 
 
+def found(node: Node, findings: Iterable[Finding], *, now: int) -> Node:
+    """The node after decided rounds looked at its answers; the same node where all of them are in already.
+
+    Quarantined once it contradicted too many of them, with nobody to explain it.
+    """
+    ratings = dict(node.reputation)
+    dissents = list(node.dissents)
+    faults = node.faults
+    for finding in findings:
+        old = ratings.get(finding.runtime, Reputation())
+        rate = confirmed if finding.valid else contradicted
+        new = rate(old, finding.round, now=now)
+        ratings[finding.runtime] = new
+        if new is not old and not finding.valid:
+            dissents.append(Dissent(finding.round, finding.runtime, old.valid_in_row))
+            faults = _with_fault(faults, Cause.NODE, 1)
+    if ratings == node.reputation:
+        return node
+    recent = tuple(one for one in dissents if born_ms(one.case) > now - HALF_LIFE_MS)[-DISSENTS_KEPT:]
+    return _judged(replace(node, ver=node.ver + 1, reputation=ratings, dissents=recent, faults=faults))
+
+
+def absolved(node: Node, cases: Collection[int], *, now: int) -> Node:
+    """The node once its dissent in these cases is explained: its reputation is what it would be without them."""
+    taken_back = [dissent for dissent in node.dissents if dissent.case in cases]
+    if not taken_back:
+        return node
+    ratings = dict(node.reputation)
+    for dissent in taken_back:
+        old = ratings.get(dissent.runtime, Reputation())
+        ratings[dissent.runtime] = restored(old, row=dissent.row, now=now)
+    left = tuple(dissent for dissent in node.dissents if dissent.case not in cases)
+    faults = _with_fault(node.faults, Cause.NODE, -len(taken_back))
+    return _judged(replace(node, ver=node.ver + 1, reputation=ratings, dissents=left, faults=faults))
+
+
+def at_fault(node: Node, ended: Iterable[Ending | AttemptRecord]) -> Node:
+    """The node with what went wrong on it counted, by whose fault it was."""
+    faults = node.faults
+    for one in ended:
+        cause = cause_of(one)
+        if cause is not None:
+            faults = _with_fault(faults, cause, 1)
+    return node if faults is node.faults else replace(node, ver=node.ver + 1, faults=faults)
+
+
+def _with_fault(faults: dict[str, int], cause: Cause, count: int) -> dict[str, int]:
+    return {**faults, cause.value: max(faults.get(cause.value, 0) + count, 0)}
+
+
 def _judged(node: Node) -> Node:
-    unexplained = [crash for crash in node.crashes if not crash.explained]
-    if len(unexplained) >= CRASHES_MAX and node.status is Status.READY:
-        culprits = ", ".join(wire_id("task", crash.tasks[0]) for crash in unexplained)
-        reason = Reason(
-            str(Status.QUARANTINED),
-            f"{len(unexplained)} times in a row its agent died or fell silent under different tasks: {culprits}.",
-            f"Look at the machine and at its agent's log, then take it back: `anchor node resume {node.id}`.",
-        )
+    """The node quarantined, or taken back, by what it is accused of and nobody has explained."""
+    reason = _crash_reason(node) or _dissent_reason(node)
+    if reason is not None and node.status is Status.READY:
         return replace(node, status=Status.QUARANTINED, reason=reason)
-    if len(unexplained) < CRASHES_MAX and node.status is Status.QUARANTINED:
+    if reason is None and node.status is Status.QUARANTINED:
         return replace(node, status=Status.READY, reason=None)
     return node
+
+
+def _crash_reason(node: Node) -> Reason | None:
+    unexplained = [crash for crash in node.crashes if not crash.explained]
+    if len(unexplained) < CRASHES_MAX:
+        return None
+    culprits = ", ".join(wire_id("task", crash.tasks[0]) for crash in unexplained)
+    return Reason(
+        str(Status.QUARANTINED),
+        f"{len(unexplained)} times in a row its agent died or fell silent under different tasks: {culprits}.",
+        f"Look at the machine and at its agent's log, then take it back: `anchor node resume {node.id}`.",
+    )
+
+
+def _dissent_reason(node: Node) -> Reason | None:
+    unforgiven = [dissent for dissent in node.dissents if not dissent.forgiven]
+    if len(unforgiven) < DISSENTS_MAX:
+        return None
+    cases = ", ".join(wire_id("case", dissent.case) for dissent in unforgiven[-DISSENTS_MAX:])
+    return Reason(
+        str(Status.QUARANTINED),
+        f"{len(unforgiven)} of its answers were not those that other nodes agreed on: {cases}.",
+        f"`anchor case get` shows the evidence; `anchor case clear` explains a case, `anchor node resume {node.id}` "
+        "takes the node back.",
+    )
 
 
 def is_connected(node: Node, *, now: int) -> bool:

@@ -15,7 +15,7 @@ from anchor.core.file_names import clash_among, fault_in_name, fault_in_pattern
 from anchor.core.inputs import InputValue as InputValue
 from anchor.core.inputs import input_faults
 from anchor.core.pieces import piece_of
-from anchor.core.verification import Verify
+from anchor.core.verification import Verify, faults_in_policy, policy_of
 
 Runtime = Literal["isolate", "wasm", "python", "native", "container"]
 Language = Literal["javascript", "python"]
@@ -271,6 +271,10 @@ def faults_in(spec: TaskSpec, at: str) -> list[Fault]:
         except WrongExpression as wrong:
             where = f"{at}/requirements/expression"
             faults.append(Fault(where, f"{wrong.message} (column {wrong.column})"))
+    if isinstance(spec.verify, Verify):
+        faults.extend(faults_in_policy(spec.verify, f"{at}/verify"))
+    if spec.type == "noop" and policy_of(spec.verify) is not None:
+        faults.append(Fault(f"{at}/verify", "a noop task has no answer to check; leave it out"))
     if spec.type == "noop":
         if spec.payload is not None and _asks_for_work(spec.payload):
             faults.append(Fault(f"{at}/payload", "a noop task runs nothing; use type script, or leave the code out"))

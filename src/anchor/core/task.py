@@ -9,10 +9,11 @@ from msgspec.structs import replace
 
 from anchor.core.attempt import NOT_CHARGED, AttemptRecord, Ending, Outcome, Reason, Result, took_its_node_down
 from anchor.core.errors import FailureCode
+from anchor.core.ids import STEP
 from anchor.core.items import Items
 from anchor.core.retry import backoff_ms, may_retry
 from anchor.core.spec import TaskSpec
-from anchor.core.verification import Round
+from anchor.core.verification import Round, Undecided, Verdict
 
 
 class State(StrEnum):
@@ -77,6 +78,9 @@ HINT_SECONDS: Final = 30
 
 FREE_MAX: Final = 100
 """How often an attempt may end at nobody's charge; from then on every ending counts, so that no task circles on."""
+
+VERIFYING_SECONDS: Final = 30
+"""How long a verified task may be without anybody looking at it before the reconciler does."""
 
 POISON_NODES = 3
 """A task that took down this many different nodes is not tried again, however many attempts it has left."""
@@ -165,6 +169,85 @@ def queued(
         origin=origin,
         wake_at=now + HINT_SECONDS * 1000,
     )
+
+
+def verified(task: Task, round_: Round) -> Task:
+    """A new task as one that no node runs: its copies do."""
+    until = task.created_at + VERIFYING_SECONDS * 1000
+    return replace(task, state=State.VERIFYING, parts=round_, wake_at=until)
+
+
+def copied(head: Task, round_: Round, number: int, *, now: int) -> Task:
+    """Copy `number` of a verified task: the same work, kept apart from the other copies by node and by owner."""
+    run, step = (head.origin.run, head.origin.step) if head.origin is not None else (0, -1)
+    origin = Origin(
+        run=run, step=step, head=head.id, number=number, apart=(round_.first, round_.cap), owners_apart=True
+    )
+    return queued(
+        key=round_.first + number * STEP,
+        owner=head.owner,
+        spec=replace(head.spec, verify="none"),
+        shape=head.shape,
+        now=now,
+        payload_blob=head.payload_blob,
+        part_of=head.part_of or head.id,
+        origin=origin,
+    )
+
+
+def with_round(task: Task, round_: Round, *, now: int) -> Task:
+    """A verified task that asked for more copies, or whose round is decided."""
+    return replace(task, ver=task.ver + 1, parts=round_, wake_at=_not_before_its_past(task, now) + 1000)
+
+
+def concluded(task: Task, verdict: Verdict, winner: Task | None, *, now: int) -> Task:
+    """A verified task as its verdict says: with the answer of the copy that won, or without one and why."""
+    now = _not_before_its_past(task, now)
+    base: dict[str, object] = {"ver": task.ver + 1, "wake_at": None, "finished_at": now}
+    if winner is not None and verdict.agreed:
+        base |= {"node": winner.node, "leased_at": winner.leased_at}
+        if winner.state is State.SUCCEEDED:
+            return replace(task, **base, state=_next(task, Event.SUCCEED), result=winner.result)
+        return replace(task, **base, state=_next(task, Event.GIVE_UP), reason=winner.reason)
+    if verdict.why is Undecided.POISON:
+        return replace(task, **base, state=_next(task, Event.GIVE_UP), reason=_undecided(task, verdict))
+    return replace(task, **base, state=_next(task, Event.DISAGREE), reason=_undecided(task, verdict))
+
+
+def stopped(task: Task, *, now: int) -> Task:
+    """A task that somebody wanted stopped, once nothing that is part of it runs any more."""
+    now = _not_before_its_past(task, now)
+    return replace(task, ver=task.ver + 1, state=_next(task, Event.STOP), wake_at=None, finished_at=now)
+
+
+def _undecided(task: Task, verdict: Verdict) -> Reason:
+    votes = len(verdict.votes)
+    asked = task.parts.asked if isinstance(task.parts, Round) else votes
+    match verdict.why:
+        case Undecided.POISON:
+            return Reason(
+                FailureCode.POISON,
+                "A copy of this task took down the nodes that ran it, so no other copies are risked.",
+                "Look at what it does to a machine, then retry it.",
+            )
+        case Undecided.NOT_DETERMINISTIC:
+            return Reason(
+                str(verdict.why),
+                f"This task is not deterministic: no two of the answers of its {votes} copies are the same.",
+                "Take out chance, time and order, leave out what differs (compare json, ignore), or compare numeric.",
+            )
+        case Undecided.TOO_FEW_ANSWERS:
+            return Reason(
+                str(verdict.why),
+                f"Only {votes} of the {asked} copies of this task brought an answer that counts.",
+                "Ask for more (verify.copiesMax), or see with `anchor node ls` why nodes are lost.",
+            )
+        case _:
+            return Reason(
+                str(Undecided.NO_MAJORITY),
+                f"Of the answers of {votes} copies not enough are the same, so none is taken.",
+                "Look at the votes: `anchor task get`; run it again with more copies (verify.copiesMax).",
+            )
 
 
 def lease(task: Task, *, node: str, session: int, now: int, lease_ms: int) -> Task:

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from anchor.core.errors import AnchorError
 from anchor.core.spec import TaskSpec, need_of, shape_of
 from anchor.core.task import Origin, State, Task, lease, queued
+from anchor.core.verification import Round
 from anchor.failpoints import reached
 from anchor.orchestrator.apart import apart
+from anchor.orchestrator.copies import as_head, copies_of
 from anchor.orchestrator.dispatch import blobs_of, hand_out, unbook
 from anchor.orchestrator.payloads import resting_apart
 from anchor.orchestrator.relay import hint
@@ -33,10 +35,11 @@ def drafted(
 async def enter(world: World, drafts: Sequence[Task], *, fresh: bool) -> list[Task]:
     """Write new tasks down; as they are then, in the order given. One whose id exists already is left as it is.
 
-    Only fresh ones are leased at once: those of an earlier try may be leased and booked already.
+    Only fresh ones are leased at once: those of an earlier try may be leased and booked already. One whose answer is to
+    be checked waits for its copies, which enter after it: whoever made it first decided their keys.
     """
     now = world.clock.now()
-    tasks = [await resting_apart(world, task) for task in drafts]
+    tasks = [await resting_apart(world, as_head(world, task)) for task in drafts]
     leased: list[Task] = []
     if fresh and world.fleet.has_room(now=now) and await world.ready.size() == 0:
         siblings = await apart(world, tasks)
@@ -73,6 +76,12 @@ async def enter(world: World, drafts: Sequence[Task], *, fresh: bool) -> list[Ta
     reached("submit.assigned")
     await hint(world, [task for task in tasks if task.state is State.QUEUED])
     reached("submit.hinted")
+    copies: list[Task] = []
+    for task in tasks:
+        if task.state is State.VERIFYING and isinstance(task.parts, Round):
+            copies += await copies_of(world, task, task.parts, range(task.parts.asked))
+    if copies:
+        await enter(world, copies, fresh=fresh and not there_before)
     return tasks
 
 

@@ -10,7 +10,7 @@ from anchor.core.errors import FailureCode
 from anchor.core.task import TERMINAL, State, Task, holds
 from anchor.core.task import settle as settled
 from anchor.failpoints import reached
-from anchor.orchestrator.blame import blame, praise
+from anchor.orchestrator.blame import blame, count_faults, praise
 from anchor.orchestrator.relay import hint
 from anchor.orchestrator.world import World
 from anchor.ports.store import Swap
@@ -45,6 +45,7 @@ async def settle(
     requeued: list[Task] = []
     changed: list[int] = []
     downed: list[Task] = []
+    faulty: list[Ending] = []
     seat = world.fleet.seat(node, session)
     proves = False
     waiting: Sequence[Ending] = endings
@@ -78,8 +79,10 @@ async def settle(
             changed.append(ending.task)
             if ending.outcome is Outcome.SUCCEEDED:
                 proves = True
-            elif took_its_node_down(ending):
-                downed.append(swap.new)
+            else:
+                faulty.append(ending)
+                if took_its_node_down(ending):
+                    downed.append(swap.new)
             if swap.new.state in (State.QUEUED, State.BACKOFF):
                 requeued.append(swap.new)
             elif swap.new.origin is not None and swap.new.state in TERMINAL:
@@ -95,6 +98,8 @@ async def settle(
         await praise(world, node)
     if downed:
         await blame(world, node, session, downed)
+    if faulty:
+        await count_faults(world, node, faulty)
     reached("settle.done")
     return Verdict(recorded, stale)
 
