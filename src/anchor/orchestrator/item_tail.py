@@ -4,9 +4,12 @@ from itertools import islice
 
 import msgspec
 
+from anchor.core.attempt import Reason
+from anchor.core.errors import FailureCode
 from anchor.core.items import Items, Walk
-from anchor.core.task import State, Task
+from anchor.core.task import TERMINAL, State, Task
 from anchor.failpoints import reached
+from anchor.orchestrator.cancel import cancel_all
 from anchor.orchestrator.enter import enter
 from anchor.orchestrator.item_drafts import draft, template_of
 from anchor.orchestrator.world import World
@@ -14,6 +17,7 @@ from anchor.orchestrator.world import World
 LOOKED_AT_MAX = 64
 """Items of a tail that are looked at together, those with the lowest number."""
 SAMPLE = 32
+OTHER_WAS_FIRST = Reason(FailureCode.CANCELLED, "The other copy of this item was first.")
 
 
 async def second_copies(world: World, head: Task, parts: Items, walk: Walk) -> None:
@@ -47,6 +51,12 @@ async def second_copies(world: World, head: Task, parts: Items, walk: Walk) -> N
         walk.copies.add(item)
     await enter(world, copies, fresh=True)
     reached("items.second_copies")
+    # What ended while they were written has not stopped them.
+    [now_head, *items] = await world.store.get([head.id, *(task.id for task in slow[:room])])
+    over = now_head is None or now_head.state is not State.WAITING
+    late = [copy.id for copy, item in zip(copies, items, strict=True) if over or item is None or item.state in TERMINAL]
+    if late:
+        await cancel_all(world, late, reason=OTHER_WAS_FIRST)
 
 
 class _Own(msgspec.Struct):

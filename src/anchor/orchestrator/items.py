@@ -22,7 +22,7 @@ from anchor.failpoints import reached
 from anchor.orchestrator.cancel import cancel_all
 from anchor.orchestrator.gathered import of_items
 from anchor.orchestrator.item_drafts import drafts
-from anchor.orchestrator.item_tail import second_copies
+from anchor.orchestrator.item_tail import OTHER_WAS_FIRST, second_copies
 from anchor.orchestrator.world import World
 from anchor.ports.store import Swap
 
@@ -35,7 +35,6 @@ TAIL_MS = 1_000
 """How soon a list is looked at again by itself, and how soon once its last items are under way."""
 PAGE = 500
 WITH_HEAD = Reason(FailureCode.CANCELLED, "Cancelled with the step it is an item of.")
-OTHER_WAS_FIRST = Reason(FailureCode.CANCELLED, "The other copy of this item was first.")
 
 
 async def listed(world: World, task: Task, step: Step, given: Mapping[str, Result], again: Again | None = None) -> Task:
@@ -152,6 +151,10 @@ async def _go_on(world: World, head: Task, parts: Items, ended: Sequence[Task], 
         await cancel_all(world, [parts.key(loser) for loser in losers], reason=OTHER_WAS_FIRST)
     if head.state is State.CANCELLING or walk.failed > parts.count - parts.needed:
         await _stop(world, parts, walk, again=afresh)
+        if walk.ended == walk.made and not afresh:
+            # There may be items that are not known here: another server's, or those of a write nobody heard the end of.
+            await _read(world, parts, walk)
+            await _stop(world, parts, walk, again=True)
         if walk.ended == walk.made:
             await _finish(world, head, parts, walk)
         return walk
@@ -186,6 +189,12 @@ async def _read(world: World, parts: Items, walk: Walk) -> list[int]:
         if state in TERMINAL and not walk.is_over(number % parts.count):
             loser = walk.note(number, succeeded=state is State.SUCCEEDED)
             losers += [] if loser is None else [loser]
+    # A second copy that nobody has begun, of an item that has failed for good, might wait for ever for another node.
+    losers += [
+        (key - parts.first) // STEP
+        for key, state in copies.items()
+        if state is State.QUEUED and states.get(key - parts.count * STEP) in (State.FAILED, State.CANCELLED)
+    ]
     return losers
 
 
@@ -205,7 +214,8 @@ async def _read_on(world: World, parts: Items, walk: Walk) -> list[int]:
         over = [(key, state) for key, state in states.items() if state in TERMINAL]
         for key, state in over:
             walk.note((key - parts.first) // STEP, succeeded=state is State.SUCCEEDED)
-        if len(over) < len(states) or not states:
+        # An item whose first half failed is not over while its other half runs.
+        if len(over) < len(states) or not states or not walk.is_over(first):
             break
         block = min(2 * block, 1024)
     return []
@@ -251,6 +261,8 @@ def _halves(parts: Items, walk: Walk, item: int) -> list[int]:
 
 async def _finish(world: World, head: Task, parts: Items, walk: Walk) -> None:
     """End the head, whose items have all ended."""
+    if parts.speculate and parts.count > 1:
+        await _stop_copies(world, parts)
     now = max(world.clock.now(), head.created_at)
     base = {"ver": head.ver + 1, "wake_at": None, "finished_at": now}
     if head.state is State.CANCELLING:
@@ -276,6 +288,14 @@ async def _finish(world: World, head: Task, parts: Items, walk: Walk) -> None:
     else:
         [now_head] = await world.store.get([head.id])
         world.ended.extend([now_head] if now_head is not None else [])
+
+
+async def _stop_copies(world: World, parts: Items) -> None:
+    """Stop second copies that are not known here; whoever makes one later sees that its head is over."""
+    copies = await world.store.states(parts.key(parts.count), parts.count)
+    live = [key for key, state in copies.items() if state not in TERMINAL]
+    for at in range(0, len(live), CHUNK):
+        await cancel_all(world, live[at : at + CHUNK], reason=OTHER_WAS_FIRST)
 
 
 def _some_failed(walk: Walk) -> Reason:

@@ -24,6 +24,8 @@ Held = tuple[int, int]
 
 ENDLESS = "endless"
 """The name of a task that runs until somebody stops it."""
+LISTER = "lister"
+"""The name of a task whose result holds a list."""
 WELCOME_MS = 2_000
 """How long an agent waits for the answer to its hello."""
 REPEAT_MS = 1_000
@@ -297,6 +299,8 @@ class Agent:
             self._end(held, _failed(held, Outcome.ERRORED, code))
         else:
             value = f'{{"task":{held[0]},"attempt":{held[1]},"node":"{self.name}","at":{self.sim.now}}}'
+            if self.truth.names.get(held[0]) == LISTER:
+                value = f'{value[:-1]},"list":[{",".join(map(str, range(held[0] % 5)))}]}}'
             if self.sim.rng.random() < nature.blob_share:
                 content = value.encode()
                 digest = hashlib.sha256(content).hexdigest()

@@ -5,12 +5,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec.structs import replace
+
 from anchor.core.attempt import Outcome
 from anchor.core.ids import born_ms
-from anchor.core.node import Node, Profile
+from anchor.core.node import Node
 from anchor.core.task import State
 from anchorsim.agent import Agent, Bugs, Nature
 from anchorsim.clocks import SWING_MS_MAX, ServerClock
+from anchorsim.graph_rules import GraphRules
 from anchorsim.invariants import Invariants
 from anchorsim.network import Weather
 from anchorsim.ports import SharedReady, SimReady
@@ -78,6 +81,7 @@ class Cluster:
         self.agents: list[Agent] = []
         by_name: dict[str, Agent] = {}
         self.invariants = Invariants(sim, self.truth, by_name, lease_ms=LEASE_MS)
+        self.graph_rules = GraphRules(self.truth)
         self.readies: list[SimReady] = []
         count = 1 if rng.random() < 0.5 else 2 + int(rng.random() * 2)
         self.faults = faults = drawn_faults(rng, servers=count)
@@ -107,7 +111,7 @@ class Cluster:
                 self.invariants.forgotten, wiring.bugs,
             )  # fmt: skip
             if at == 0 or rng.random() < 0.6:
-                agent.profile = Profile(host=agent.name, cores=4, ram=8.0, runtimes={"isolate": "1"})
+                agent.profile = replace(agent.profile, runtimes={"isolate": "1"}, features=("inputs",))
             self.agents.append(agent)
             by_name[agent.name] = agent
             self.truth.nodes[agent.name] = Node(id=agent.name, owner="o", public_key=b"", joined_at=sim.now)
@@ -127,6 +131,11 @@ class Cluster:
             agent.start()
         for _ in range(4 + int(rng.random() * 30)):
             sim.after(int(rng.random() * TORMENT_MS), self.users.submit)
+        if "graphs" in faults:
+            sim.struck.add("graphs")
+            for _ in range(1 + int(rng.random() * 5)):
+                sim.after(int(rng.random() * TORMENT_MS), self.users.graphs.schedule)
+                sim.after(int(rng.random() * TORMENT_MS), self.users.graphs.rerun_any)
         self.swarm.strike_until(EPOCH_MS + TORMENT_MS)
         sim.run(EPOCH_MS + TORMENT_MS)
 
@@ -153,11 +162,13 @@ class Cluster:
         took = sim.now - began
         sim.run(sim.now + LINGER_MS)
         self.invariants.still_there()
+        self.users.graphs.still_there()
         return took, bound
 
     def _bound_ms(self) -> int:
         """2 x (lease + backoff cap), plus the time in which the slots can work off all that may still have to run."""
         runs = sum(task.spec.retry.attempts for task in self.truth.open.values()) + 4 * len(self.users.requests)
+        runs += self.users.graphs.runs_left()
         longest = max(self.nature.run_ms_max, 2 * LEASE_MS if "long runs" in self.faults else 0)
         slots = self.agents[0].slots  # the one machine that can run everything
         return 2 * (LEASE_MS + BACKOFF_CAP_MS) + runs * longest // slots + longest

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from anchorsim.agent import Agent
 
 _STEPS = frozenset((old, new) for (old, _), new in TRANSITIONS.items())
+_MAY_STAY = (State.WAITING, State.VERIFYING, State.QUEUED, State.LEASED, State.CANCELLING)
 _WAKE_MS_MAX = 61_000
 """The longest a document may sleep: the backoff cap, and a second for who writes it late."""
 _SKEW_MS = 2 * SWING_MS_MAX
@@ -69,10 +70,11 @@ class Invariants:
             self._born(new, origin)
         else:
             self._changed(old, new, origin)
-        if new.state in HELD and (old is None or old.state not in HELD):
+        # What runs by its items or copies no node holds.
+        if new.parts is None and new.state in HELD and (old is None or old.state not in HELD):
             self._held_by.setdefault(new.node, set()).add(new.id)
             self._leased(new)
-        elif old is not None and old.state in HELD and new.state not in HELD:
+        elif new.parts is None and old is not None and old.state in HELD and new.state not in HELD:
             self._held_by[old.node].discard(new.id)
         if new.state not in TERMINAL:
             self._will_wake(new)
@@ -172,7 +174,7 @@ class Invariants:
                 self._unready_since.setdefault(node.id, self._sim.now)
         self._held_by.clear()
         for task in truth.tasks.values():
-            if task.state in HELD:
+            if task.state in HELD and task.parts is None:
                 self._held_by.setdefault(task.node, set()).add(task.id)
 
     def _task_undone(self, key: int, was: Task | None, again: Task | None) -> None:
@@ -207,13 +209,14 @@ class Invariants:
 
     def _born(self, new: Task, origin: Origin) -> None:
         self.gone.discard(new.id)
-        if (new.attempt, new.state) not in ((0, State.QUEUED), (1, State.LEASED)):
+        made = new.origin is not None and (new.state in (State.WAITING, State.VERIFYING) or new.state in TERMINAL)
+        if (new.attempt, new.state) not in ((0, State.QUEUED), (1, State.LEASED)) and not (made and not new.attempt):
             raise Violation(4, f"task {new.id} was born {new.state} with attempt {new.attempt}")
         if new.payload_blob:
             self._blob_is_there(new.payload_blob)
         elif new.spec.payload is not None and len(new.spec.payload.source_code or "") > INLINE_BYTES_MAX:
             raise Violation(20, f"task {new.id} carries a large payload inside its document")
-        if origin.key is not None and origin.key not in self._rekeyed:
+        if origin.kind == "submit" and origin.key is not None and origin.key not in self._rekeyed:
             first = self._truth.claims[origin.key].first if origin.key in self._truth.claims else new.id
             known = self._born_of.setdefault(origin.key, first)
             count = self._truth.claims[origin.key].count if origin.key in self._truth.claims else 1
@@ -231,7 +234,7 @@ class Invariants:
             raise Violation(15, f"task {old.id} is leased out of {old.state}: a hint was taken for truth")
         if new.attempt != old.attempt + leased:
             raise Violation(4, f"task {old.id} goes from attempt {old.attempt} to {new.attempt}")
-        same = old.state is new.state and old.state in (State.QUEUED, State.LEASED, State.CANCELLING)
+        same = old.state is new.state and old.state in _MAY_STAY
         if not same and (old.state, new.state) not in _STEPS:
             raise Violation("transition", f"task {old.id} goes from {old.state} to {new.state}")
         self.steps_seen.add((old.state, new.state))
@@ -255,7 +258,7 @@ class Invariants:
         if new.charged != charged or charged > new.spec.retry.attempts:
             raise Violation(5, f"task {old.id} is charged {new.charged} for {charged} of {new.spec.retry.attempts}")
         if len(new.attempts) == len(old.attempts):
-            if new.state is State.SUCCEEDED:
+            if new.state is State.SUCCEEDED and new.parts is None:
                 raise Violation(9, f"task {old.id} succeeded without an attempt")
             return
         last = new.attempts[-1]

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from anchor.core.attempt import Ending
+from anchor.core.dag import Graph
 from anchor.core.ids import KeySequence, born_ms
 from anchor.core.node import Metrics, Profile, Status
 from anchor.core.spec import TaskSpec
-from anchor.orchestrator import nodes, reconcile
+from anchor.orchestrator import graphs, nodes, reconcile
 from anchor.orchestrator.attend import attend
 from anchor.orchestrator.cancel import cancel
 from anchor.orchestrator.dispatch import dispatch
@@ -280,6 +281,35 @@ class Server:
     def cancel(self, task: int, answer: Answer) -> None:
         """POST …/cancel."""
         self.sim.spawn(self.host, cancel(self.world, task, by="user"), Origin("cancel"), answer)
+
+    def schedule(self, graph: Graph, owner: str, key: str | None, answer: Answer) -> None:
+        """POST /api/dags."""
+        if key is None:
+            step: Coroutine[Any, Any, Any] = graphs.schedule(self.world, graph, owner=owner)
+        else:
+            step = graphs.schedule_once(self.world, graph, owner=owner, key=key, digest=key)
+
+        def done(value: Any, error: BaseException | None) -> None:
+            answer(value if value is None or key is None else value.run, error)
+
+        process = self.sim.spawn(self.host, step, Origin("schedule", key=(owner, key) if key else None), done)
+        if self.cancels_handlers and self.sim.rng.random() < 0.3:
+            self.sim.struck.add("cancelled handlers")
+            self.sim.after(int(self.sim.rng.random() * 12), self.sim.cancel, process)
+
+    def cancel_run(self, run: int) -> None:
+        """POST /api/dags/{id}/cancel."""
+        self.sim.spawn(self.host, graphs.cancel(self.world, run, by="user"), Origin("cancel"), _nothing)
+
+    def rerun(self, run: int, owner: str, how: dict[str, Any]) -> None:
+        """POST /api/dags/{id}/rerun."""
+
+        async def step() -> None:
+            found = await self.world.store.run(run)
+            if found is not None:
+                await graphs.rerun(self.world, found, owner=owner, **how)
+
+        self.sim.spawn(self.host, step(), Origin("schedule"), _nothing)
 
     def set_status(self, node: str, status: Status) -> None:
         """POST …/drain, resume, block."""

@@ -19,6 +19,7 @@ AT_TIMES = (
 FAULTS = (
     *AT_TIMES, "drop", "double", "lossy hints", "double hints", "lossy bus", "slow", "unknown", "refused",
     "cancelled handlers", "long runs", "rejects", "nowhere", "endless", "skew",
+    "graphs",
 )  # fmt: skip
 _OF_MANY = frozenset({"queue outage", "rollback", "lossy bus", "skew"})
 """Faults of what servers share; they need several."""
@@ -114,6 +115,8 @@ class Swarm:
                 cluster.users.operate(agent.name, wish)
             case "cancel":
                 cluster.users.cancel_any()
+                if "graphs" in cluster.faults:
+                    cluster.users.graphs.cancel_any()
             case "store outage" | "queue outage":
                 host = "" if rng.random() < 0.4 else server.name
                 sim.log(fault, host, long)

@@ -115,7 +115,8 @@ class Truth:
         """Write a new run."""
         if run.id in self.runs:
             return False
-        self._made_here(run.id, fresh=run.id not in self.tasks)
+        if self.origin().key is None:
+            self._made_here(run.id, fresh=run.id not in self.tasks)
         self.put_run(run)
         return True
 

@@ -7,6 +7,7 @@ from anchor.core.node import Status
 from anchor.core.spec import INLINE_BYTES_MAX, Payload, Requirements, RetryPolicy, TaskSpec
 from anchor.core.task import TERMINAL, State
 from anchorsim.agent import ENDLESS
+from anchorsim.graph_users import GraphUsers
 from anchorsim.invariants import Invariants
 from anchorsim.network import Weather
 from anchorsim.scheduler import Simulator, Violation
@@ -98,6 +99,13 @@ class Users:
         truth.on_rollback.append(self._rolled_back)
         self.nowhere_share = 0.0
         self.endless_share = 0.0
+        self.graphs = GraphUsers(self)
+
+    def call(self, arrive: Callable[[Server], None]) -> None:
+        """Send a request to any server that runs; it may get lost."""
+        server = self.any_server()
+        if server is not None and self.gets_through():
+            self.sim.after(self.delay_ms(), self.knock, server, server.host, arrive)
 
     def submit(self) -> None:
         """Somebody submits one to four tasks."""
@@ -145,7 +153,7 @@ class Users:
 
     def settled(self) -> bool:
         """Whether every keyed request was answered and every task has ended."""
-        if self.truth.open:
+        if self.truth.open or not self.graphs.settled():
             return False
         return all(request.ids is not None or request.key is None for request in self.requests)
 
@@ -157,7 +165,7 @@ class Users:
             for task in self.truth.tasks.values()
             if task.state not in TERMINAL
         ]
-        return f"unanswered {waiting}, unfinished {stuck}"
+        return f"unanswered {waiting}, unfinished {stuck}, {self.graphs.unsettled()}"
 
     def knock(self, server: Server, life: Any, arrive: Callable[[Server], None]) -> None:
         """A request reaches a server; a paused one reads it when it goes on, a dead one never."""
