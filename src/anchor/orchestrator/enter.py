@@ -65,9 +65,12 @@ async def enter(world: World, drafts: Sequence[Task], *, fresh: bool) -> list[Ta
     # After any other end the tasks may be written all the same: booked slots stay booked, as in dispatch.
     there_before = {task.id for task, new in zip(tasks, written, strict=True) if not new}
     if there_before:
-        unbook(world, [task for task in leased if task.id in there_before])
-        leased = [task for task in leased if task.id not in there_before]
         now_there = await world.store.get([task.id for task in tasks])
+        # An earlier try may have written just this lease, whose outcome it never heard.
+        held = {(task.id, task.node, task.session) for task in now_there if task is not None and task.attempt == 1}
+        lost = [task for task in leased if task.id in there_before]
+        unbook(world, [task for task in lost if (task.id, task.node, task.session) not in held])
+        leased = [task for task in leased if task.id not in there_before]
         tasks = [there or task for there, task in zip(now_there, tasks, strict=True)]
     for draft, task in zip(drafts, tasks, strict=True):
         if inputs := _inputs_of(draft, task):
