@@ -86,6 +86,25 @@ def test_a_graph_is_watched_in_lines_and_its_result_is_all_there_is_on_stdout(an
     assert (view["state"], view["rerunOf"], view["counts"]) == ("succeeded", run, {"reused": 3, "succeeded": 1})
 
 
+def test_modules_and_sources_beside_the_file_come_along(anchor: Cli) -> None:
+    (anchor.directory / "parts").mkdir()
+    (anchor.directory / "parts" / "primes.wasm").write_bytes((ROOT / "examples/wasi/primes.wasm").read_bytes())
+    written(anchor, "parts/twice.py", "result = {'count': 2 * inputs['primes']['count']}")
+    text = """
+        name: parts
+        steps:
+          - id: primes
+            type: wasm
+            payload: {module: ./primes.wasm, args: ["1000"]}
+          - id: twice
+            dependencies: [primes]
+            payload: {sourceFile: twice.py}
+    """
+    with Client(anchor.url) as client:
+        run = client.call(dags.schedule(_read(client, anchor.directory / written(anchor, "parts/graph.yaml", text)))).id
+        assert results_of(client, run)[::2] == ("succeeded", {"count": 336})
+
+
 def test_a_failure_says_which_step_and_why(anchor: Cli) -> None:
     text = "name: sad\nsteps:\n- {id: one, retry: {attempts: 1}, payload: {runtime: isolate, sourceCode: 'throw 1'}}\n"
     done = anchor("dag", "run", written(anchor, "sad.yaml", text))

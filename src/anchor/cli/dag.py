@@ -25,8 +25,8 @@ from anchor.wire.dags import Item, RerunRequest, RunCreated, RunRow, RunView, St
 
 WAIT_SECONDS = 20.0
 PAUSE_SECONDS = 0.1
-PAUSE_WITH_MANY_SECONDS = 1.0
-"""Between two looks at a run, and at one that is too large for a tree: each costs its server something."""
+STEPS_PER_SECOND = 20_000
+"""Between two looks at a run at least so long, and at a large one so much longer: each costs its server something."""
 CANCEL_SECONDS = 30.0
 STEPS_SHOWN_MAX = 1_000
 RESULTS_SHOWN_MAX = 20
@@ -241,19 +241,18 @@ def _watch(client: Client, created: RunCreated, *, silent: bool = False, seconds
     """Show a run until it is over, or for so many seconds."""
     drawing = Tree()
     until = None if seconds is None else time.monotonic() + seconds
-    few = created.steps <= tree.TREE_STEPS_MAX
+    steps = tree.TREE_STEPS_MAX if created.steps <= tree.TREE_STEPS_MAX else 0
     version = ""
     try:
         while True:
             wait = WAIT_SECONDS if version else 0
-            steps = tree.TREE_STEPS_MAX if few else 0
             view = client.call(dags.run(created.id, wait_seconds=wait, version=version, steps=steps))
             version = view.version
             if not silent:
                 drawing.update(view)
             if view.state in RUN_OVER or (until is not None and time.monotonic() > until):
                 return view
-            time.sleep(PAUSE_SECONDS if few else PAUSE_WITH_MANY_SECONDS)
+            time.sleep(max(PAUSE_SECONDS, created.steps / STEPS_PER_SECOND))
     finally:
         drawing.clear()
 
