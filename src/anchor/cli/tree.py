@@ -26,6 +26,7 @@ _MARKS = {
     "backoff": "○",
     "running": "▶",
     "leased": "▶",
+    "verifying": "▶",
     "cancelling": "▶",
 }
 _OVER = frozenset({"succeeded", "reused", "failed", "inconclusive", "cancelled", "skipped", "removed"})
