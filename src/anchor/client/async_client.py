@@ -4,7 +4,7 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +15,7 @@ import httpx
 from anchor.client import calls, cases, exchange, transport
 from anchor.client.address import normal_url
 from anchor.client.answers import Answer, NoAnswer
+from anchor.client.async_working import AsyncWorking
 from anchor.client.calls import NodeAction, TaskLike
 from anchor.client.cases import CaseVerb
 from anchor.client.exchange import Manners, Steps, Wait
@@ -29,7 +30,7 @@ from anchor.wire.verification import CaseRow, CaseView
 T = TypeVar("T")
 
 
-class AsyncClient:
+class AsyncClient(AsyncWorking):
     """Talks to an Anchor server from asyncio; arguments, patience and errors are those of `Client`."""
 
     def __init__(
@@ -55,10 +56,6 @@ class AsyncClient:
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
-
-    async def submit(self, task: TaskLike) -> rest.Created:
-        """Submit one task; when this returns it is durable."""
-        return await self._call(calls.submit(task))
 
     async def submit_many(self, tasks: Iterable[TaskLike]) -> list[rest.Created]:
         """Submit any number of tasks; the answers are in the same order."""
@@ -261,6 +258,10 @@ class AsyncClient:
     async def call(self, call: calls.Call[T]) -> T:
         """Carry out a request of `anchor.client.dags` and its like."""
         return await self._call(call)
+
+    async def carry_out(self, steps: Callable[[Manners], Steps[T]]) -> T:
+        """Do something of `anchor.client.exchange` and its like, with this client's manners."""
+        return await self._run(steps(self._manners))
 
     async def _call(self, call: calls.Call[T]) -> T:
         return await self._run(exchange.exchange(call, self._manners))

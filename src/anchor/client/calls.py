@@ -2,7 +2,7 @@
 
 import urllib.parse
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
@@ -92,6 +92,19 @@ def tasks(*, state: str = "", label: str = "", limit: int = 100, cursor: str = "
     """A page of tasks, newest first."""
     query = {"state": state, "label": label, "limit": limit, "cursor": cursor}
     return get("/api/tasks", answers.page_of(rest.TaskRow), query)
+
+
+def results(task_ids: Sequence[str], *, at_least: int, wait_seconds: float) -> Call[list[rest.TaskResult]]:
+    """The results of those of up to 1,000 tasks that are over, as soon as `at_least` are or the time is up."""
+    body = msgspec.json.encode({"ids": task_ids, "atLeast": at_least, "wait": wait_seconds})
+    return Call(
+        method="POST",
+        path="/api/tasks/results",
+        read=answers.json_as(list[rest.TaskResult]),
+        body=body,
+        headers={"Content-Type": "application/json"},
+        timeout_seconds=TIMEOUT_SECONDS + wait_seconds,
+    )
 
 
 def logs(task_id: str, *, after: str = "") -> Call[list[rest.LogLine]]:

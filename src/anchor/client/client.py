@@ -3,7 +3,7 @@
 import os
 import random
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,7 @@ from anchor.client.exchange import Manners, Steps, Wait
 from anchor.client.fetching import Fetching, Wanted, wanted_files
 from anchor.client.follow import Following, Happening
 from anchor.client.sources import source_of
+from anchor.client.working import Working
 from anchor.core.spec import INLINE_BYTES_MAX
 from anchor.wire import rest
 from anchor.wire.receipts import Receipt
@@ -28,7 +29,7 @@ from anchor.wire.verification import CaseRow, CaseView
 T = TypeVar("T")
 
 
-class Client:
+class Client(Working):
     """Talks to an Anchor server, one call at a time.
 
     `url` and `token` default to ANCHOR_URL and ANCHOR_TOKEN; `token_if_asked` is sent only where a server wants one
@@ -60,10 +61,6 @@ class Client:
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
-
-    def submit(self, task: TaskLike) -> rest.Created:
-        """Submit one task; when this returns it is durable."""
-        return self._call(calls.submit(task))
 
     def submit_many(self, tasks: Iterable[TaskLike]) -> list[rest.Created]:
         """Submit any number of tasks; the answers are in the same order."""
@@ -260,6 +257,10 @@ class Client:
     def call(self, call: calls.Call[T]) -> T:
         """Carry out a request of `anchor.client.dags` and its like."""
         return self._call(call)
+
+    def carry_out(self, steps: Callable[[Manners], Steps[T]]) -> T:
+        """Do something of `anchor.client.exchange` and its like, with this client's manners."""
+        return self._run(steps(self._manners))
 
     def _call(self, call: calls.Call[T]) -> T:
         return self._run(exchange.exchange(call, self._manners))

@@ -37,6 +37,7 @@ from anchor.server.routes import (
     queue,
     tasks,
     verification,
+    waits,
 )
 from anchor.wire.link import FRAME_BYTES_MAX
 
@@ -52,6 +53,7 @@ LETTING_GO_SECONDS = 2.0
 CANCEL_AGAIN_SECONDS = 0.5
 ROUTES: list[Route] = [
     *tasks.ROUTES,
+    *waits.ROUTES,
     *dags.ROUTES,
     *mapreduce.ROUTES,
     *files.ROUTES,
