@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from anchor.core.errors import AnchorError
 from anchor.core.spec import TaskSpec, need_of, shape_of
-from anchor.core.task import Origin, State, Task, lease, queued
+from anchor.core.task import HELD, Origin, State, Task, lease, queued
 from anchor.core.verification import Round
 from anchor.failpoints import reached
 from anchor.orchestrator.apart import apart
@@ -66,10 +66,12 @@ async def enter(world: World, drafts: Sequence[Task], *, fresh: bool) -> list[Ta
     there_before = {task.id for task, new in zip(tasks, written, strict=True) if not new}
     if there_before:
         now_there = await world.store.get([task.id for task in tasks])
-        # An earlier try may have written just this lease, whose outcome it never heard.
-        held = {(task.id, task.node, task.session) for task in now_there if task is not None and task.attempt == 1}
-        lost = [task for task in leased if task.id in there_before]
-        unbook(world, [task for task in lost if (task.id, task.node, task.session) not in held])
+        unbook(world, [task for task in leased if task.id in there_before])
+        for there in now_there:
+            # An earlier try may have written a lease whose outcome it never heard; its slot was booked over just now.
+            seat = world.fleet.seat(there.node, there.session) if there is not None and there.state in HELD else None
+            if there is not None and seat is not None:
+                seat.held.setdefault(there.id, (there.attempt, now))
         leased = [task for task in leased if task.id not in there_before]
         tasks = [there or task for there, task in zip(now_there, tasks, strict=True)]
     for draft, task in zip(drafts, tasks, strict=True):
