@@ -89,6 +89,18 @@ def test_nobody_has_dissented_where_there_is_one_machine(anchor: Cli) -> None:
     assert "anchor case ls" in absent.stderr
 
 
+def test_a_verified_task_shows_what_it_waits_for(anchor: Cli) -> None:
+    (anchor.directory / "one.js").write_text("return 1")
+    ran = anchor("run", "one.js", "--verify", "quorum", "--copies", "5", "--detach")
+    assert ran.returncode == 0, ran.stderr
+    task = ran.stdout.strip()
+    shown = json.loads(anchor("task", "get", task, "-o", "json").stdout)
+    assert shown["verify"] == {"copies": 5, "agree": 3}
+    assert shown["verification"]["state"] == "open"
+    assert "open: 5 copies, at most 10" in anchor("task", "get", task).stdout
+    assert anchor("task", "cancel", task).returncode == 0
+
+
 @pytest.mark.parametrize(
     ("policy", "details", "wish"),
     [

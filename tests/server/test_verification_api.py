@@ -98,7 +98,7 @@ class Opened:
             [item] = session.assigned()
             self.items.append(item)
             session.print(item, 1, f"{SECRET}\n")
-            session.print(item, 2, progress_text(0.42, SECRET), stream="progress")
+            session.print(item, 2, progress_text(0.4242424, SECRET), stream="progress")
         first, second, _ = self.items
         with self.server.as_holder_of(self.sessions[0].token) as node:
             assert node.put(f"/api/blobs/{digest}", content=blob).status_code == 201
@@ -107,7 +107,7 @@ class Opened:
         answer = replace(
             answer,
             result=replace(answer.result, files=(OutputFile("told.txt", digest, len(blob)),)),
-            usage=Usage(cpu_seconds=42.42),
+            usage=Usage(cpu_seconds=4242.4242),
         )
         self.sessions[0].report([sealed(self.sessions[0], first, answer)])
         self.sessions[1].report([sealed(self.sessions[1], second, failure(second, "invalid_payload", SECRET))])
@@ -147,7 +147,7 @@ def test_no_route_tells_what_a_copy_answered_while_its_round_is_open(opened: Ope
             path = route.path.replace("{id}", task).replace("{name}", "told.txt")
             answer = opened.server.client.request(route.method, path)
             tried += 1
-            if any(word in answer.text for word in (SECRET, "42.42", "0.42", "invalid_payload")):
+            if any(word in answer.text for word in (SECRET, "4242.4242", "0.4242424", "invalid_payload")):
                 told.append(f"{route.method} {path}: {answer.text[:200]}")
     assert told == []
     assert tried > 50

@@ -8,18 +8,21 @@ from msgspec import Meta
 from anchor.core.access import Role
 from anchor.core.case import Case
 from anchor.core.errors import Conflict, NotFound
-from anchor.core.ids import key_of
+from anchor.core.ids import key_of, wire_id
 from anchor.core.items import Items
 from anchor.core.task import TERMINAL
 from anchor.core.verification import Round
+from anchor.orchestrator import cases
 from anchor.orchestrator.receipts import receipt_of
-from anchor.server.http import Answer, Call, Route
+from anchor.server import views
+from anchor.server.http import Answer, Call, Route, checked_key
 from anchor.server.paging import next_link, read_cursor
 from anchor.server.routes.tasks import find
 from anchor.server.veil import require_open
 from anchor.server.verdicts import case_row, case_view
 from anchor.wire.receipts import Receipt
-from anchor.wire.verification import CaseRow, CaseView
+from anchor.wire.rest import Created
+from anchor.wire.verification import CaseAction, CaseRow, CaseView
 
 CURSOR = "v"
 EVIDENCE_BYTES_MAX = 16 * 1024 * 1024
@@ -89,6 +92,37 @@ async def _view(call: Call, case: Case) -> CaseView:
     return case_view(case, first, evidence)
 
 
+async def clear(call: Call) -> CaseView:
+    """The dissenters were right, or cannot help it."""
+    case = await _find(call)
+    return await _view(call, await cases.clear(call.desk.world, case.id, by=call.principal.name, reason=_reason(call)))
+
+
+async def block(call: Call) -> CaseView:
+    """The dissenters work here no more."""
+    case = await _find(call)
+    return await _view(call, await cases.block(call.desk.world, case.id, by=call.principal.name, reason=_reason(call)))
+
+
+async def rerun(call: Call) -> Answer:
+    """The task again, on more nodes."""
+    case = await _find(call)
+    key = call.idempotency_key
+    task = await cases.rerun(
+        call.desk.world,
+        case.id,
+        by=call.principal.name,
+        reason=_reason(call),
+        key="" if key is None else f"{call.principal.name} {checked_key(key)}",
+    )
+    return Answer(views.created(task), headers={"location": f"/api/tasks/{wire_id('task', task.id)}"})
+
+
+def _reason(call: Call) -> str:
+    action: CaseAction = call.body
+    return action.reason
+
+
 ROUTES = [
     Route(
         method="GET",
@@ -114,5 +148,31 @@ ROUTES = [
         summary="One case with its evidence: input, votes, where they differ, timings, signatures",
         roles=(Role.VIEWER,),
         response=CaseView,
+    ),
+    *(
+        Route(
+            method="POST",
+            path=f"/api/verification/cases/{{id}}/{verb}",
+            handler=handler,
+            summary=summary,
+            roles=(Role.OPERATOR,),
+            body=CaseAction,
+            response=CaseView,
+            status=202,
+        )
+        for verb, handler, summary in (
+            ("clear", clear, "Give the dissenters of a case their reputation back"),
+            ("block", block, "Refuse the dissenters of a case connections and work"),
+        )
+    ),
+    Route(
+        method="POST",
+        path="/api/verification/cases/{id}/rerun",
+        handler=rerun,
+        summary="Run the task of a case again, on more nodes",
+        roles=(Role.OPERATOR,),
+        body=CaseAction,
+        response=Created,
+        status=201,
     ),
 ]
