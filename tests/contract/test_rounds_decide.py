@@ -19,7 +19,7 @@ from anchor.core.case import CaseState, Evidence
 from anchor.core.ids import KeySequence, keys_from
 from anchor.core.node import Node, Profile, Status
 from anchor.core.reputation import Reputation
-from anchor.core.spec import FEATURES, Payload, TaskSpec
+from anchor.core.spec import FEATURES, Payload, TaskSpec, VerifyWish
 from anchor.core.task import TERMINAL, State, Task
 from anchor.core.verification import Round, Verdict, Verify
 from anchor.orchestrator import cases, rounds
@@ -80,7 +80,7 @@ class Fleet:
             await self.store.insert_node(node)
             self.world.fleet.join(node)
 
-    async def submit(self, verify: Verify | str = "quorum", *, code: str = "return 42") -> Task:
+    async def submit(self, verify: VerifyWish = "quorum", *, code: str = "return 42") -> Task:
         spec = TaskSpec(name="t", payload=Payload(source_code=code), verify=verify)
         [task] = await submit(self.world, [spec], owner="ann")
         return task

@@ -98,7 +98,7 @@ def cause_of(ended: Ending | AttemptRecord) -> Cause | None:
             return Cause.NETWORK
         case Outcome.CRASHED if code == FailureCode.AGENT_RESTARTED:
             return Cause.NODE
-        case _ if code == FailureCode.RUNTIME_UNAVAILABLE:
+        case _ if code in (FailureCode.RUNTIME_UNAVAILABLE, FailureCode.SEAL_INVALID):
             return Cause.NODE
         case _ if code == FailureCode.INPUT_UNAVAILABLE:
             return Cause.NETWORK
