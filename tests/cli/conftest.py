@@ -11,6 +11,16 @@ from tests.cli.command import ANCHOR, START_SECONDS, Cli, url_said_by
 from anchor.client import Client
 
 
+@pytest.fixture(scope="session", autouse=True)
+def heeding_ctrl_c() -> Iterator[None]:
+    """What is started here heeds Ctrl-C, even where whoever started pytest has it ignored: that would be passed on."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(scope="session")
 def anchor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     directory = tmp_path_factory.mktemp("cli")

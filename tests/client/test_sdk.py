@@ -41,6 +41,13 @@ def test_an_example_prints_what_it_says(lab: str, name: str) -> None:
     assert ran.stdout.startswith(PRINTED[name])
 
 
+def test_the_page_shows_the_examples() -> None:
+    page = (EXAMPLES.parents[1] / "docs" / "sdk.md").read_text(encoding="utf-8")
+    for name in PRINTED:
+        _, _, program = (EXAMPLES / name).read_text(encoding="utf-8").split('"""', 2)
+        assert program.strip() in page, name
+
+
 def failing(x: int) -> int:
     raise ValueError(f"not {x}")
 
