@@ -76,9 +76,8 @@ async def _lease(world: World, hints: Sequence[Hint]) -> int:
     for hint, task in zip(hints, tasks, strict=True):
         if task is None or not _can_be_leased(task, now):
             continue
-        seat = world.fleet.choose(
-            task.shape, now=now, barred=siblings.barred(task), inputs=blobs_of(task) or world.fleet.inputs_of(task.id)
-        )
+        barred = siblings.barred(task) if task.origin is not None else None
+        seat = world.fleet.choose(task.shape, now=now, barred=barred, inputs=_reads(world, task))
         if seat is None:
             homeless.append(replace(hint, not_before=now + REST_MS) if _is_choosy(task) else hint)
             continue
@@ -111,6 +110,12 @@ def blobs_of(task: Task) -> Sequence[str]:
     return (*named, task.payload_blob) if task.payload_blob else named
 
 
+def _reads(world: World, task: Task) -> Sequence[str]:
+    if task.payload_blob or task.spec.payload is not None:
+        return blobs_of(task) or world.fleet.inputs_of(task.id)
+    return world.fleet.inputs_of(task.id)
+
+
 def _is_choosy(task: Task) -> bool:
     """Whether it may be that nobody takes a task although a slot is open for its shape: asked again at once, it would
     be asked for ever."""
@@ -132,7 +137,7 @@ async def hand_out(world: World, leased: Sequence[Task]) -> None:
         seat = world.fleet.seat(task.node, task.session)
         if seat is not None:
             seat.held[task.id] = (task.attempt, now)
-            if inputs := blobs_of(task) or world.fleet.inputs_of(task.id):
+            if inputs := _reads(world, task):
                 world.fleet.went_to(task.node, inputs)
     for (node, session), tasks in by_session.items():
         if world.fleet.seat(node, session) is None:

@@ -53,7 +53,7 @@ class Seat:
         self.running: set[int] = set()
         self.leaving = False
         self._fleet = fleet
-        self._booked: dict[int, tuple[str, int, int]] = {}
+        self._booked: dict[int, tuple[str, str]] = {}
         self._standing: dict[str, float] = {}
 
     def see(self, node: Node) -> None:
@@ -91,8 +91,7 @@ class Seat:
 
     def count(self, task: Task) -> None:
         """Remember whose a task is that this node holds, and the memory and cores it was promised."""
-        need = need_of_shape(task.shape)
-        self._booked[task.id] = (task.owner, need.memory_mib, need.min_cores)
+        self._booked[task.id] = (task.owner, task.shape)
         if len(self._booked) > 2 * len(self.held) + 16:
             self._booked = {one: booked for one, booked in self._booked.items() if one in self.held}
 
@@ -102,8 +101,8 @@ class Seat:
 
     def short_of(self, need: Need) -> str | None:
         """What of the memory and cores that a task asks for is not there at the moment."""
-        held = [booked for task, booked in self._booked.items() if task in self.held]
-        mib, cores = sum(one[1] for one in held), sum(one[2] for one in held)
+        held = [need_of_shape(shape) for task, (_, shape) in self._booked.items() if task in self.held]
+        mib, cores = sum(one.memory_mib for one in held), sum(one.min_cores for one in held)
         return short_of(need, self.profile, self.record.metrics, booked_mib=mib, booked_cores=cores)
 
     def meets(self, need: Need) -> bool:
@@ -237,6 +236,9 @@ class Fleet:
         if self.closed:
             return None
         fit = self._fit(shape, now)
+        if len(fit.seats) == 1 and barred is None and not fit.asks:
+            [seat] = fit.seats
+            return seat if _takes_work(seat, now) else None
         some = self._window(fit, now, barred)
         runtime = fit.need.runtime
         return pick(some, runtime, self._closeness(inputs) if inputs else None)
