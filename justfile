@@ -80,6 +80,10 @@ bench-graphs *args:
 bench-placement:
     python benchmarks/placement.py
 
+# word count over four agents beside Dask distributed (--dask names a Python that has it)
+bench-mapreduce *args:
+    python benchmarks/mapreduce.py {{ args }}
+
 # pin everything CI installs, with hashes
 lock:
     uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command 'just lock' --quiet --output-file requirements/ci.txt

@@ -18,6 +18,7 @@ COMMANDS = {
     "run": "Run a file or a command somewhere in the network and print its result.",
     "task": "List tasks, look into them, read their output, cancel and retry them.",
     "dag": "Run graphs of steps, watch them, look into them, cancel and rerun them.",
+    "mapreduce": "Run a map and a reduce over many machines and print the result.",
     "verify": "Check a receipt: code, input, output, votes and signatures, without any server.",
     "case": "Look into answers that contradict what was agreed on, and decide what follows.",
     "node": "List machines, take them in and out of service, let new ones join.",
