@@ -115,6 +115,16 @@ def test_blobs_that_are_not_here_are_named_at_submit(server: Served, session: Se
     assert_problem(answer, 422, "blob_missing", says=absent, hints="PUT /api/blobs", at="/payload/files/in~1b~0")
     bulk = [SCRIPT, {"name": "t", "type": "wasm", "payload": {"module": f"sha256:{absent}"}}]
     assert_problem(server.client.post("/api/tasks", json=bulk), 422, "blob_missing", at="/1/payload/module")
+    piece = {**payload, "files": {"a": f"sha256:{absent}[1:2]"}}
+    assert_problem(
+        server.client.post("/api/tasks", json={"name": "t", "payload": piece}),
+        422,
+        "blob_missing",
+        at="/payload/files/a",
+    )
+    named = {"sourceCode": "return 1", "inputs": {"x/y": {"blob": f"sha256:{absent}"}}}
+    answer = server.client.post("/api/tasks", json={"name": "t", "payload": named})
+    assert_problem(answer, 422, "blob_missing", at="/payload/inputs/x~1y/blob")
     assert server.tasks() == before
     del files["in/b~"]
     task = server.submit(name="t", type="script", payload=payload)
