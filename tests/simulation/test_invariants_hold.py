@@ -1,4 +1,4 @@
-"""Two thousand clusters under faults keep every invariant, and the torment reaches everything a task can go through."""
+"""Hundreds of clusters under faults keep every invariant, and the torment reaches all that a task can go through."""
 
 import functools
 import multiprocessing
@@ -11,8 +11,10 @@ from anchorsim.swarm import FAULTS
 from anchor.core.attempt import Outcome
 from anchor.core.task import TRANSITIONS
 
-SEEDS = 2_000
-LOOKED_AT = 100
+SEEDS = 900
+CAME_ABOUT = ("old copy", "cancelled run", "rerun", "constant liar", "random liar")
+"""What strikes besides the faults that are drawn."""
+LOOKED_AT = 300
 """Seeds in which every fault and every step has to be met."""
 
 
@@ -32,11 +34,18 @@ def test_invariants_hold_under_faults_and_everything_ends_after_them() -> None:
 
 
 @pytest.mark.timeout(300)
-def test_one_hundred_seeds_take_every_step_of_the_lifecycle_under_every_fault() -> None:
+def test_three_hundred_seeds_take_every_step_of_the_lifecycle_under_every_fault() -> None:
     reports = [report for report in _all() if isinstance(report, Report) and report.seed < LOOKED_AT]
     steps = {step for report in reports for step in report.steps}
     assert {(old, new) for (old, _), new in TRANSITIONS.items()} <= steps
     assert {fault for report in reports for fault in report.faults} == set(FAULTS)
-    assert {fault for report in reports for fault in report.struck} == {*FAULTS, "old copy"}
+    assert {fault for report in reports for fault in report.struck} == {
+        *FAULTS,
+        "old copy",
+        "cancelled run",
+        "rerun",
+        "constant liar",
+        "random liar",
+    }
     outcomes_seen = {outcome for report in reports for outcome in report.outcomes}
     assert set(Outcome) - outcomes_seen <= {Outcome.TIMED_OUT, Outcome.LIMIT_EXCEEDED}  # to a server, both are errors

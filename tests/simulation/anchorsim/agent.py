@@ -80,6 +80,8 @@ class Agent:
         self.truth = truth
         self.name = name
         self.slots = slots
+        self.lies = ""
+        """How it lies where copies are compared: `constant`, `random`, or not at all."""
         self.profile = Profile(host=name, cores=4, ram=8.0)
         self.servers = servers
         self.nature = nature
@@ -299,9 +301,12 @@ class Agent:
             self._end(held, _failed(held, Outcome.ERRORED, code))
         else:
             value = f'{{"task":{held[0]},"attempt":{held[1]},"node":"{self.name}","at":{self.sim.now}}}'
-            if self.truth.names.get(held[0]) == LISTER:
+            origin = self.truth.tasks[held[0]].origin if held[0] in self.truth.tasks else None
+            if origin is not None and origin.owners_apart:
+                value = self._vote(origin.head)
+            elif self.truth.names.get(held[0]) == LISTER:
                 value = f'{value[:-1]},"list":[{",".join(map(str, range(held[0] % 5)))}]}}'
-            if self.sim.rng.random() < nature.blob_share:
+            if (origin is None or not origin.owners_apart) and self.sim.rng.random() < nature.blob_share:
                 content = value.encode()
                 digest = hashlib.sha256(content).hexdigest()
                 if self._bugs.names_blob_first:
@@ -313,6 +318,13 @@ class Agent:
                 result = Result(json=value.encode())
             self._ran_since[*held, result.blob or value] = self.running[held]
             self._end(held, Ending(*held, Outcome.SUCCEEDED, result=result))
+
+    def _vote(self, head: int) -> str:
+        """What it answers to a copy of a verified task."""
+        if self.lies == "":
+            return answer_to(head)
+        self.sim.struck.add(f"{self.lies} liar")
+        return '"a lie"' if self.lies == "constant" else f'"{self.name} at {self.sim.now}"'
 
     def _end(self, held: Held, ending: Ending) -> None:
         """A copy is over: written down, then sent."""
@@ -329,6 +341,11 @@ class Agent:
             self.running.pop(held, None)
             if self.journal.pop(held, None) is not None:
                 self._on_forget(self, held)
+
+
+def answer_to(head: int) -> str:
+    """The right answer of every copy of a verified task."""
+    return f'{{"head":{head}}}'
 
 
 def _failed(held: Held, outcome: Outcome, code: FailureCode) -> Ending:

@@ -18,6 +18,7 @@ from anchorsim.invariants import Invariants
 from anchorsim.network import Weather
 from anchorsim.ports import SharedReady, SimReady
 from anchorsim.restores import Restores
+from anchorsim.round_rules import RoundRules
 from anchorsim.scheduler import EPOCH_MS, Simulator, Violation
 from anchorsim.server import LEASE_MS, Server, Site
 from anchorsim.store import SimStore
@@ -82,6 +83,7 @@ class Cluster:
         by_name: dict[str, Agent] = {}
         self.invariants = Invariants(sim, self.truth, by_name, lease_ms=LEASE_MS)
         self.graph_rules = GraphRules(self.truth)
+        self.round_rules = RoundRules(self.truth)
         self.readies: list[SimReady] = []
         count = 1 if rng.random() < 0.5 else 2 + int(rng.random() * 2)
         self.faults = faults = drawn_faults(rng, servers=count)
@@ -105,16 +107,19 @@ class Cluster:
             long_share=0.15 if "long runs" in self.faults else 0.0,
             reject_share=0.1 if "rejects" in self.faults else 0.0,
         )
-        for at in range(1 + int(rng.random() * 5)):
+        checked = "checked" in faults
+        for at in range(5 if checked else 1 + int(rng.random() * 5)):
             agent = Agent(
                 sim, self.truth, self.weather, f"NOD-{at}", 1 + int(rng.random() ** 2 * 8), self.servers, nature,
                 self.invariants.forgotten, wiring.bugs,
             )  # fmt: skip
-            if at == 0 or rng.random() < 0.6:
+            if checked and at == 4:
+                agent.lies = "constant" if rng.random() < 0.5 else "random"
+            if checked or at == 0 or rng.random() < 0.6:
                 agent.profile = replace(agent.profile, runtimes={"isolate": "1"}, features=("inputs",))
             self.agents.append(agent)
             by_name[agent.name] = agent
-            self.truth.nodes[agent.name] = Node(id=agent.name, owner="o", public_key=b"", joined_at=sim.now)
+            self.truth.nodes[agent.name] = Node(id=agent.name, owner=f"owner-{at}", public_key=b"", joined_at=sim.now)
         self.nature = nature
         self.swarm = Swarm(self)
         self.restores = Restores(self)

@@ -147,6 +147,6 @@ class GraphRules:
                 self._excused.add(key)
                 self._plans.pop(key, None)
             elif table is self._truth.tasks:
-                self._excused |= {
-                    task.origin.run for task in (was, again) if task is not None and task.origin is not None
-                }
+                for task in (was, again):
+                    if task is not None and (task.origin is not None or task.parts is not None):
+                        self._excused |= {task.id, task.part_of, task.origin.run if task.origin is not None else 0}

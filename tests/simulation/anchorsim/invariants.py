@@ -209,14 +209,21 @@ class Invariants:
 
     def _born(self, new: Task, origin: Origin) -> None:
         self.gone.discard(new.id)
-        made = new.origin is not None and (new.state in (State.WAITING, State.VERIFYING) or new.state in TERMINAL)
+        made = (new.origin is not None or new.parts is not None) and (
+            new.state in (State.WAITING, State.VERIFYING) or new.state in TERMINAL
+        )
         if (new.attempt, new.state) not in ((0, State.QUEUED), (1, State.LEASED)) and not (made and not new.attempt):
             raise Violation(4, f"task {new.id} was born {new.state} with attempt {new.attempt}")
         if new.payload_blob:
             self._blob_is_there(new.payload_blob)
         elif new.spec.payload is not None and len(new.spec.payload.source_code or "") > INLINE_BYTES_MAX:
             raise Violation(20, f"task {new.id} carries a large payload inside its document")
-        if origin.kind == "submit" and origin.key is not None and origin.key not in self._rekeyed:
+        if (
+            origin.kind == "submit"
+            and new.origin is None
+            and origin.key is not None
+            and origin.key not in self._rekeyed
+        ):
             first = self._truth.claims[origin.key].first if origin.key in self._truth.claims else new.id
             known = self._born_of.setdefault(origin.key, first)
             count = self._truth.claims[origin.key].count if origin.key in self._truth.claims else 1

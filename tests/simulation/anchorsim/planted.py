@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import sys
 from collections.abc import Iterator, Sequence
 from math import inf
 from typing import Any
@@ -14,15 +15,36 @@ from anchor.core.attempt import Ending, Outcome, Reason, Usage
 from anchor.core.audit import Entry
 from anchor.core.errors import Unavailable
 from anchor.core.ids import KeySequence
+from anchor.core.items import Walk
 from anchor.core.node import beat
+from anchor.core.run_view import RunView
 from anchor.core.task import HELD, TERMINAL, State, Task
-from anchor.orchestrator import attend, audit, cancel, dispatch, duties, fleet, nodes, reconcile, settle, submit
+from anchor.core.verification import Verify, policy_of
+from anchor.orchestrator import (
+    apart,
+    attend,
+    audit,
+    cancel,
+    dispatch,
+    duties,
+    enter,
+    fleet,
+    graphs,
+    nodes,
+    reconcile,
+    rounds,
+    settle,
+)
+from anchor.orchestrator.run_memory import Known
 from anchor.orchestrator.world import World
 from anchor.ports.store import Claim, Duty, Swap, UnknownOutcome
 from anchorsim.agent import Bugs
 from anchorsim.cluster import Wiring
 from anchorsim.scheduler import Call
 from anchorsim.store import SimStore
+
+# The package gives functions the names of the modules they are in.
+advance, stop, sweep = (sys.modules[f"anchor.orchestrator.graphs.{name}"] for name in ("advance", "cancel", "sweep"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -285,6 +307,39 @@ async def _blob_named_and_not_kept(world: World, task: Task) -> Task:
     return replace(task, spec=replace(task.spec, payload=None), payload_blob="0" * 64)
 
 
+def _never_blocked(view: RunView, step: int) -> int | None:
+    return None
+
+
+async def _no_sweep(world: World, now: int) -> None:
+    await world.store.runs_due(now, 1)
+
+
+def _nothing_counted(view: RunView) -> dict[str, int]:
+    return {}
+
+
+def _anywhere(siblings: apart.Apart, task: Task) -> None:
+    """Whoever has no siblings may go anywhere."""
+
+
+def _one_is_enough(wish: Verify | str) -> Verify | None:
+    policy = policy_of(wish)
+    return None if policy is None else replace(policy, agree=1)
+
+
+def _over_at_once(self: Walk, number: int, *, succeeded: bool) -> int | None:
+    self.ended = self.succeeded = self.count
+    return _note_item(self, number, succeeded=succeeded)
+
+
+_note_item = Walk.note
+
+
+async def _stop_no_step(world: World, known: Known) -> None:
+    await world.store.run(known.run.id)
+
+
 def _agent(**bugs: bool) -> Wiring:
     return Wiring(bugs=Bugs(**bugs))
 
@@ -304,7 +359,7 @@ BUGS = (
     _bug("no reconciler", 6, patches=[(reconcile, "reconcile", _no_reconcile)]),
     _bug(
         "attempt not incremented", 4,
-        patches=[(dispatch, "lease", _lease_without_counting), (submit, "lease", _lease_without_counting)],
+        patches=[(dispatch, "lease", _lease_without_counting), (enter, "lease", _lease_without_counting)],
     ),
     _bug("old session's heartbeat extends", 10, patches=[(nodes, "heartbeat", _any_heartbeat)]),
     _bug(
@@ -323,7 +378,7 @@ BUGS = (
     _bug("agent calls a crash a success", 9, wiring=_agent(calls_crashes_success=True)),
     _bug("agent reports only once", 6, wiring=_agent(reports_once=True)),
     _bug("result names a blob before it is kept", 20, wiring=_agent(names_blob_first=True)),
-    _bug("payload blob named and not kept", 20, patches=[(submit, "_with_payload_apart", _blob_named_and_not_kept)]),
+    _bug("payload blob named and not kept", 20, patches=[(enter, "resting_apart", _blob_named_and_not_kept)]),
     _bug("adoption without checking the attempt", 3, 10, patches=[(nodes, "_adopt", _adopt_whatever)]),
     _bug("backoff never woken", 6, patches=[(reconcile, "_wake_rested", _wake_nobody)]),
     _bug("queued without a wake-up", 15, patches=[(reconcile, "wake", _wake_never)]),
@@ -350,6 +405,13 @@ BUGS = (
     _bug("agent of a newer epoch taken in", 24, patches=[(nodes, "refuse_newer", _refuse_nobody)]),
     _bug("audit entry sealed without the one before", 22, patches=[(audit, "sealed", _sealed_alone)]),
     _bug("node blocked unseen", 22, patches=[(nodes, "note", _note_nothing)]),
+    _bug("step begins before what it waits for", 8, patches=[(RunView, "_blocker", _never_blocked)]),
+    _bug("runs never looked at again", 6, patches=[(graphs, "sweep", _no_sweep)]),
+    _bug("a run miscounts its steps", 21, patches=[(advance, "tallied", _nothing_counted)]),
+    _bug("a cancelled run stops nothing", 6, patches=[(sweep, "stop", _stop_no_step), (stop, "stop", _stop_no_step)]),
+    _bug("a list ends with its first item", 9, "items", "orphan", patches=[(Walk, "note", _over_at_once)]),
+    _bug("copies on one owner's nodes", 16, patches=[(apart.Apart, "barred", _anywhere)]),
+    _bug("one vote is enough", 17, patches=[(rounds, "policy_of", _one_is_enough)]),
     _bug("cancelled while a node still runs it", "transition", patches=[(cancel, "cancelled", _cancelled_in_mid_run)]),
 )  # fmt: skip
 """Every planted bug and the invariants that may be the first to find it."""

@@ -63,6 +63,12 @@ class SimStore:
     async def insert_case(self, case: Case) -> bool:
         return await _write(lambda _: self._truth.insert_case(case))
 
+    async def swap_case(self, old: Case, new: Case) -> bool:
+        return await _write(lambda _: self._truth.swap_case(old, new))
+
+    async def cases_page(self, *, below: int | None, limit: int, owner: str | None) -> list[Case]:
+        return await _read(lambda _: self._truth.cases_page(below, limit, owner))
+
     async def case(self, case_id: int) -> Case | None:
         return await _read(lambda _: self._truth.cases.get(case_id))
 

@@ -19,13 +19,13 @@ AT_TIMES = (
 FAULTS = (
     *AT_TIMES, "drop", "double", "lossy hints", "double hints", "lossy bus", "slow", "unknown", "refused",
     "cancelled handlers", "long runs", "rejects", "nowhere", "endless", "skew",
-    "graphs",
+    "graphs", "checked",
 )  # fmt: skip
 _OF_MANY = frozenset({"queue outage", "rollback", "lossy bus", "skew"})
 """Faults of what servers share; they need several."""
 _OF_ONE = frozenset({"wall clock"})
 """Faults of a server that has no store's time to go by."""
-_SHARES = {"rollback": 0.25, "restore": 0.15}
+_SHARES = {"rollback": 0.25, "restore": 0.15, "checked": 0.2}
 """How often a fault is chosen; the others are at 45 %. These two excuse some checks, so they are rare."""
 ROLLBACK_MS_MAX = 600
 
@@ -56,6 +56,7 @@ class Swarm:
         sim.refused_share = 0.03 if "refused" in faults else 0.0
         cluster.bus_loss = 0.5 if "lossy bus" in faults else 0.0
         cluster.users.nowhere_share = 0.15 if "nowhere" in faults else 0.0
+        cluster.users.checked_share = 0.3 if "checked" in faults else 0.0
         cluster.users.endless_share = 0.1 if "endless" in faults else 0.0
 
     def disperse(self) -> None:

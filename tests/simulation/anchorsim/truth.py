@@ -143,6 +143,14 @@ class Truth:
         self._put(self.cases, case.id, case)
         return True
 
+    def swap_case(self, old: Case, new: Case) -> bool:
+        """Compare-and-set a case."""
+        stored = self.cases.get(old.id)
+        if stored is None or not (self.blind or stored.ver == old.ver):
+            return False
+        self._put(self.cases, new.id, new)
+        return True
+
     def swap_node(self, old: Node, new: Node) -> bool:
         """Compare-and-set a node."""
         stored = self.nodes.get(old.id)
@@ -288,6 +296,11 @@ class Truth:
     def live_runs(self) -> list[Run]:
         """Runs that are not over."""
         return [run for run in self.runs.values() if run.state not in RUN_OVER]
+
+    def cases_page(self, below: int | None, limit: int, owner: str | None) -> list[Case]:
+        """Cases by falling id."""
+        found = [case for key, case in sorted(self.cases.items(), reverse=True) if below is None or key < below]
+        return [case for case in found if owner in (None, case.owner)][:limit]
 
     def due(self, state: State, now: int, limit: int) -> list[Task]:
         """Tasks of a state whose time has come."""

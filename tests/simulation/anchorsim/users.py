@@ -6,10 +6,12 @@ from typing import Any
 from anchor.core.node import Status
 from anchor.core.spec import INLINE_BYTES_MAX, Payload, Requirements, RetryPolicy, TaskSpec
 from anchor.core.task import TERMINAL, State
+from anchor.core.verification import Verify
 from anchorsim.agent import ENDLESS
 from anchorsim.graph_users import GraphUsers
 from anchorsim.invariants import Invariants
 from anchorsim.network import Weather
+from anchorsim.round_rules import AGREE
 from anchorsim.scheduler import Simulator, Violation
 from anchorsim.server import Server
 from anchorsim.truth import Truth, Undone
@@ -99,6 +101,7 @@ class Users:
         truth.on_rollback.append(self._rolled_back)
         self.nowhere_share = 0.0
         self.endless_share = 0.0
+        self.checked_share = 0.0
         self.graphs = GraphUsers(self)
 
     def call(self, arrive: Callable[[Server], None]) -> None:
@@ -193,6 +196,10 @@ class Users:
         rng = self.sim.rng
         retry = RetryPolicy(attempts=1 + int(rng.random() * 3), backoff_seconds=rng.random() * 1.5)
         roll = rng.random()
+        if rng.random() < self.checked_share:
+            self.sim.struck.add("checked")
+            policy = Verify(copies=2 + int(rng.random() * 2), agree=AGREE, copies_max=4)
+            return TaskSpec("checked", "script", payload=Payload(source_code="1"), retry=retry, verify=policy)
         if roll < self.nowhere_share:
             self.sim.struck.add("nowhere")
             return TaskSpec(NOWHERE, "noop", requirements=Requirements(labels=[NOWHERE]), retry=retry)
