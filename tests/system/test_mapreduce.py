@@ -33,14 +33,15 @@ def until(server: Server, job: str, fits: Callable[[dict[str, Any]], bool]) -> d
     """The job as soon as it is as wanted; a server that is down is waited for."""
     deadline = time.monotonic() + GIVE_UP_SECONDS
     view: dict[str, Any] = {}
-    while time.monotonic() < deadline:
-        try:
-            view = httpx.get(f"{server.url}/api/mapreduce/{job}", trust_env=False, timeout=10).json()
-            if fits(view):
-                return view
-        except httpx.TransportError:
-            pass
-        time.sleep(0.02)
+    with httpx.Client(base_url=server.url, trust_env=False, timeout=10) as client:
+        while time.monotonic() < deadline:
+            try:
+                view = client.get(f"/api/mapreduce/{job}").json()
+                if fits(view):
+                    return view
+            except httpx.TransportError:
+                pass
+            time.sleep(0.05)
     raise AssertionError(view)
 
 
