@@ -84,6 +84,10 @@ bench-placement:
 bench-mapreduce *args:
     python benchmarks/mapreduce.py {{ args }}
 
+# how often a wrong answer is accepted, and what checking costs, by policy
+bench-verification *args:
+    python -m benchmarks.verification {{ args }}
+
 # pin everything CI installs, with hashes
 lock:
     uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command 'just lock' --quiet --output-file requirements/ci.txt

@@ -9,20 +9,21 @@ from random import Random
 import msgspec
 import pytest
 from msgspec.structs import replace
-from tests.contract.one_cluster import NOW, RUNTIMES, Hands, Ticking
+from tests.contract.one_cluster import NOW, RUNTIMES, Hands, Ticking, graph, step
 
 from anchor.adapters.files.blobs import FileBlobs
 from anchor.adapters.local.bus import LocalBus
 from anchor.adapters.local.ready import LocalReady
 from anchor.core.attempt import Ending, Outcome, Reason, Result
 from anchor.core.case import CaseState, Evidence
+from anchor.core.dag import RunState
 from anchor.core.ids import KeySequence, keys_from
 from anchor.core.node import Node, Profile, Status
 from anchor.core.reputation import Reputation
 from anchor.core.spec import FEATURES, Payload, TaskSpec, VerifyWish
 from anchor.core.task import TERMINAL, State, Task
 from anchor.core.verification import Round, Verdict, Verify
-from anchor.orchestrator import cases, rounds
+from anchor.orchestrator import cases, graphs, rounds
 from anchor.orchestrator.cancel import cancel
 from anchor.orchestrator.dispatch import dispatch
 from anchor.orchestrator.follow import follow
@@ -315,6 +316,44 @@ async def test_what_a_crash_left_undone_is_found_by_the_sweep(fleet: Fleet) -> N
     fleet.clock.ms += 31_000
     await rounds.sweep(fleet.world, fleet.clock.ms)
     assert (await fleet.task(task)).state is State.SUCCEEDED
+
+
+async def test_a_verified_step_hands_its_answer_on_and_belongs_to_its_run(fleet: Fleet) -> None:
+    await fleet.join("A", "B", "C")
+    drawn = graph(step("first", verify="quorum"), step("then", "first"))
+    run = await graphs.schedule(fleet.world, drawn, owner="ann")
+    await fleet.work(liars("A"))
+    found = await fleet.store.run(run.id)
+    assert found is not None
+    assert found.state is RunState.SUCCEEDED
+    [head] = await fleet.store.get([run.key_of(0)])
+    assert head is not None
+    assert (head.state, head.result and head.result.json) == (State.SUCCEEDED, b"42")
+    for copy in await fleet.copies(head):
+        assert copy.part_of == run.id
+        assert copy.origin is not None
+        assert (copy.origin.run, copy.origin.step, copy.origin.head) == (run.id, 0, head.id)
+
+
+async def test_a_copy_that_takes_three_nodes_down_ends_the_round_and_quarantines_none(fleet: Fleet) -> None:
+    names = [f"N{number:02}" for number in range(20)]
+    await fleet.join(*names)
+    task = await fleet.submit(Verify(copies=2, agree=2))
+    for _ in range(40):
+        await fleet.look()
+        while fleet.hands.assigned:
+            lost = fleet.hands.assigned.popleft()
+            silent = Ending(lost.id, lost.attempt, Outcome.LOST, reason=Reason("lease_lost", "Silent."))
+            await settle(fleet.world, node=lost.node, session=lost.session, endings=[silent])
+            fleet.world.fleet.leave(lost.node, lost.session)
+        fleet.clock.ms += 61_000
+        if (await fleet.task(task)).state in TERMINAL:
+            break
+    done = await fleet.task(task)
+    assert (done.state, done.reason and done.reason.code) == (State.FAILED, "poison")
+    nodes = [await fleet.node(name) for name in names]
+    assert {node.status for node in nodes} == {Status.READY}
+    assert 3 <= sum(node.faults.get("network", 0) for node in nodes) <= 6
 
 
 async def test_a_case_runs_again_on_more_nodes_and_blocks_its_dissenters(fleet: Fleet) -> None:

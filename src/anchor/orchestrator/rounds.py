@@ -10,14 +10,25 @@ from collections.abc import Collection, Mapping, Sequence
 from msgspec.structs import replace
 
 from anchor.core.answers import Answer, answer_of, bytes_wanted, same
-from anchor.core.attempt import Reason, Result
+from anchor.core.attempt import Reason, Result, took_its_node_down
 from anchor.core.errors import AnchorError, FailureCode
 from anchor.core.ids import keys_from
 from anchor.core.node import Finding
 from anchor.core.reputation import check_chance
 from anchor.core.spec import runtime_of
 from anchor.core.tally import Ballot, Open, counted, poisoned
-from anchor.core.task import TERMINAL, VERIFYING_SECONDS, State, Task, concluded, extend, stopped, with_round
+from anchor.core.task import (
+    POISON_NODES,
+    TERMINAL,
+    VERIFYING_SECONDS,
+    State,
+    Task,
+    concluded,
+    extend,
+    nodes_taken_down,
+    stopped,
+    with_round,
+)
 from anchor.core.task import cancel as cancelled
 from anchor.core.verification import NO_ANSWER, Round, Verdict, Verify, dissenters, policy_of
 from anchor.failpoints import reached
@@ -141,7 +152,7 @@ async def _count(world: World, head: Task, round_: Round, copies: Copies) -> Ver
     ballots: list[Ballot] = []
     answers: dict[int, Answer] = {}
     live = round_.asked - len(copies)
-    poison = False
+    given_up = False
     for number, copy in copies.items():
         code = copy.reason.code if copy.reason is not None else ""
         if copy.state not in TERMINAL:
@@ -150,12 +161,14 @@ async def _count(world: World, head: Task, round_: Round, copies: Copies) -> Ver
             result = copy.result or Result()
             answers[number] = answer_of(policy, result, await _text(world, policy, result))
             ballots.append(await _ballot(world, number, copy, answers[number].digest, is_failure=False))
-        elif copy.state is State.FAILED and code == FailureCode.POISON:
-            poison = True
+        elif copy.state is State.FAILED and copy.attempts and took_its_node_down(copy.attempts[-1]):
+            given_up = True
         elif copy.state is State.FAILED and code not in NO_ANSWER:
             ballots.append(await _ballot(world, number, copy, code, is_failure=True))
-    if poison:
-        return poisoned(ballots)
+    if given_up:
+        downed = {node for copy in copies.values() for node in nodes_taken_down(copy.attempts)}
+        if len(downed) >= POISON_NODES:
+            return poisoned(ballots)
     spared = False
     if policy.policy == "adaptive" and round_.asked == 1 and ballots:
         spared = await _is_spared(world, head, ballots[0])
