@@ -160,11 +160,46 @@ def forget_what_is_old(tour: Tour) -> None:
     tour.restart(how=signal.SIGKILL)
 
 
+def carry_graphs_out(tour: Tour) -> None:
+    """A graph with a list and a step that passes results on, all too large to rest in documents, run to its end; one
+    that outlives its server and is cancelled."""
+    tour.machine("main")
+    echo = {"type": "noop", "requirements": {"labels": ["main"]}, "retry": {"attempts": 50, "backoffSeconds": 0.05}}
+    items = [{"do": "echo", "value": LARGE[:30_000]} for _ in range(3)]
+    steps = [
+        {"id": "one", "payload": {"input": {"do": "echo", "value": "one"}}, **echo},
+        {"id": "list", **echo, "type": "parallel", "items": items, "payload": {"sourceCode": "1"}},
+        {"id": "join", "dependencies": ["one", "list"]},
+    ]
+    run = _run_of(tour, "a graph", {"name": "a graph", "steps": steps})
+    _until_over(tour, run, "succeeded")
+    [nowhere] = [{**steps[0], "requirements": {"labels": ["nowhere"]}}]
+    run = _run_of(tour, "a cancelled graph", {"name": "cancelled", "steps": [nowhere]})
+    tour.restart()
+    answer = tour.ask("POST", f"/api/dags/{run}/cancel")
+    assert answer.status_code in (200, 202), answer.text
+    _until_over(tour, run, "cancelled")
+
+
+def _run_of(tour: Tour, key: str, graph: object) -> str:
+    answer = tour.ask("POST", "/api/dags", json=graph, headers={"Idempotency-Key": key})
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+def _until_over(tour: Tour, run: str, state: str) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (view := tour.ask("GET", f"/api/dags/{run}").json())["state"] != state:
+        assert time.monotonic() < deadline, f"{run} is stuck: {view}"
+        time.sleep(0.02)
+
+
 STEPS: tuple[Step, ...] = (
     enrol_and_hand_out_keys,
     submit_with_nobody_there,
     work_them_off,
     submit_to_open_slots,
+    carry_graphs_out,
     drain_and_block,
     cancel_waiting_and_running,
     come_back_with_work,

@@ -17,6 +17,7 @@ from tests.failpoints.points import Point, points_in
 from tests.failpoints.steps import (
     STEPS,
     cancel_waiting_and_running,
+    carry_graphs_out,
     come_back_with_work,
     forget_what_is_old,
     half_a_minute_passes,
@@ -55,6 +56,13 @@ SHORTCUTS: dict[str, Step] = {
     "orchestrator/reconcile.py": half_a_minute_passes,
     "orchestrator/duties.py": half_a_minute_passes,
     "orchestrator/blame.py": submit_to_open_slots,
+    "orchestrator/items.py": carry_graphs_out,
+    "orchestrator/follow.py": carry_graphs_out,
+    "orchestrator/gathered.py": carry_graphs_out,
+    **{
+        f"orchestrator/graphs/{name}.py": carry_graphs_out
+        for name in ("advance", "cancel", "inputs", "release", "schedule", "sweep")
+    },
     "nodes.adopted": come_back_with_work,
 }
 """The step to begin with, so that a point is reached sooner; the other steps follow where it is not."""
