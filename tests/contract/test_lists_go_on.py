@@ -108,6 +108,17 @@ async def test_a_server_that_remembers_nothing_goes_on_with_a_list(server):
     assert len(server.begun) == 6
 
 
+async def test_a_server_that_starts_looks_at_every_list_at_once(server):
+    run = await graphs.schedule(server.world, graph(over([0] * 6)), owner="ann")
+    await server.report(6, does=fails())
+    server.world.ended.clear()
+    server.world.lists = ListMemory()
+    server.world.swept_at = 0
+    await items.sweep(server.world, server.clock.ms)
+    await server.work(fails())
+    assert await server.result(run, "wide") == [0, 1, 2, 3, 4, 5]
+
+
 async def test_two_servers_end_a_list_together(store, tmp_path):
     ready, blobs, clock = LocalReady(), FileBlobs(tmp_path / "blobs"), Ticking()
     one, two = (Server(store, blobs, clock, number, ready=ready, slots=50) for number in (1, 2))

@@ -48,10 +48,12 @@ class Program:
         self._environment |= {f"ANCHOR_{name.upper()}": str(value) for name, value in settings.items()}
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, *, failpoint: str = "") -> None:
+        """Start it; with a failpoint (`name` or `name:n`) it dies there, this time."""
+        armed = {"ANCHOR_TEST_FAILPOINT": failpoint} if failpoint else {}
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                self._arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment
+                self._arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment | armed
             )
 
     @property
@@ -97,10 +99,10 @@ class Server(Program):
             **settings,
         )
 
-    def start_and_wait(self) -> float:
+    def start_and_wait(self, *, failpoint: str = "") -> float:
         """Start, and the seconds of CPU time it took to be ready."""
         begun = time.monotonic()
-        self.start()
+        self.start(failpoint=failpoint)
         while time.monotonic() - begun < GIVE_UP_SECONDS:
             try:
                 if httpx.get(f"{self.url}/ready", timeout=1, trust_env=False).status_code == 200:

@@ -115,20 +115,30 @@ async def gather(world: World, heads: Collection[int], ended: Sequence[Task] = (
 
 
 async def sweep(world: World, now: int) -> None:
-    """Look again at tasks over lists that are due, so that any hint or server may be lost."""
-    for head in await world.store.due(State.WAITING, now, PAGE):
-        if not isinstance(head.parts, Items):
-            continue
-        walk = await _go_on(world, head, head.parts, [], afresh=True)
-        soon = walk is not None and walk.in_tail and head.parts.speculate
-        await _look_again(world, head.id, now + (TAIL_MS if soon else LOOK_MS))
+    """Look again at tasks over lists that are due, so that any hint or server may be lost; at its start, at all."""
+    until = now + LOOK_MS
+    before = until if world.swept_at == 0 else now
+    tails: list[int] = []
+    while due := await world.store.due(State.WAITING, before, PAGE):
+        swaps = [Swap(task, extend(task, until=until + 1)) for task in due]
+        done = await world.store.swap(swaps)
+        reached("items.looked_at")
+        for head in [swap.new for swap, ok in zip(swaps, done, strict=True) if ok]:
+            if isinstance(head.parts, Items):
+                walk = await _go_on(world, head, head.parts, [], afresh=True)
+                if walk is not None and walk.in_tail and head.parts.speculate:
+                    tails.append(head.id)
+        if len(due) < PAGE:
+            break
+    for tail in tails:
+        await _look_again(world, tail, now + TAIL_MS)
 
 
 async def _look_again(world: World, head: int, at: int) -> None:
     [task] = await world.store.get([head])
     if task is not None and task.state is State.WAITING:
         await world.store.swap([Swap(task, extend(task, until=at))])
-        reached("items.looked_at")
+        reached("items.put_off")
 
 
 async def _go_on(world: World, head: Task, parts: Items, ended: Sequence[Task], *, afresh: bool = False) -> Walk | None:
