@@ -12,6 +12,7 @@ import functools
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any, Final, Literal
 
 import msgspec
@@ -21,6 +22,8 @@ DEPTH_MAX = 20
 """Parentheses, `not` and lists inside each other."""
 PARTS_MAX = 200
 """Names, values and operators."""
+PARSED_KEPT = 1024
+"""Expressions kept parsed; one of the longest takes 60 KB."""
 
 Kind = Literal["size", "number", "text", "version", "texts"]
 NAMES: Final[dict[str, Kind]] = {
@@ -64,6 +67,7 @@ _TOKEN = re.compile(
     r"""\s*(?:(?P<number>\d+(?:\.\d+)?)(?P<unit>[A-Za-z]*)|(?P<text>"[^"]*"|'[^']*')|(?P<name>[A-Za-z_][A-Za-z0-9_.]*)"""
     r"""|(?P<sign><=|>=|==|!=|<|>|\(|\)|\[|\]|,)|(?P<end>$))"""
 )
+_VERSION_DIGITS = 18
 _QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
 Facts = Mapping[str, Any]
 """A node's values, by name: see `NAMES`."""
@@ -124,7 +128,7 @@ def shown(name: str, value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=PARSED_KEPT)
 def parse(text: str) -> Expression:
     """The expression behind a text; WrongExpression where it is none."""
     if len(text) > LENGTH_MAX:
@@ -406,5 +410,6 @@ def _value(operand: _Operand, kind: str) -> Any:
 
 
 def _version(text: str) -> tuple[int, ...]:
-    numbers = [int(number) for number in re.findall(r"\d+", text)[:4]]
+    # A node may call its version anything: no more of a number is read than any version has.
+    numbers = [int(found[0][:_VERSION_DIGITS]) for found in islice(re.finditer("[0-9]+", text), 4)]
     return tuple(numbers + [0] * (4 - len(numbers)))

@@ -14,7 +14,9 @@ from anchor.core.spec import TaskSpec, faults_in
 FAULTS_MAX = 100
 """Faults that are looked for; a graph with more shows these."""
 CYCLE_SHOWN_MAX = 12
-_GUESSES_MAX = 2_000
+_GUESSES_MAX = 50
+"""Ids that a misspelt one is compared with: comparing takes as long as both are long, and there are many faults."""
+_GUESSED_LENGTH_MAX = 40
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -138,7 +140,10 @@ def _dependency_faults(step: Step, number: dict[str, int], at: str, who: str) ->
 
 
 def _guess(name: str, known: dict[str, int]) -> str:
-    alike = (one for one in known if abs(len(one) - len(name)) <= 2)
+    if len(name) > _GUESSED_LENGTH_MAX:
+        return ""
+    looked_at = islice(known, 40 * _GUESSES_MAX)
+    alike = (one for one in looked_at if abs(len(one) - len(name)) <= 2)
     close = get_close_matches(name, list(islice(alike, _GUESSES_MAX)), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 

@@ -1,5 +1,6 @@
 """A task over a list: its items are tasks of their own, and their results in order are its result."""
 
+import re
 from collections.abc import Iterator
 from statistics import median
 from typing import Any
@@ -16,6 +17,7 @@ TAIL_SHARE = 0.75
 SLOW_FACTOR = 1.5
 SLOW_MS_MIN = 2_000
 _DURATIONS_MAX = 1_000
+_PLACE = re.compile("0|[1-9][0-9]{0,8}")
 
 
 class Items(msgspec.Struct, frozen=True, omit_defaults=True, tag="items"):
@@ -72,7 +74,7 @@ def _list_at(content: bytes, pointer: str) -> list[msgspec.Raw]:
         name = token.replace("~1", "/").replace("~0", "~")
         try:
             if bytes(found).lstrip()[:1] == b"[":
-                found = msgspec.json.decode(found, type=list[msgspec.Raw])[int(name)]
+                found = msgspec.json.decode(found, type=list[msgspec.Raw])[_place(name)]
             else:
                 found = msgspec.json.decode(found, type=dict[str, msgspec.Raw])[name]
         except (msgspec.MsgspecError, LookupError, ValueError):
@@ -81,6 +83,13 @@ def _list_at(content: bytes, pointer: str) -> list[msgspec.Raw]:
         return msgspec.json.decode(found, type=list[msgspec.Raw])
     except msgspec.MsgspecError:
         raise NoList("What is there is not a list.") from None
+
+
+def _place(token: str) -> int:
+    """A place in a list as a JSON pointer writes it; ValueError for `-1`, `01` and the like."""
+    if not _PLACE.fullmatch(token):
+        raise ValueError(token)
+    return int(token)
 
 
 class _Left(msgspec.Struct):

@@ -5,12 +5,12 @@ from hashlib import sha256
 
 import msgspec
 
-from anchor.core.answers import COMPARED_BYTES_MAX, first_difference
+from anchor.core.answers import first_difference
 from anchor.core.attempt import Result
 from anchor.core.case import Case, Difference, Evidence, Testimony, is_to_blame
 from anchor.core.errors import AnchorError
 from anchor.core.ids import wire_id
-from anchor.core.spec import Payload, runtime_of
+from anchor.core.spec import MIB, Payload, runtime_of
 from anchor.core.task import State, Task
 from anchor.core.verification import Verdict, Verify, Vote, policy_of
 from anchor.failpoints import reached
@@ -20,7 +20,7 @@ from anchor.orchestrator.world import World
 SHOWN_BYTES = 200
 """How much of two answers is shown from where they differ."""
 CASES_LOOKED_AT = 200
-_READ_MAX = COMPARED_BYTES_MAX
+_READ_MAX = 4 * MIB
 
 
 async def keep_case(world: World, head: Task, verdict: Verdict, wrong: Sequence[Vote], copies: dict[int, Task]) -> Case:

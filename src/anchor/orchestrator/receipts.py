@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from hashlib import sha256
 
-from anchor.core.answers import COMPARED_BYTES_MAX
 from anchor.core.attempt import Result
 from anchor.core.ids import STEP, wire_id
 from anchor.core.spec import limits_for, need_of_shape
@@ -24,6 +23,8 @@ from anchor.wire.seals import result_digest
 
 RESULTS_BYTES_MAX = 16 * 1024 * 1024
 """How much of results is in a receipt; what is above is there by its SHA-256 only."""
+TEXT_BYTES_MAX = 4 * 1024 * 1024
+"""How much of one result."""
 
 
 async def receipt_of(world: World, task: Task) -> Receipt:
@@ -90,7 +91,7 @@ async def _texts(world: World, results: Iterable[Result | None]) -> dict[str, st
         if result is None or (digest := result_digest(result)) in texts:
             continue
         size = await world.blobs.size(result.blob) if result.blob else len(result.json)
-        if size is None or size > min(left, COMPARED_BYTES_MAX):
+        if size is None or size > min(left, TEXT_BYTES_MAX):
             continue
         content = result.json
         if result.blob:

@@ -50,8 +50,9 @@ async def _has_files(result: Result, blobs: Blobs) -> bool:
 
 async def _has_value(result: Result, blobs: Blobs) -> bool:
     if result.blob:
-        return bool(_DIGEST.fullmatch(result.blob)) and await blobs.size(result.blob) is not None
-    if len(result.json) > INLINE_BYTES_MAX or is_deep(result.json):
+        # By the size it is decided whether the text is read into memory.
+        return bool(_DIGEST.fullmatch(result.blob)) and await blobs.size(result.blob) == result.size
+    if len(result.json) > INLINE_BYTES_MAX or result.size not in (0, len(result.json)) or is_deep(result.json):
         return False
     try:
         msgspec.json.decode(result.json)
