@@ -14,8 +14,7 @@ def add(word: str, counts: list[int]) -> int:
 
 
 text = (Path(__file__).parents[1] / "lighthouse.txt").read_text(encoding="utf-8")
-paragraphs = [one for one in text.split("\n\n") if one.strip()]
 
 with anchor.Client() as client:
-    counts = client.map_reduce(count_words, add, paragraphs, combine=add, reducers=2).result()
+    counts = client.map_reduce(count_words, add, text.split("\n\n"), combine=add, reducers=2).result()
     print(sorted(counts, key=lambda pair: -pair[1])[:3])

@@ -130,8 +130,9 @@ async def sweep(world: World, now: int) -> None:
                     tails.append(head.id)
         if len(due) < PAGE:
             break
+    # Another server may have the open slot that a second copy needs: each is to look, not only the one that is first.
     for tail in tails:
-        await _look_again(world, tail, now + TAIL_MS)
+        await _look_again(world, tail, now + TAIL_MS if world.sole_writer else now)
 
 
 async def _look_again(world: World, head: int, at: int) -> None:

@@ -52,7 +52,8 @@ const _anchor = (() => {
       shares[crc32(key) % reducers].push(`${JSON.stringify(key)}:${JSON.stringify(kept)}`);
     }
     for (const [number, share] of shares.entries()) {
-      if (share.length) await write(`part-${String(number).padStart(4, "0")}`, `{${share.join(",")}}`);
+      const saysNothing = !groups.size && !number; // where nothing was emitted, one file says so
+      if (share.length || saysNothing) await write(`part-${String(number).padStart(4, "0")}`, `{${share.join(",")}}`);
     }
     return { records: count, pairs, keys: groups.size };
   }

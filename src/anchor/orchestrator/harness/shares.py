@@ -67,7 +67,7 @@ def _anchor_map(names: "dict[str, Any]") -> "dict[str, int]":
     for key, values in groups.items():
         shares[crc32(key.encode("utf-8", "replace")) % reducers][key] = values
     for number, share in enumerate(shares):
-        if share:
+        if share or not (groups or number):  # where nothing was emitted, one file says so
             with open(f"part-{number:04}", "w", encoding="utf-8") as file:
                 file.write(json.dumps(share, allow_nan=False))
     return {"records": records, "pairs": pairs, "keys": len(groups)}
