@@ -150,7 +150,7 @@ async def test_copies_never_share_a_node_nor_an_owner_and_rest_until_there_is_an
     truth = Truth()
     world = world_on(truth, ready, ("ann", 5), ("ann", 5), ("bob", 5))
     first = (NOW << 20) + (1 << 30)
-    apart = Origin(head=1, number=0, apart=(first, 3), owners_apart=True)
+    apart = Origin(head=1, number=0, apart=(first, 3), owners_apart=True, is_copy=True)
     for number in range(3):
         task = drafted(
             TaskSpec(name="t", type="noop"), key=first + number * STEP, owner="eve", now=truth.time, origin=apart

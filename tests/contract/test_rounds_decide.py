@@ -154,6 +154,20 @@ async def test_three_copies_on_three_owners_agree_and_the_answer_is_the_tasks(fl
     assert all(copy.state in TERMINAL for copy in await fleet.copies(task))
 
 
+async def test_machines_of_one_owner_check_each_other_only_where_the_policy_allows_it(fleet: Fleet) -> None:
+    await fleet.join("A", "B", "C", owner="the lab")
+    strict = await fleet.submit()
+    lenient = await fleet.submit(Verify(same_owner=True))
+    await fleet.look()
+    fleet.in_order()
+    await fleet.work(liars("A"))
+    assert (await fleet.task(strict)).state is State.VERIFYING
+    done = await fleet.task(lenient)
+    assert (done.state, done.result and done.result.json) == (State.SUCCEEDED, b"42")
+    assert len({vote.node for vote in verdict_of(done).votes}) == len(verdict_of(done).votes) >= 2
+    assert not any([(await fleet.node(name)).reputation for name in "ABC"])
+
+
 async def test_16_17_a_liar_is_outvoted_and_a_case_is_kept_with_all_it_rests_on(fleet: Fleet) -> None:
     await fleet.join("A", "B", "C")
     task = await fleet.submit()

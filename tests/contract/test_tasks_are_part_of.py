@@ -14,7 +14,7 @@ HOUR = 3_600_000
 
 def copy_of(head, task, number):
     apart = (head.parts.first, head.parts.cap)
-    origin = Origin(head=head.id, number=number, apart=apart, owners_apart=True)
+    origin = Origin(head=head.id, number=number, apart=apart, owners_apart=True, is_copy=True)
     return replace(task, part_of=head.id, origin=origin)
 
 

@@ -49,7 +49,7 @@ def puppet_of(server: Served, owner: str) -> Puppet:
     client = server.as_holder_of(server.key(owner, "operator"))
     joining: Any = SimpleNamespace(client=client, url=server.url)
     try:
-        return Puppet(joining, name=owner, slots=1, confinement={"isolate": "confined"}, features=("files",))
+        return Puppet(joining, name=owner, slots=1, confinement={"isolate": "confined"}, features=("files", "seals"))
     finally:
         client.close()
 
@@ -63,7 +63,7 @@ async def _open_a_round(data: Path, *, verify: Verify) -> None:
     head = replace(head, state=State.VERIFYING, wake_at=far, parts=Round(first=FIRST, cap=COPIES, asked=COPIES))
     copies: list[Task] = []
     for number in range(COPIES):
-        origin = Origin(head=HEAD, number=number, apart=(FIRST, COPIES), owners_apart=True)
+        origin = Origin(head=HEAD, number=number, apart=(FIRST, COPIES), owners_apart=True, is_copy=True)
         copy = queued(
             key=FIRST + number * STEP,
             owner="local",
@@ -210,7 +210,7 @@ SCRIPT = {"name": "t", "type": "script", "payload": {"sourceCode": "return 1", "
 
 @pytest.fixture
 def session(server: Served) -> Iterator[Session]:
-    with Puppet(server, confinement={"isolate": "confined"}, features=("files",)).connect() as session:
+    with Puppet(server, confinement={"isolate": "confined"}, features=("files", "seals")).connect() as session:
         yield session
 
 

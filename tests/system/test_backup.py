@@ -132,7 +132,7 @@ async def runs_and_rounds(store: Store, blobs: Blobs, like: Task) -> list[Task]:
     copies = [
         msgspec.structs.replace(
             like, id=key, part_of=verified.id,
-            origin=Origin(head=verified.id, number=number, apart=(COPIES[0], 2), owners_apart=True),
+            origin=Origin(head=verified.id, number=number, apart=(COPIES[0], 2), owners_apart=True, is_copy=True),
         )
         for number, key in enumerate(COPIES)
     ]  # fmt: skip

@@ -6,7 +6,7 @@ from anchor.agent.cores import Held
 from anchor.agent.policy import Policy
 from anchor.core.node import Profile
 
-ALWAYS = ("files", "modules", "deterministic", "inputs")
+ALWAYS = ("files", "modules", "deterministic", "inputs", "seals")
 """The features of every agent of this version, whatever its owner allows."""
 MIB_IN_GIB = 1024
 

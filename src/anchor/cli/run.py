@@ -26,6 +26,7 @@ from anchor.cli.verifying import (
     CopiesMax,
     Ignore,
     Relative,
+    SameOwner,
     VerifyOption,
     wish_of,
 )
@@ -110,6 +111,7 @@ def run(
     ignore: Ignore = None,
     absolute: Absolute = None,
     relative: Relative = None,
+    same_owner: SameOwner = False,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Print the task's id and leave it running.")] = False,
     url: Url = None,
     token: Token = None,
@@ -151,6 +153,7 @@ def run(
             ignore=ignore,
             absolute=absolute,
             relative=relative,
+            same_owner=same_owner,
         ),
     )
     with connect(url, token) as client:

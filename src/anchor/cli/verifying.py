@@ -47,6 +47,7 @@ Absolute = Annotated[
 Relative = Annotated[
     float | None, typer.Option(min=0, max=1, help="The same as a share of the larger one.", show_default="0")
 ]
+SameOwner = Annotated[bool, typer.Option("--same-owner", help="Copies may run on machines of one owner.")]
 
 
 def wish_of(
@@ -59,6 +60,7 @@ def wish_of(
     ignore: list[str] | None,
     absolute: float | None,
     relative: float | None,
+    same_owner: bool,
 ) -> VerifyWish:
     """The policy these options ask for: a quorum, where they name none and yet say how; Usage where they clash."""
     given = {
@@ -69,6 +71,7 @@ def wish_of(
         "ignore": ignore or None,
         "absolute": absolute,
         "relative": relative,
+        "same_owner": same_owner or None,
     }
     said = {name: value for name, value in given.items() if value is not None}
     if policy is Policy.NONE and said:

@@ -133,32 +133,29 @@ def graph_of(job: MapReduce, items: Sequence[Any], harness: Mapping[str, str]) -
     over_values = job.input.values is not None
     over = "values" if over_values else "bytes" if job.input.blob and job.input.split == "bytes" else "text"
     env = {"ANCHOR_REDUCERS": str(job.reducers), "ANCHOR_MAP_OVER": over}
-    shared = {
-        "type": "parallel",
-        "requirements": job.requirements,
-        "limits": job.limits,
-        "retry": job.retry,
-        "verify": job.verify,
-        "speculate": job.speculate,
-    }
     mapping = replace(_run_by(job.map, "map", harness, job.combine), outputs=[PARTS])
     mapping = replace(mapping, env={**mapping.env, **env})
-    return Graph(
-        name=job.name,
-        steps=[
-            Step(id="map", payload=mapping, items=list(items), over="values" if over_values else "files", **shared),
-            Step(
-                id="reduce",
-                payload=_run_by(job.reduce, "reduce", harness, None),
-                items=From(step="map"),
-                dependencies=["map"],
-                over="shuffle",
-                **shared,
-            ),
-        ],
-        priority=job.priority,
-        labels=job.labels,
+    first = Step(
+        id="map",
+        type="parallel",
+        payload=mapping,
+        items=list(items),
+        over="values" if over_values else "files",
+        requirements=job.requirements,
+        limits=job.limits,
+        retry=job.retry,
+        verify=job.verify,
+        speculate=job.speculate,
     )
+    second = replace(
+        first,
+        id="reduce",
+        payload=_run_by(job.reduce, "reduce", harness, None),
+        items=From(step="map"),
+        dependencies=["map"],
+        over="shuffle",
+    )
+    return Graph(name=job.name, steps=[first, second], priority=job.priority, labels=job.labels)
 
 
 def _run_by(payload: Payload, function: str, harness: Mapping[str, str], combine: str | None) -> Payload:

@@ -164,6 +164,7 @@ FEATURES: dict[str, str] = {
     "network": "gives tasks no network",
     "deterministic": "has no deterministic profile",
     "inputs": "hands over no inputs by name",
+    "seals": "does not sign single answers",
 }
 """What a task can ask of a node beyond its runtime, and what to say of a node that does not offer it."""
 

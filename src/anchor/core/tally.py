@@ -38,7 +38,7 @@ def counted(
     checked. Agreed is what at least `agree` ballots have in common and no other group has as much; a ballot belongs
     to every candidate it is the same as, so that closeness need not be transitive.
     """
-    valid = _valid(ballots)
+    valid = _valid(ballots, same_owner=policy.same_owner)
     if policy.policy == "adaptive" and round_.asked == 1 and live == 0 and len(valid) == 1:
         [only] = valid
         if spared and not only.is_failure:
@@ -62,15 +62,15 @@ def counted(
 
 def poisoned(ballots: Sequence[Ballot]) -> Verdict:
     """The end of a round one of whose copies took its nodes down: no more of them are risked."""
-    votes = tuple(_vote(ballot, agreed=False) for ballot in _valid(ballots))
+    votes = tuple(_vote(ballot, agreed=False) for ballot in _valid(ballots, same_owner=True))
     return Verdict(False, votes=votes, why=Undecided.POISON)
 
 
-def _valid(ballots: Sequence[Ballot]) -> list[Ballot]:
-    """One ballot a node and one an owner: the one that came first."""
+def _valid(ballots: Sequence[Ballot], *, same_owner: bool) -> list[Ballot]:
+    """One ballot a node and, unless `same_owner`, one an owner: the one that came first."""
     valid: list[Ballot] = []
     for ballot in sorted(ballots, key=lambda one: (one.ended_at, one.copy)):
-        if all(ballot.node != other.node and ballot.owner != other.owner for other in valid):
+        if all(ballot.node != other.node and (same_owner or ballot.owner != other.owner) for other in valid):
             valid.append(ballot)
     return valid
 

@@ -12,8 +12,8 @@ from anchor.core.errors import FailureCode
 from anchor.core.ids import STEP
 from anchor.core.items import Items
 from anchor.core.retry import backoff_ms, may_retry
-from anchor.core.spec import TaskSpec
-from anchor.core.verification import Round, Undecided, Verdict
+from anchor.core.spec import TaskSpec, need_of_shape, shape_of
+from anchor.core.verification import Round, Undecided, Verdict, policy_of
 
 
 class State(StrEnum):
@@ -88,8 +88,8 @@ POISON_NODES = 3
 
 class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a task was made for. `run` and `step` (its number) of a graph; `head` is the waiting or verifying task it is
-    item or copy `number` of. Of the tasks `apart` (first key, how many, STEP between them) no two may run on one node,
-    nor, with `owners_apart`, on nodes of one owner."""
+    item or, where it `is_copy`, copy `number` of. Of the tasks `apart` (first key, how many, STEP between them) no two
+    may run on one node, nor, with `owners_apart`, on nodes of one owner."""
 
     run: int = 0
     step: int = -1
@@ -97,6 +97,7 @@ class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
     number: int = -1
     apart: tuple[int, int] | None = None
     owners_apart: bool = False
+    is_copy: bool = False
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,16 +179,25 @@ def verified(task: Task, round_: Round) -> Task:
 
 
 def copied(head: Task, round_: Round, number: int, *, now: int) -> Task:
-    """Copy `number` of a verified task: the same work, kept apart from the other copies by node and by owner."""
+    """Copy `number` of a verified task: the same work, on a node that seals its answers, kept apart from the other
+    copies by node and, as a rule, by owner."""
+    need = need_of_shape(head.shape)
     run, step = (head.origin.run, head.origin.step) if head.origin is not None else (0, -1)
+    policy = policy_of(head.spec.verify)
     origin = Origin(
-        run=run, step=step, head=head.id, number=number, apart=(round_.first, round_.cap), owners_apart=True
+        run=run,
+        step=step,
+        head=head.id,
+        number=number,
+        apart=(round_.first, round_.cap),
+        owners_apart=policy is None or not policy.same_owner,
+        is_copy=True,
     )
     return queued(
         key=round_.first + number * STEP,
         owner=head.owner,
         spec=replace(head.spec, verify="none"),
-        shape=head.shape,
+        shape=shape_of(msgspec.structs.replace(need, features=(*need.features, "seals"))),
         now=now,
         payload_blob=head.payload_blob,
         part_of=head.part_of or head.id,

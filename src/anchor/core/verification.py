@@ -18,7 +18,8 @@ class Verify(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=
     none has so many, more copies run, up to `copies_max` (0: twice `copies`). `adaptive` starts with one copy, and asks
     for `agree` in all unless its node has earned trust. `compare` says when two answers are the same: `bytes`, `json`
     (canonical, without the JSON pointers in `ignore`), `numeric` (within `absolute` or `relative` of each other),
-    `lines`.
+    `lines`. With `same_owner` copies need different nodes only: that finds machines that are broken, not an owner whose
+    machines all lie, and says nothing of anybody's reputation.
     """
 
     policy: Literal["none", "quorum", "adaptive"] = "quorum"
@@ -29,6 +30,7 @@ class Verify(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=
     ignore: Annotated[list[Annotated[str, Meta(max_length=500)]], Meta(max_length=100)] = []
     absolute: Annotated[float, Meta(ge=0, le=1e300)] = 0.0
     relative: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    same_owner: bool = False
 
 
 class Vote(msgspec.Struct, frozen=True, omit_defaults=True):

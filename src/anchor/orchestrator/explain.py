@@ -161,8 +161,9 @@ def _apart(siblings: Apart, task: Task, node: Node) -> list[Lack]:
     against = siblings.against(task, node.id, node.owner)
     if against is None:
         return []
-    head = task.origin is not None and task.origin.owners_apart
-    change = "join a machine of another owner, or lower verify.copies" if head else "join another machine"
+    by_owner = task.origin is not None and task.origin.owners_apart
+    change = "join a machine of another owner, lower verify.copies, or allow verify.sameOwner"
+    change = change if by_owner else "join another machine"
     return [Lack(against, change, _APART_COST)]
 
 

@@ -49,7 +49,7 @@ async def _carry_on(world: World, batch: Sequence[Task]) -> None:
             elif isinstance(task.parts, Round):
                 votes[task.id] = None
         elif task.origin is not None and task.origin.head:
-            (votes if task.origin.owners_apart else lists)[task.origin.head] = None
+            (votes if task.origin.is_copy else lists)[task.origin.head] = None
         elif task.origin is not None and task.origin.run:
             steps.append(task)
     if lists:

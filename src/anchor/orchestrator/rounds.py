@@ -238,7 +238,8 @@ async def _conclude(world: World, heads: Sequence[Task], copies: Mapping[int, Co
 
 async def _findings(world: World, head: Task, verdict: Verdict, copies: Copies) -> list[Finding]:
     """What a verdict says of the nodes that voted. Only an answer that was checked and succeeded speaks for a node, and
-    only a contradiction speaks against it; where the code is to blame, nothing does."""
+    only a contradiction speaks against it; where the code is to blame, or one owner may have cast all votes, nothing
+    does."""
     if not verdict.agreed or verdict.spared:
         return []
     runtime = runtime_of(head.spec)
@@ -246,8 +247,12 @@ async def _findings(world: World, head: Task, verdict: Verdict, copies: Copies) 
     succeeded = won is not None and won.state is State.SUCCEEDED
     right = [vote.node for vote in verdict.votes if vote.agreed and succeeded]
     wrong = dissenters(verdict)
+    policy = policy_of(head.spec.verify)
     if wrong:
         case = await keep_case(world, head, verdict, wrong, copies)
+    if policy is not None and policy.same_owner:  # whoever submits and owns all nodes but one could say anything of it
+        return []
+    if wrong:
         cases = await cases_like(world, case)
         if cases:
             await absolve(world, {node for one in cases for node in one.dissenters}, {one.id for one in cases})

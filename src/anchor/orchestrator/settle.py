@@ -60,7 +60,7 @@ async def settle(
             if task is None:
                 stale.append(ending)
             elif holds(task, node=node, session=session, attempt=ending.attempt):
-                is_copy = task.origin is not None and task.origin.owners_apart
+                is_copy = task.origin is not None and task.origin.is_copy
                 counts = await check(task, ending) if check is not None and is_copy else ending
                 swaps.append(Swap(task, settled(task, counts, now=now, chance=world.chance.random())))
                 decided.append(counts)

@@ -37,7 +37,7 @@ async def require_open(store: TaskStore, task: Task) -> None:
 
 def require_no_copy(task: Task, verb: str) -> None:
     """Conflict where somebody wants to end or repeat one copy of a round: that would choose its answer."""
-    if task.origin is not None and task.origin.owners_apart:
+    if task.origin is not None and task.origin.is_copy:
         head = wire_id("task", task.origin.head)
         raise Conflict(
             f"This is a copy of {head}, made to verify it; it is not {verb} by itself.",

@@ -302,11 +302,11 @@ class Agent:
         else:
             value = f'{{"task":{held[0]},"attempt":{held[1]},"node":"{self.name}","at":{self.sim.now}}}'
             origin = self.truth.tasks[held[0]].origin if held[0] in self.truth.tasks else None
-            if origin is not None and origin.owners_apart:
+            if origin is not None and origin.is_copy:
                 value = self._vote(origin.head)
             elif self.truth.names.get(held[0]) == LISTER:
                 value = f'{value[:-1]},"list":[{",".join(map(str, range(held[0] % 5)))}]}}'
-            if (origin is None or not origin.owners_apart) and self.sim.rng.random() < nature.blob_share:
+            if (origin is None or not origin.is_copy) and self.sim.rng.random() < nature.blob_share:
                 content = value.encode()
                 digest = hashlib.sha256(content).hexdigest()
                 if self._bugs.names_blob_first:

@@ -116,7 +116,7 @@ class Cluster:
             if checked and at == 4:
                 agent.lies = "constant" if rng.random() < 0.5 else "random"
             if checked or at == 0 or rng.random() < 0.6:
-                agent.profile = replace(agent.profile, runtimes={"isolate": "1"}, features=("inputs",))
+                agent.profile = replace(agent.profile, runtimes={"isolate": "1"}, features=("inputs", "seals"))
             self.agents.append(agent)
             by_name[agent.name] = agent
             self.truth.nodes[agent.name] = Node(id=agent.name, owner=f"owner-{at}", public_key=b"", joined_at=sim.now)

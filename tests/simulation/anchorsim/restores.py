@@ -60,7 +60,8 @@ class Restores:
         for server in self._cluster.servers:
             if server.up:
                 server.crash()
-            server.host.unheard = True
+        for life in self._sim.crashed:
+            life.unheard = True
 
     def _restore(self) -> None:
         truth = self._cluster.truth

@@ -28,7 +28,7 @@ class RoundRules:
     def task_written(self, old: Task | None, new: Task, _: Origin) -> None:
         """Look at one write of a task, before it is applied."""
         origin = new.origin
-        if origin is not None and origin.owners_apart and origin.head not in self._excused:
+        if origin is not None and origin.is_copy and origin.head not in self._excused:
             # Two servers may place two copies at the same moment; which votes count is decided later.
             alone = not self._truth.shared
             if alone and new.state is State.LEASED and (old is None or old.attempt != new.attempt):

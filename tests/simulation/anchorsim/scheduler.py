@@ -115,6 +115,8 @@ class Simulator:
         self.refused_share = 0.0
         self.struck: set[str] = set()
         """The faults that really came about."""
+        self.crashed: list[Host] = []
+        """Lives that ended; writes they had under way may still happen."""
         self.outages: dict[tuple[str, str], int] = {}
         """Until when (Unix ms) a place cannot be reached from a host; the host "" is all of them."""
         self._queue: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
@@ -174,6 +176,7 @@ class Simulator:
     def crash(self, host: Host) -> None:
         """Kill a host: its coroutines end where they stand and nothing more is heard of them."""
         host.alive = False
+        self.crashed.append(host)
         for process in self._processes:
             if process.host is host and not process.over:
                 process.over = True

@@ -73,7 +73,7 @@ def new_task(task: Task, *, now: datetime) -> New:
         document["part_of"] = task.part_of
     if task.origin is not None:
         document["origin"] = _json(task.origin)
-        if task.origin.head and task.origin.owners_apart:
+        if task.origin.head and task.origin.is_copy:
             document["copy"] = True
     if isinstance(task.parts, Round):
         document["verified"] = True

@@ -76,7 +76,7 @@ def insert_values(task: Task, values: list[Any]) -> bytes:
         origin = task.origin
         values += (
             task.part_of or None,
-            origin.head if origin is not None and origin.owners_apart else None,
+            origin.head if origin is not None and origin.is_copy else None,
             None if origin is None else _json(origin),
             _parts(task),
         )
