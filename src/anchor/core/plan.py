@@ -23,6 +23,7 @@ class _RoughDrawing(msgspec.Struct):
 
 _step = msgspec.json.Decoder(Step).decode
 _rough = msgspec.json.Decoder(_RoughDrawing).decode
+BYTES_LIKE_A_STEP = 300
 _NONE: tuple[int, ...] = ()
 
 
@@ -31,11 +32,13 @@ class Plan:
 
     `parents[i]` are those that step i waits for: the first `hard[i]` of them have to succeed, the others only to end.
     `hard_children[i]` and `soft_children[i]` are the same seen from the other side. A reused step waits for nothing.
-    A step takes some 300 bytes here besides its own JSON.
+    A step takes some BYTES_LIKE_A_STEP bytes here besides its own JSON.
     """
 
     def __init__(self, drawing: bytes) -> None:
         rough = _rough(drawing)
+        self.weight = len(rough.graph.steps) + len(drawing) // BYTES_LIKE_A_STEP
+        """What it takes of the memory of a server, in steps."""
         self.graph = Graph(name=rough.graph.name, priority=rough.graph.priority, labels=rough.graph.labels)
         """Name, priority and labels; the steps are had one by one, from `step`."""
         self.reused = rough.reused

@@ -6,8 +6,8 @@ from anchor.core.dag import Run
 from anchor.core.plan import Plan
 from anchor.core.run_view import RunView
 
-STEPS_MAX = 400_000
-"""Steps of all runs kept at hand, those looked at last: 100 to 150 MB besides their own JSON. One run always is."""
+WEIGHT_MAX = 800_000
+"""Plans of all runs kept at hand, by their weight, those looked at last: 200 to 300 MB. One run always is."""
 
 
 class Known:
@@ -24,11 +24,11 @@ class Known:
 
 
 class RunMemory:
-    """Bounded by steps; what was not looked at for longest goes first."""
+    """Bounded by their weight; what was not looked at for longest goes first."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[int, Known] = OrderedDict()
-        self._steps = 0
+        self._weight = 0
 
     def get(self, run: int) -> Known | None:
         """A run that is at hand."""
@@ -41,14 +41,14 @@ class RunMemory:
         """Keep a run at hand; the one that is so already stays, for more may have been noted in it."""
         there = self._known.setdefault(known.run.id, known)
         if there is known:
-            self._steps += known.plan.size
-            while self._steps > STEPS_MAX and len(self._known) > 1:
+            self._weight += known.plan.weight
+            while self._weight > WEIGHT_MAX and len(self._known) > 1:
                 _, gone = self._known.popitem(last=False)
-                self._steps -= gone.plan.size
+                self._weight -= gone.plan.weight
         return there
 
     def drop(self, run: int) -> None:
         """Forget a run that is over."""
         gone = self._known.pop(run, None)
         if gone is not None:
-            self._steps -= gone.plan.size
+            self._weight -= gone.plan.weight

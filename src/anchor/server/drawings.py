@@ -6,6 +6,7 @@ from anchor.server.run_views import Seen
 
 STEPS_MAX = 5_000
 """Steps of a graph that is drawn; a larger one is a blot."""
+EDGES_MAX = 50_000
 _LABEL_MAX = 60
 _FILL = {
     "succeeded": "#c8e6c9",

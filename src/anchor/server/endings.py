@@ -8,13 +8,15 @@ from msgspec.structs import replace
 from anchor.core.attempt import Ending, Outcome, Reason, Result
 from anchor.core.errors import FailureCode
 from anchor.core.file_names import fault_in_name
-from anchor.core.spec import INLINE_BYTES_MAX
+from anchor.core.spec import INLINE_BYTES_MAX, MIB
 from anchor.ports.blobs import Blobs
 from anchor.server.json_body import is_deep
 
 TEXT_LENGTH_MAX = 8_000
 """The longest message or hint of a reason that is kept."""
 CODE_LENGTH_MAX = 100
+BLOB_BYTES_MAX = 16 * MIB
+"""The largest result; no runtime brings a larger one."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -26,7 +28,7 @@ async def sound(ending: Ending, blobs: Blobs) -> Ending:
         reason = Reason(
             FailureCode.RESULT_INVALID,
             "The node reported a result that cannot be read.",
-            "Results are JSON up to 64 KiB, or the SHA-256 of a blob that was uploaded; so are files.",
+            "Results are JSON: up to 64 KiB itself, above it in a blob that was uploaded; so are files.",
         )
         return replace(ending, outcome=Outcome.ERRORED, result=None, reason=reason, seal=b"")
     if ending.reason is None:
@@ -48,10 +50,25 @@ async def _has_files(result: Result, blobs: Blobs) -> bool:
     return not result.files or not await blobs.missing({file.sha256 for file in result.files})
 
 
+async def _is_json(result: Result, blobs: Blobs) -> bool:
+    """Whether a blob is what is said of it. Its text becomes part of the text of lists: were it none of its own, it
+    could end there what others answered, and begin it anew."""
+    if not _DIGEST.fullmatch(result.blob) or result.size > BLOB_BYTES_MAX:
+        return False
+    if await blobs.size(result.blob) != result.size:
+        return False
+    content = b"".join([chunk async for chunk in blobs.get(result.blob)])
+    try:
+        content.decode()
+        msgspec.json.decode(content, type=msgspec.Raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
 async def _has_value(result: Result, blobs: Blobs) -> bool:
     if result.blob:
-        # By the size it is decided whether the text is read into memory.
-        return bool(_DIGEST.fullmatch(result.blob)) and await blobs.size(result.blob) == result.size
+        return await _is_json(result, blobs)
     if len(result.json) > INLINE_BYTES_MAX or result.size not in (0, len(result.json)) or is_deep(result.json):
         return False
     try:

@@ -6,7 +6,7 @@ import msgspec
 
 from anchor.core.plan import Plan
 
-STEPS_MAX = 200_000
+WEIGHT_MAX = 200_000
 
 
 class Sketch(msgspec.Struct, frozen=True):
@@ -17,11 +17,11 @@ class Sketch(msgspec.Struct, frozen=True):
 
 
 class Sketches:
-    """Bounded by steps; what was not looked at for longest goes first."""
+    """Bounded by their weight; what was not looked at for longest goes first."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[int, Sketch] = OrderedDict()
-        self._steps = 0
+        self._weight = 0
 
     def get(self, run: int) -> Sketch | None:
         """The sketch of a run that is at hand."""
@@ -35,10 +35,10 @@ class Sketches:
         if run in self._kept:
             return
         self._kept[run] = sketch
-        self._steps += sketch.plan.size
-        while self._steps > STEPS_MAX and len(self._kept) > 1:
+        self._weight += sketch.plan.weight
+        while self._weight > WEIGHT_MAX and len(self._kept) > 1:
             _, gone = self._kept.popitem(last=False)
-            self._steps -= gone.plan.size
+            self._weight -= gone.plan.weight
 
 
 def sketched(plan: Plan) -> Sketch:

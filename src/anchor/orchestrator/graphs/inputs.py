@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from anchor.core.attempt import Result
-from anchor.core.spec import INLINE_BYTES_MAX, InputValue
+from anchor.core.spec import INLINE_BYTES_MAX, MIB, InputValue
 from anchor.core.task import Task
 from anchor.failpoints import reached
 from anchor.orchestrator.run_memory import Known
@@ -14,7 +14,13 @@ from anchor.orchestrator.world import World
 TASKS_PER_READ = 500
 INLINE_TOTAL_MAX = 8 * 1024 * 1024
 """Results that are held in memory at once; those above it go into blobs, however small."""
+PASSED_ON_MAX = 64 * MIB
+"""A result that steps without a payload put together: each of them may hold those of two others, which doubles it."""
 NULL = Result(json=b"null", size=4)
+
+
+class TooMuch(Exception):
+    """Results are too large to be put together; the message says how large."""
 
 
 def groups(known: Known, steps: Sequence[int]) -> Iterator[list[int]]:
@@ -74,10 +80,15 @@ def as_input(result: Result) -> InputValue:
 
 async def passed_on(world: World, names: Sequence[str], results: Mapping[str, Result]) -> Result:
     """The result of a step that runs nothing. Of one dependency its result as it is, of several an object by id (of
-    those that succeeded), of none null."""
+    those that succeeded), of none null. TooMuch where it is too large."""
     if len(names) <= 1:
         [result] = results.values() or [NULL]
         return Result(json=result.json, blob=result.blob, size=result.size)
+    total = sum(result.size or len(result.json) for result in results.values())
+    if total > PASSED_ON_MAX:
+        raise TooMuch(
+            f"What it depends on came to {total / MIB:,.0f} MiB; at most {PASSED_ON_MAX // MIB} are passed on."
+        )
     pieces: list[bytes | Result] = []
     for name in names:
         if name in results:

@@ -12,7 +12,7 @@ from anchor.core.spec import InputValue, Payload
 from anchor.core.task import Origin, State, Task
 from anchor.orchestrator import items
 from anchor.orchestrator.enter import drafted, enter
-from anchor.orchestrator.graphs.inputs import as_input, groups, passed_on, results_of
+from anchor.orchestrator.graphs.inputs import TooMuch, as_input, groups, passed_on, results_of
 from anchor.orchestrator.run_memory import Known
 from anchor.orchestrator.world import World
 
@@ -82,7 +82,13 @@ async def _with_inputs(
     world: World, known: Known, number: int, step: Step, names: Sequence[str], given: Mapping[str, Result]
 ) -> Task:
     if passes_on(step):
-        return _done(_task(world, known, number, step), await passed_on(world, names, given))
+        task = _task(world, known, number, step)
+        try:
+            return _done(task, await passed_on(world, names, given))
+        except TooMuch as error:
+            return _failed(
+                task, Reason(FailureCode.RESULT_TOO_LARGE, str(error), "Give it a payload that picks what is needed.")
+            )
     payload = step.payload or Payload()
     if given:
         inputs: dict[str, InputValue] = {name: as_input(result) for name, result in given.items()}
@@ -103,8 +109,12 @@ async def _taken_over(world: World, known: Known, number: int, step: Step) -> Ta
             "The result that this step was to take over is past its retention.",
             "Run the graph again as a whole.",
         )
-        return replace(task, state=State.FAILED, wake_at=None, finished_at=task.created_at, reason=gone)
+        return _failed(task, gone)
     return _done(task, before.result)
+
+
+def _failed(task: Task, reason: Reason) -> Task:
+    return replace(task, state=State.FAILED, wake_at=None, finished_at=task.created_at, reason=reason)
 
 
 def _done(task: Task, result: Result | None) -> Task:

@@ -209,8 +209,15 @@ async def graph(call: Call) -> Answer:
             f"A graph of {run.steps:,} steps is not drawn; at most {drawings.STEPS_MAX:,} are.",
             hint="Ask for format=json, or for its steps.",
         )
+    seen = await _seen(call, run)
+    edges = sum(map(len, seen.sketch.plan.parents))
+    if edges > drawings.EDGES_MAX:
+        raise TooLarge(
+            f"A graph of {edges:,} dependencies is not drawn; at most {drawings.EDGES_MAX:,} are.",
+            hint="Ask for format=json, or for its steps.",
+        )
     draw = drawings.dot if call.query.format == "dot" else drawings.mermaid
-    text = "\n".join(draw(await _seen(call, run))) + "\n"
+    text = "\n".join(draw(seen)) + "\n"
     return Answer(text.encode(), content_type=f"{TEXT}; charset=utf-8")
 
 
