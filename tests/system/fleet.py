@@ -101,8 +101,12 @@ class Server(Program):
 
     def start_and_wait(self, *, failpoint: str = "") -> float:
         """Start, and the seconds of CPU time it took to be ready."""
-        begun = time.monotonic()
         self.start(failpoint=failpoint)
+        return self.wait_until_ready()
+
+    def wait_until_ready(self) -> float:
+        """The seconds of CPU time it took since it was started."""
+        begun = time.monotonic()
         while time.monotonic() - begun < GIVE_UP_SECONDS:
             try:
                 if httpx.get(f"{self.url}/ready", timeout=1, trust_env=False).status_code == 200:
@@ -126,9 +130,10 @@ class Agent(Program):
             directory / f"{name}.log", "agent", server.url, "--data", str(data), "--slots", str(slots), *options
         )
 
-    def join(self) -> None:
-        """Enrol with a fresh join token, and start."""
-        answer = httpx.post(f"{self._server.url}/api/nodes/join-tokens", json={}, trust_env=False)
+    def join(self, *, key: str = "") -> None:
+        """Enrol with a fresh join token, made by the holder of this API key, and start."""
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        answer = httpx.post(f"{self._server.url}/api/nodes/join-tokens", json={}, headers=headers, trust_env=False)
         token = answer.raise_for_status().json()["token"]
         plain = self._arguments
         self._arguments = [*plain, "--token", token]

@@ -1,0 +1,32 @@
+"""An agent as a hostile owner would change it: it gives answers without doing the work. `liar.py HOW agent URL …`."""
+
+import random
+import sys
+
+import msgspec
+
+from anchor.agent.executor import Executor, Running
+from anchor.agent.job import Job, Ran, Runtime
+from anchor.cli.app import main
+from anchor.core.attempt import Outcome, Result
+
+WRONG = -1
+_honest = Executor._perform
+_dice = random.Random(1)
+
+
+async def always(executor: Executor, job: Job, runtime: Runtime, running: Running) -> tuple[Ran, Result | None]:
+    """The same lie each time, at once."""
+    return Ran(outcome=Outcome.SUCCEEDED), await executor._parcels.pack(msgspec.json.encode(WRONG))
+
+
+async def sometimes(executor: Executor, job: Job, runtime: Runtime, running: Running) -> tuple[Ran, Result | None]:
+    """Another lie each time, or now and then the truth."""
+    if _dice.random() < 0.4:
+        return await _honest(executor, job, runtime, running)
+    return Ran(outcome=Outcome.SUCCEEDED), await executor._parcels.pack(msgspec.json.encode(_dice.random()))
+
+
+if __name__ == "__main__":
+    Executor._perform = {"always": always, "sometimes": sometimes}[sys.argv.pop(1)]  # type: ignore[method-assign]
+    main()
