@@ -11,7 +11,7 @@ from anchorsim.swarm import FAULTS
 from anchor.core.attempt import Outcome
 from anchor.core.task import TRANSITIONS
 
-SEEDS = 900
+SEEDS = 2_000
 CAME_ABOUT = ("old copy", "cancelled run", "rerun", "constant liar", "random liar")
 """What strikes besides the faults that are drawn."""
 LOOKED_AT = 300

@@ -114,7 +114,8 @@ async def _repeat_cancels(world: World, now: int) -> None:
     """Ask again for the end of what somebody wants stopped, until its node lets go.
 
     A task whose node is connected elsewhere is left due, so that the server it is connected to finds it here even
-    when it heard of nothing. One that no node holds is over when its items or copies are: `follow` looks at them.
+    when it heard of nothing. A node that does not have what it is to stop says nothing to that: the next heartbeats
+    tell. One that no node holds is over when its items or copies are: `follow` looks at them.
     """
     nodes: dict[str, Node | None] = {}
     due = await world.store.due(State.CANCELLING, now, PAGE)
@@ -127,6 +128,9 @@ async def _repeat_cancels(world: World, now: int) -> None:
         world.ended.extend(heads)
         world.bus.work_waits()
     for task in alive:
+        seat = world.fleet.seat(task.node, task.session)
+        if seat is not None:
+            miss_if_unlisted(seat, task, now=now)
         await stop_held(world, task)
     await _end_lost(world, nodes, gone)
 

@@ -1,9 +1,10 @@
 """What this server knows of a run: its graph, and the states of its steps, read again from the truth."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from anchor.core.dag import RUN_OVER, Drawing, Run
 from anchor.core.plan import Plan, drawing_of
+from anchor.core.task import State
 from anchor.orchestrator.run_memory import Known
 from anchor.orchestrator.world import World
 
@@ -23,7 +24,11 @@ async def known_run(world: World, run_id: int) -> Known | None:
 
 
 async def known_as(world: World, run: Run) -> Known:
-    """This run as the truth has it now: what is at hand of it is brought up to date."""
+    """This run as the truth has it now: what is at hand of it is brought up to date.
+
+    A step was given a task, and there is none: the task is still being written, or a failover of the store lost it.
+    It is given one again, which changes nothing where there is one by then.
+    """
     known = world.runs.get(run.id)
     fresh = known is None
     if known is None:
@@ -31,7 +36,10 @@ async def known_as(world: World, run: Run) -> Known:
     elif run.ver > known.run.ver:
         known.run = run
     for first in range(known.view.first_left(), known.plan.size, STATES_PER_READ):
-        await look_at(world, known, [range(first, min(first + STATES_PER_READ, known.plan.size))])
+        window = range(first, min(first + STATES_PER_READ, known.plan.size))
+        there = await _look(world, known, window)
+        if not world.sole_writer:
+            known.view.held_back(step for step in window if known.key(step) not in there)
     known.view.look_at_all()
     return world.runs.keep(known) if fresh else known
 
@@ -40,10 +48,15 @@ async def look_at(world: World, known: Known, windows: Iterable[range]) -> bool:
     """Read the states of these steps; whether any was found to have ended since."""
     left = known.view.left
     for window in windows:
-        states = await world.store.states(known.key(window.start), len(window))
-        for key, state in states.items():
-            known.view.note(known.run.step_of(key), state)
+        await _look(world, known, window)
     return known.view.left < left
+
+
+async def _look(world: World, known: Known, window: range) -> Mapping[int, State]:
+    states = await world.store.states(known.key(window.start), len(window))
+    for key, state in states.items():
+        known.view.note(known.run.step_of(key), state)
+    return states
 
 
 async def plan_of(world: World, run: Run) -> Plan:
