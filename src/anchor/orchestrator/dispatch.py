@@ -1,7 +1,7 @@
 """Step two: queued tasks are leased to open slots, in batches, and handed to their nodes."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
@@ -11,6 +11,7 @@ from anchor.core.spec import blobs_named, need_of_shape
 from anchor.core.task import State, Task, lease
 from anchor.failpoints import reached
 from anchor.orchestrator.apart import apart
+from anchor.orchestrator.fleet import Seat
 from anchor.orchestrator.relay import of_lane
 from anchor.orchestrator.settle import never_arrived, settle_held
 from anchor.orchestrator.world import World
@@ -77,7 +78,7 @@ async def _lease(world: World, hints: Sequence[Hint]) -> int:
         if task is None or not _can_be_leased(task, now):
             continue
         barred = siblings.barred(task) if task.origin is not None else None
-        seat = world.fleet.choose(task.shape, now=now, barred=barred, inputs=_reads(world, task))
+        seat = _seat_for(world, task, now, barred)
         if seat is None:
             homeless.append(replace(hint, not_before=now + REST_MS) if _is_choosy(task) else hint)
             continue
@@ -102,6 +103,22 @@ async def _lease(world: World, hints: Sequence[Hint]) -> int:
     await hand_out(world, leased)
     reached("dispatch.assigned")
     return len(leased)
+
+
+def _seat_for(world: World, task: Task, now: int, barred: Callable[[Seat], bool] | None) -> Seat | None:
+    """The best seat for a task; one where it has not failed yet, if there is one: whose fault that was shows sooner,
+    and a task that takes nodes down does not take the same one down over and over."""
+    inputs = _reads(world, task)
+    tried = {past.node for past in task.attempts if past.outcome is not Outcome.RELEASED}
+    if tried:
+
+        def elsewhere(seat: Seat) -> bool:
+            return seat.node in tried or (barred is not None and barred(seat))
+
+        seat = world.fleet.choose(task.shape, now=now, barred=elsewhere, inputs=inputs)
+        if seat is not None:
+            return seat
+    return world.fleet.choose(task.shape, now=now, barred=barred, inputs=inputs)
 
 
 def blobs_of(task: Task) -> Sequence[str]:
