@@ -102,6 +102,8 @@ NO_ANSWER = frozenset(
 
 def policy_of(wish: Verify | str) -> Verify | None:
     """The policy behind what a user wrote, None where nothing is to be checked."""
+    if wish == "none":
+        return None
     policy = wish if isinstance(wish, Verify) else Verify(policy=_NAMED[wish])
     return None if policy.policy == "none" else policy
 

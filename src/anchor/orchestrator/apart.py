@@ -31,9 +31,11 @@ class Apart:
 
     def against(self, task: Task, node: str, owner: str) -> str | None:
         """Why this task must not get a node of this owner, or None where it may."""
+        if task.origin is None or task.origin.apart is None:
+            return None
         if node in self._nodes[task.id]:
             return "has run a copy of it already"
-        if task.origin is not None and task.origin.owners_apart and owner in self._owners[task.id]:
+        if task.origin.owners_apart and owner in self._owners[task.id]:
             return f"belongs to {owner}, like a node that has run a copy of it"
         return None
 
@@ -52,12 +54,16 @@ class Apart:
         self._among[task].append(sibling)
 
 
+_NOBODY = Apart()
+"""For tasks of which none has to be apart from any: nothing is ever noted in it."""
+
+
 async def apart(world: World, tasks: Sequence[Task]) -> Apart:
     """Read where the siblings of these tasks are: one read, and none where nobody has to be apart."""
-    found = Apart()
     apart_ones = [task for task in tasks if task.origin is not None and task.origin.apart is not None]
     if not apart_ones:
-        return found
+        return _NOBODY
+    found = Apart()
     in_batch = {task.id for task in tasks}
     siblings = {task.id: siblings_of(task) for task in apart_ones}
     ids = list(dict.fromkeys(one for several in siblings.values() for one in several))

@@ -84,7 +84,8 @@ async def _lease(world: World, hints: Sequence[Hint]) -> int:
             continue
         new = lease(task, node=seat.node, session=seat.session, now=now, lease_ms=world.lease_ms)
         seat.book(new, now + world.lease_ms)  # nobody misses it while it is being written
-        siblings.placed(new, seat)
+        if task.origin is not None:
+            siblings.placed(new, seat)
         world.fleet.shares.charge(new.owner)
         swaps.append(Swap(task, new))
     if homeless:
@@ -128,9 +129,8 @@ def blobs_of(task: Task) -> Sequence[str]:
 
 
 def _reads(world: World, task: Task) -> Sequence[str]:
-    if task.payload_blob or task.spec.payload is not None:
-        return blobs_of(task) or world.fleet.inputs_of(task.id)
-    return world.fleet.inputs_of(task.id)
+    """As `blobs_of`, by what was noted of the task when it entered: its payload is not read again."""
+    return world.fleet.inputs_of(task.id) or ((task.payload_blob,) if task.payload_blob else ())
 
 
 def _is_choosy(task: Task) -> bool:

@@ -10,7 +10,7 @@ from anchor.failpoints import reached
 from anchor.orchestrator.apart import apart
 from anchor.orchestrator.copies import as_head, copies_of
 from anchor.orchestrator.dispatch import blobs_of, hand_out, unbook
-from anchor.orchestrator.payloads import resting_apart
+from anchor.orchestrator.payloads import is_too_large, resting_apart
 from anchor.orchestrator.relay import hint
 from anchor.orchestrator.world import World
 
@@ -39,21 +39,32 @@ async def enter(world: World, drafts: Sequence[Task], *, fresh: bool) -> list[Ta
     be checked waits for its copies, which enter after it: whoever made it first decided their keys.
     """
     now = world.clock.now()
-    tasks = [await resting_apart(world, as_head(world, task)) for task in drafts]
+    tasks: list[Task] = []
+    reads: dict[int, Sequence[str]] = {}
+    for draft in drafts:
+        task = as_head(world, draft)
+        blobs = blobs_of(task)
+        if is_too_large(task):
+            task = await resting_apart(world, task)
+            blobs = (*blobs, task.payload_blob)
+        if blobs:
+            reads[task.id] = blobs
+        tasks.append(task)
     leased: list[Task] = []
     if fresh and world.fleet.has_room(now=now) and await world.ready.size() == 0:
         siblings = await apart(world, tasks)
         now = world.clock.now()
-        for at, (task, draft) in enumerate(zip(tasks, drafts, strict=True)):
+        for at, task in enumerate(tasks):
             if task.state is not State.QUEUED:
                 continue
-            inputs = _inputs_of(draft, task)
-            seat = world.fleet.choose(task.shape, now=now, barred=siblings.barred(task), inputs=inputs)
+            barred = siblings.barred(task) if task.origin is not None else None
+            seat = world.fleet.choose(task.shape, now=now, barred=barred, inputs=reads.get(task.id, ()))
             if seat is None:
                 continue
             tasks[at] = new = lease(task, node=seat.node, session=seat.session, now=now, lease_ms=world.lease_ms)
             seat.book(new, now + world.lease_ms)
-            siblings.placed(new, seat)
+            if task.origin is not None:
+                siblings.placed(new, seat)
             world.fleet.shares.charge(new.owner)
             leased.append(new)
     try:
@@ -74,9 +85,8 @@ async def enter(world: World, drafts: Sequence[Task], *, fresh: bool) -> list[Ta
                 seat.held.setdefault(there.id, (there.attempt, now))
         leased = [task for task in leased if task.id not in there_before]
         tasks = [there or task for there, task in zip(now_there, tasks, strict=True)]
-    for draft, task in zip(drafts, tasks, strict=True):
-        if inputs := _inputs_of(draft, task):
-            world.fleet.note_inputs(task.id, inputs)
+    for task_id, blobs in reads.items():
+        world.fleet.note_inputs(task_id, blobs)
     await hand_out(world, leased)
     reached("submit.assigned")
     await hint(world, [task for task in tasks if task.state is State.QUEUED])
@@ -88,10 +98,3 @@ async def enter(world: World, drafts: Sequence[Task], *, fresh: bool) -> list[Ta
     if copies:
         await enter(world, copies, fresh=fresh and not there_before)
     return tasks
-
-
-def _inputs_of(draft: Task, task: Task) -> Sequence[str]:
-    """The blobs a new task reads: those its payload names, and the one its payload rests in."""
-    if draft.spec.payload is None:
-        return ()
-    return blobs_of(task) if task is draft else (*blobs_of(draft), *blobs_of(task))

@@ -24,15 +24,17 @@ HOLDERS_MAX = 8
 
 
 class _Held(dict[int, tuple[int, int]]):
-    """What a seat holds; says so when a slot opens."""
+    """What a seat holds; says so when the first slot of a full seat opens."""
 
-    def __init__(self, opened: Callable[[], None]) -> None:
+    def __init__(self, slots: int, opened: Callable[[], None]) -> None:
         super().__init__()
+        self._slots = slots
         self._opened = opened
 
     def __delitem__(self, task: int) -> None:
         super().__delitem__(task)
-        self._opened()
+        if len(self) == self._slots - 1:
+            self._opened()
 
 
 class Seat:
@@ -49,7 +51,7 @@ class Seat:
         self.slots = node.slots
         self.lease_until = node.lease_until
         self.record = node
-        self.held: dict[int, tuple[int, int]] = _Held(lambda: fleet.opened(self))
+        self.held: dict[int, tuple[int, int]] = _Held(node.slots, lambda: fleet.opened(self))
         self.running: set[int] = set()
         self.leaving = False
         self._fleet = fleet
@@ -86,7 +88,7 @@ class Seat:
         """Take a slot for a task that is leased to this node. From `until` on a heartbeat has to list it."""
         self.held[task.id] = (task.attempt, until)
         self.count(task)
-        if self.free <= 0 and not self.leaving:
+        if len(self.held) >= self.slots and not self.leaving:
             self._fleet.filled(self)
 
     def count(self, task: Task) -> None:

@@ -12,9 +12,7 @@ from anchor.orchestrator.world import World
 
 
 async def resting_apart(world: World, task: Task) -> Task:
-    """The task with its payload in a blob, if that is too large for the document; else as it is."""
-    if task.spec.payload is None or not _is_large(task.spec.payload):
-        return task
+    """The task with its payload in a blob instead of in the document."""
     digest, _ = await world.blobs.put(_once(msgspec.json.encode(task.spec.payload)))
     reached("submit.payload_kept")
     return replace(task, spec=replace(task.spec, payload=None), payload_blob=digest)
@@ -26,6 +24,11 @@ async def payload_of(world: World, task: Task) -> bytes:
         return b"".join([chunk async for chunk in world.blobs.get(task.payload_blob)])
     [payload] = await world.store.payloads([task.id])
     return payload
+
+
+def is_too_large(task: Task) -> bool:
+    """Whether a task's payload is too large for the document."""
+    return task.spec.payload is not None and _is_large(task.spec.payload)
 
 
 def _is_large(payload: Payload) -> bool:
