@@ -49,7 +49,6 @@ async def rerun(world: World, case_id: int, *, by: str, reason: str = "", copies
     message = f"The task of {wire_id('case', case.id)} runs again by {by}. {reason}".strip()
     await note(world, kind="case_rerun", subject=wire_id("case", case.id), message=message, by=by)
     task = await _submitted(world, spec, case, key)
-    reached("cases.submitted")
     await _write(world, case_id, lambda old: _linked(old, task.id))
     return task
 

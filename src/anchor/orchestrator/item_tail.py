@@ -8,7 +8,6 @@ from anchor.core.attempt import Reason
 from anchor.core.errors import FailureCode
 from anchor.core.items import Items, Walk
 from anchor.core.task import TERMINAL, State, Task
-from anchor.failpoints import reached
 from anchor.orchestrator.cancel import cancel_all
 from anchor.orchestrator.enter import enter
 from anchor.orchestrator.item_drafts import draft, template_of
@@ -50,7 +49,6 @@ async def second_copies(world: World, head: Task, parts: Items, walk: Walk) -> N
         copies.append(draft(world, head, parts, payload, value, number=number, apart=(task.id, 1)))
         walk.copies.add(item)
     await enter(world, copies, fresh=True)
-    reached("items.second_copies")
     # What ended while they were written has not stopped them.
     [now_head, *items] = await world.store.get([head.id, *(task.id for task in slow[:room])])
     over = now_head is None or now_head.state is not State.WAITING

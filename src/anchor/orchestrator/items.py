@@ -120,10 +120,7 @@ async def sweep(world: World, now: int) -> None:
     before = until if world.swept_at == 0 else now
     tails: list[int] = []
     while due := await world.store.due(State.WAITING, before, PAGE):
-        swaps = [Swap(task, extend(task, until=until + 1)) for task in due]
-        done = await world.store.swap(swaps)
-        reached("items.looked_at")
-        for head in [swap.new for swap, ok in zip(swaps, done, strict=True) if ok]:
+        for head in await _put_off(world, due, until + 1):
             if isinstance(head.parts, Items):
                 walk = await _go_on(world, head, head.parts, [], afresh=True)
                 if walk is not None and walk.in_tail and head.parts.speculate:
@@ -138,8 +135,15 @@ async def sweep(world: World, now: int) -> None:
 async def _look_again(world: World, head: int, at: int) -> None:
     [task] = await world.store.get([head])
     if task is not None and task.state is State.WAITING:
-        await world.store.swap([Swap(task, extend(task, until=at))])
-        reached("items.put_off")
+        await _put_off(world, [task], at)
+
+
+async def _put_off(world: World, heads: Sequence[Task], until: int) -> list[Task]:
+    """Let these be looked at again by then; those that nobody else changed meanwhile."""
+    swaps = [Swap(head, extend(head, until=until)) for head in heads]
+    done = await world.store.swap(swaps)
+    reached("items.put_off")
+    return [swap.new for swap, ok in zip(swaps, done, strict=True) if ok]
 
 
 async def _go_on(world: World, head: Task, parts: Items, ended: Sequence[Task], *, afresh: bool = False) -> Walk | None:

@@ -123,7 +123,6 @@ async def _decide(
             missing += await copies_of(world, head, round_, lost) if lost else []
     if missing:
         await enter(world, missing, fresh=False)
-        reached("rounds.made_again")
     done = await world.store.swap(swaps)
     reached("rounds.decided")
     newly: list[Task] = []
@@ -143,7 +142,6 @@ async def _decide(
             more += await copies_of(world, swap.new, now_asked, numbers)
     if more:
         await enter(world, more, fresh=True)
-        reached("rounds.asked_more")
     return newly, again
 
 
@@ -274,7 +272,6 @@ async def _stop(
     }  # fmt: skip
     reason = Reason(FailureCode.CANCELLED, "The task was cancelled.")
     left = {task.id for task in await cancel_all(world, list(live), reason=reason) if task.state not in TERMINAL}
-    reached("rounds.stopped")
     busy = {head for copy, head in live.items() if copy in left}
     now = world.clock.now()
     return await _end(world, [Swap(head, stopped(head, now=now)) for head in heads if head.id not in busy])

@@ -66,9 +66,7 @@ async def results_of(
 async def _apart(world: World, result: Result) -> Result:
     if result.blob:
         return result
-    digest, size = await world.blobs.put(_pieces(world, [result.json]))
-    reached("graphs.input_kept")
-    return Result(blob=digest, size=size)
+    return await _kept(world, [result.json])
 
 
 def as_input(result: Result) -> InputValue:
@@ -98,8 +96,12 @@ async def passed_on(world: World, names: Sequence[str], results: Mapping[str, Re
     large = any(isinstance(piece, Result) and piece.blob for piece in pieces)
     if not large and (size := sum(map(len, flat))) <= INLINE_BYTES_MAX:
         return Result(json=b"".join(flat), size=size)
+    return await _kept(world, pieces)
+
+
+async def _kept(world: World, pieces: Sequence[bytes | Result]) -> Result:
     digest, size = await world.blobs.put(_pieces(world, pieces))
-    reached("graphs.passed_on")
+    reached("graphs.result_kept")
     return Result(blob=digest, size=size)
 
 
