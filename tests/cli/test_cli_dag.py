@@ -125,6 +125,26 @@ def test_ctrl_c_cancels_the_run(anchor: Cli) -> None:
     assert "The run is cancelled." in said
 
 
+def test_what_waits_for_a_machine_that_is_not_there_says_so_while_it_is_watched(anchor: Cli) -> None:
+    script = written(anchor, "one.js", "return 1")
+    stuck = (
+        "name: stuck\nsteps:\n  - id: far\n    requirements: {labels: [moon]}\n    payload: {sourceCode: return 1}\n"
+    )
+    watched = {
+        "far is still queued: No node fits": anchor.start("dag", "run", written(anchor, "stuck.yaml", stuck)),
+        "Still verifying: ": anchor.start("run", script, "--copies", "3"),
+        "does not meet node.cores > 9999": anchor.start("run", script, "--where", "node.cores > 9999"),
+    }
+    for says, process in watched.items():
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        assert says in line, line
+        process.send_signal(signal.SIGINT)
+    for process in watched.values():
+        process.communicate(timeout=40)
+        assert process.returncode == 130
+
+
 @pytest.mark.parametrize(
     ("name", "text", "says"),
     [

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from anchor.cli import show, tree
+from anchor.cli.doubt import PATIENCE_SECONDS, say_why_a_run_waits
 from anchor.cli.exits import Exit, Usage
 from anchor.cli.options import LONG_PATIENCE_SECONDS, Format, Token, Url, connect
 from anchor.cli.show import Output
@@ -242,14 +243,17 @@ def _watch(client: Client, created: RunCreated, *, silent: bool = False, seconds
     drawing = Tree()
     until = None if seconds is None else time.monotonic() + seconds
     steps = tree.TREE_STEPS_MAX if created.steps <= tree.TREE_STEPS_MAX else 0
-    version = ""
+    version = told = ""
     try:
         while True:
-            wait = WAIT_SECONDS if version else 0
+            wait = 0.0 if not version else WAIT_SECONDS if version == told or silent else PATIENCE_SECONDS
             view = client.call(dags.run(created.id, wait_seconds=wait, version=version, steps=steps))
-            version = view.version
             if not silent:
                 drawing.update(view)
+                if view.version == version != told:
+                    told = version
+                    say_why_a_run_waits(client, view)
+            version = view.version
             if view.state in RUN_OVER or (until is not None and time.monotonic() > until):
                 return view
             time.sleep(max(PAUSE_SECONDS, created.steps / STEPS_PER_SECOND))

@@ -8,6 +8,7 @@ import msgspec
 import typer
 
 from anchor.cli import show
+from anchor.cli.doubt import PATIENCE_SECONDS, say_why_a_run_waits
 from anchor.cli.exits import Exit, Usage
 from anchor.cli.options import LONG_PATIENCE_SECONDS, Format, Token, Url, connect
 from anchor.cli.show import Output
@@ -96,13 +97,19 @@ def _uploaded(client: Client, inputs: list[Path]) -> dict[str, Any]:
 
 def _watched(client: Client, job: str, *, silent: bool) -> JobView:
     view = client.call(mapreduce.job(job))
+    told = ""
     while True:
         if not silent and sys.stderr.isatty():
             sys.stderr.write("\r\x1b[K" + "   ".join(_bar(phase) for phase in view.phases))
             sys.stderr.flush()
         if view.state in RUN_OVER:
             break
-        view = client.call(mapreduce.job(job, wait_seconds=WAIT_SECONDS, version=view.version))
+        before = view.version
+        wait = WAIT_SECONDS if before == told or silent else PATIENCE_SECONDS
+        view = client.call(mapreduce.job(job, wait_seconds=wait, version=before))
+        if view.version == before != told and not silent:
+            told = before
+            say_why_a_run_waits(client, client.call(dags.run(job)))
     if not silent and sys.stderr.isatty():
         sys.stderr.write("\n")
     return view

@@ -12,6 +12,7 @@ from typer.core import TyperCommand
 from anchor.cli import show
 from anchor.cli.attached import files_of, uploaded
 from anchor.cli.bar import Bar
+from anchor.cli.doubt import PATIENCE_SECONDS, say_why_it_waits
 from anchor.cli.exits import Exit, Usage, exit_of_result
 from anchor.cli.options import LONG_PATIENCE_SECONDS, Format, Token, Url, connect
 from anchor.cli.program import Program, program_of
@@ -38,7 +39,6 @@ from anchor.wire.rest import Created, LogLine, TaskResult
 
 CANCEL_SECONDS = 30.0
 FILES_SHOWN_MAX = 10
-PATIENCE_WITH_THE_QUEUE_SECONDS = 3.0
 _AFTER_DASHES = "anchor.after_dashes"
 
 
@@ -100,6 +100,9 @@ def run(
     cores: Annotated[int, typer.Option(help="Cores its node must have.", show_default=False)] = 0,
     gpu: Annotated[bool, typer.Option("--gpu", help="Its node must have a GPU.")] = False,
     on: Annotated[list[str] | None, typer.Option(help="A label its node must have.")] = None,
+    where: Annotated[
+        str, typer.Option(help="What else its node must be, like 'node.speed > 500'.", show_default=False)
+    ] = "",
     label: Annotated[list[str] | None, typer.Option(help="A label for the task, to find it by.")] = None,
     retries: Annotated[int | None, typer.Option(min=0, help="Tries after the first.", show_default="2")] = None,
     priority: Annotated[int, typer.Option(help="-100 to 100; higher runs earlier.")] = 0,
@@ -139,7 +142,7 @@ def run(
     spec = TaskSpec(
         name=name or program.name,
         type="wasm" if program.module is not None else "script",
-        requirements=Requirements(min_ram=ram, min_cores=cores, gpu_required=gpu, labels=on or []),
+        requirements=Requirements(min_ram=ram, min_cores=cores, gpu_required=gpu, labels=on or [], expression=where),
         limits=_limits(memory, timeout, disk, fuel),
         retry=RetryPolicy() if retries is None else RetryPolicy(attempts=retries + 1),
         priority=priority,
@@ -213,7 +216,7 @@ def _attend(client: Client, created: Created, output: Output, program: Program) 
 
 def _watch(client: Client, created: Created, output: Output) -> TaskResult:
     bar = Bar(created.name, created.state)
-    doubt = threading.Timer(PATIENCE_WITH_THE_QUEUE_SECONDS, _say_why_it_waits, (client, created.id))
+    doubt = threading.Timer(PATIENCE_SECONDS, say_why_it_waits, (client, created.id))
     doubt.daemon = True
     doubt.start()
     try:
@@ -225,7 +228,7 @@ def _watch(client: Client, created: Created, output: Output) -> TaskResult:
                 if happening.state == State.BACKOFF:
                     bar.clear()
                     _say_it_is_tried_again(client, created.id)
-                elif happening.state != State.QUEUED:
+                elif happening.state not in (State.QUEUED, State.VERIFYING):
                     doubt.cancel()
             elif happening.stream == "progress":
                 bar.progress(happening)
@@ -245,16 +248,6 @@ def _print(line: LogLine, output: Output) -> None:
         sys.stderr.flush()
     else:
         write(line)
-
-
-def _say_why_it_waits(client: Client, task: str) -> None:
-    try:
-        answer = client.why(task)
-    except AnchorError:
-        return  # whoever follows the task hears of it, too
-    if answer["state"] in (State.QUEUED, State.BACKOFF):
-        reason = answer["reason"]
-        say(f"Still {answer['state']}: {reason['message']} {reason.get('hint', '')}".rstrip(), style="yellow")
 
 
 def _say_it_is_tried_again(client: Client, task: str) -> None:

@@ -1,5 +1,6 @@
 """`anchor why`: why a task is where it is, what stands in the way on every node, and what would let it run."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -23,24 +24,26 @@ def why(task: TaskId, url: Url = None, token: Token = None, output: Format = Out
     if output is Output.JSON:
         return show.as_json(answer)
     reason: dict[str, str] = answer["reason"]
+    changes: list[str] = answer.get("changes", [])
     facts: list[tuple[str, str | Text]] = [
         ("State", show.state(answer["state"])),
         ("Why", reason["message"]),
-        ("Hint", reason.get("hint", "")),
+        ("Hint", "" if changes else reason.get("hint", "")),
         ("Waits for", ", ".join(answer.get("waitsFor", ()))),
     ]
-    facts += [("Do" if number == 0 else "Or", change) for number, change in enumerate(answer.get("changes", ()))]
+    facts += [("Do" if number == 0 else "Or", change) for number, change in enumerate(changes)]
     show.as_facts(facts)
     if answer["nodes"]:
-        columns = ("NODE", "STANDS IN THE WAY", *(part.upper() for part in _PARTS))
-        show.as_table(columns, [_row(node) for node in sorted(answer["nodes"], key=_best_first)])
+        parts = _PARTS if any(node.get("scores") for node in answer["nodes"]) else ()
+        columns = ("NODE", "STANDS IN THE WAY", *(part.upper() for part in parts))
+        show.as_table(columns, [_row(node, parts) for node in sorted(answer["nodes"], key=_best_first)])
     return None
 
 
-def _row(node: dict[str, Any]) -> list[str]:
+def _row(node: dict[str, Any], parts: Sequence[str]) -> list[str]:
     scores = node.get("scores") or {}
     in_the_way = "; ".join(f"it {lack}" for lack in node.get("lacks") or ([node["unmet"]] if node["unmet"] else []))
-    return [node["nodeId"], in_the_way or "nothing", *(f"{scores[part]:.2f}" if scores else "" for part in _PARTS)]
+    return [node["nodeId"], in_the_way or "nothing", *(f"{scores[part]:.2f}" if scores else "" for part in parts)]
 
 
 def _best_first(node: dict[str, Any]) -> tuple[int, float, str]:
