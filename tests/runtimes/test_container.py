@@ -3,16 +3,14 @@
 import asyncio
 import itertools
 import json
-import os
 import re
-import shutil
 import subprocess
-import tarfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.runtimes.own_image import IMAGE, podman_with_image
 
 from anchor.agent.job import Job, Ran
 from anchor.agent.runtimes.container import engine as engines
@@ -23,8 +21,6 @@ from anchor.core.spec import Payload, ResolvedLimits
 
 pytestmark = pytest.mark.anyio
 
-IMAGE = "localhost/anchor-test:1"
-PROGRAMS = ("sh", "cat", "id", "sleep", "head", "touch", "ls", "env", "grep")
 numbers = itertools.count()
 
 
@@ -33,62 +29,10 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-def image_of_own_programs(folder: Path) -> Path:
-    """A tar of a few programs of this machine and the libraries they need."""
-    wanted = {}
-    for program in PROGRAMS:
-        path = shutil.which(program)
-        assert path is not None
-        wanted[f"bin/{program}"] = os.path.realpath(path)
-        listed = subprocess.run(["ldd", path], capture_output=True, text=True, check=True).stdout
-        for library in re.findall(r"(/\S+) \(0x", listed):
-            wanted[library.lstrip("/")] = os.path.realpath(library)
-    tar = folder / "image.tar"
-    with tarfile.open(tar, "w") as archive:
-        for name, path in wanted.items():
-            archive.add(path, name)
-        for name in ("tmp", "job", "etc", "dev", "proc", "sys"):
-            empty = tarfile.TarInfo(name)
-            empty.type, empty.mode = tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o755
-            archive.addfile(empty)
-    return tar
-
-
 @pytest.fixture(scope="module")
 def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Podman with stores of its own and the test's image in them; skips where this machine has none that works."""
-    path = shutil.which("podman")
-    if path is None:
-        pytest.skip("podman is not installed")
-    folder = tmp_path_factory.mktemp("podman")
-    store = f'[storage]\ndriver = "vfs"\ngraphroot = "{folder}/graph"\nrunroot = "{folder}/run"\n'
-    (folder / "storage.conf").write_text(store)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CONTAINERS_STORAGE_CONF", str(folder / "storage.conf"))
-        patch.setenv("CONTAINERS_CONF", str(folder / "containers.conf"))
-        patch.setenv("XDG_RUNTIME_DIR", str(folder))
-        said = "no runtime"
-        for runtime in ("crun", "runc"):
-            (folder / "containers.conf").write_text(f'[engine]\nruntime = "{runtime}"\n')
-            if subprocess.run([path, "image", "exists", IMAGE], capture_output=True, check=False).returncode:
-                brought = subprocess.run(
-                    [path, "import", image_of_own_programs(folder), IMAGE], capture_output=True, text=True, check=False
-                )
-                if brought.returncode:
-                    pytest.skip(f"podman does not work here: {brought.stderr.strip()[-200:]}")
-            limits = ["--network", "none", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]
-            tried = subprocess.run(
-                [path, "run", "--rm", *limits, "--memory", "64m", IMAGE, "id"],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if tried.returncode == 0:
-                yield path
-                subprocess.run([path, "rm", "--all", "--force"], capture_output=True, check=False)
-                return
-            said = tried.stderr.strip()[-200:]
-    pytest.skip(f"podman cannot run a container here: {said}")
+    with podman_with_image(tmp_path_factory.mktemp("podman")) as path:
+        yield path
 
 
 @pytest.fixture(scope="module")
