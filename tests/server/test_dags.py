@@ -78,6 +78,21 @@ def test_the_graph_of_the_specification_runs_as_written(server: Served, path: st
     assert [one["name"] for one in view["stepList"]] == ["Fetch data", "Process"]
 
 
+def test_the_four_tasks_of_the_specification_run_as_written(server: Served) -> None:
+    body = """{"tasks": [
+        {"id": "fetch_data", "type": "script", "dependencies": []},
+        {"id": "process_chunk_1", "type": "parallel", "dependencies": ["fetch_data"]},
+        {"id": "process_chunk_2", "type": "parallel", "dependencies": ["fetch_data"]},
+        {"id": "aggregate_results", "type": "script", "dependencies": ["process_chunk_1", "process_chunk_2"]}
+    ]}"""
+    answer = server.client.post("/api/dag/schedule", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 201, answer.text
+    view = until_over(server.client, answer.json()["id"])
+    assert (view["name"], view["state"], view["counts"]) == ("graph", "succeeded", {"succeeded": 4})
+    last = server.client.get(f"/api/tasks/{view['stepList'][-1]['taskId']}/result").json()
+    assert last["result"] == {"process_chunk_1": None, "process_chunk_2": None}
+
+
 @pytest.mark.parametrize(
     ("steps", "at", "says"),
     [
@@ -113,7 +128,7 @@ def test_every_fault_is_named_at_once_and_nothing_is_accepted(server: Served) ->
 @pytest.mark.parametrize(
     ("body", "at", "hints"),
     [
-        ({"steps": []}, "/name", "."),
+        ({"name": "", "steps": []}, "/name", "."),
         ({"name": "g", "steps": [{"id": "a", "dependancies": []}]}, "/steps/0/dependancies", "'dependencies'"),
         ({"name": "g", "steps": [{"id": "a", "enough": 2}]}, "/steps/0/enough", "."),
         ({"name": "g", "steps": [{"id": ""}]}, "/steps/0/id", "."),

@@ -16,6 +16,9 @@ PARENTS_MAX = 100_000
 EDGES_MAX = 1_000_000
 """Dependencies of all steps together."""
 
+UNNAMED = "graph"
+"""What a graph is called that says no name."""
+
 StepId = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
@@ -61,7 +64,7 @@ class Step(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=Tr
 class Graph(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
     """A graph as submitted; `tasks` is another word for `steps`. `priority` is that of steps that name none."""
 
-    name: Name
+    name: Name = UNNAMED
     steps: Annotated[list[Step], Meta(max_length=STEPS_MAX)] = []
     tasks: Annotated[list[Step], Meta(max_length=STEPS_MAX)] = []
     priority: Annotated[int, Meta(ge=-100, le=100)] = 0

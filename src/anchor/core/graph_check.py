@@ -93,15 +93,15 @@ def _faults_of_step(graph: Graph, step: Step, number: dict[str, int], at: str) -
         faults.append(Fault(f"{at}/id", "contains a control character; remove it"))
     faults += _dependency_faults(step, number, at, who)
     if step.type == "parallel":
-        if step.items is None:
+        if step.items is None and step.payload is not None:
             faults.append(Fault(f"{at}/items", f"{who} is missing; it is a list, or the step that makes the list"))
-        if step.payload is None:
+        if step.payload is None and step.items is not None:
             faults.append(Fault(f"{at}/payload", f"{who} is missing; a parallel step runs it once per item"))
     elif step.items is not None:
         faults.append(Fault(f"{at}/items", f"{who} needs type parallel"))
     elif step.enough != 1.0:
         faults.append(Fault(f"{at}/enough", f"{who} needs type parallel"))
-    if passes_on(step) and step.type == "script":
+    if passes_on(step) and step.type in ("script", "parallel") and step.items is None:
         if step.verify != "none":
             faults.append(Fault(f"{at}/verify", f"{who} needs a payload; a step without one runs nothing"))
         if step.name is not None and _CONTROL.search(step.name):

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import msgspec
 
-from anchor.core.dag import Again, Drawing, Graph, Step
+from anchor.core.dag import UNNAMED, Again, Drawing, Graph, Step
 from anchor.core.graph_check import parents_of
 
 
 class _Rough(msgspec.Struct):
-    name: str
     steps: list[msgspec.Raw]
+    name: str = UNNAMED
     priority: int = 0
     labels: list[str] = []
 
