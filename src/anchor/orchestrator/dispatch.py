@@ -78,7 +78,8 @@ async def _lease(world: World, hints: Sequence[Hint]) -> int:
         if task is None or not _can_be_leased(task, now):
             continue
         barred = siblings.barred(task) if task.origin is not None else None
-        seat = _seat_for(world, task, now, barred)
+        choose = _seat_elsewhere if task.attempts else _seat_for
+        seat = choose(world, task, now, barred)
         if seat is None:
             homeless.append(replace(hint, not_before=now + REST_MS) if _is_choosy(task) else hint)
             continue
@@ -107,19 +108,22 @@ async def _lease(world: World, hints: Sequence[Hint]) -> int:
 
 
 def _seat_for(world: World, task: Task, now: int, barred: Callable[[Seat], bool] | None) -> Seat | None:
+    return world.fleet.choose(task.shape, now=now, barred=barred, inputs=_reads(world, task))
+
+
+def _seat_elsewhere(world: World, task: Task, now: int, barred: Callable[[Seat], bool] | None) -> Seat | None:
     """The best seat for a task; one where it has not failed yet, if there is one: whose fault that was shows sooner,
     and a task that takes nodes down does not take the same one down over and over."""
-    inputs = _reads(world, task)
     tried = {past.node for past in task.attempts if past.outcome is not Outcome.RELEASED}
     if tried:
 
         def elsewhere(seat: Seat) -> bool:
             return seat.node in tried or (barred is not None and barred(seat))
 
-        seat = world.fleet.choose(task.shape, now=now, barred=elsewhere, inputs=inputs)
+        seat = _seat_for(world, task, now, elsewhere)
         if seat is not None:
             return seat
-    return world.fleet.choose(task.shape, now=now, barred=barred, inputs=inputs)
+    return _seat_for(world, task, now, barred)
 
 
 def blobs_of(task: Task) -> Sequence[str]:

@@ -24,15 +24,18 @@ HOLDERS_MAX = 8
 
 
 class _Held(dict[int, tuple[int, int]]):
-    """What a seat holds; says so when the first slot of a full seat opens."""
+    """What a seat holds, and in `booked` whose each task is and what it was promised; says so when the first slot of a
+    full seat opens."""
 
     def __init__(self, slots: int, opened: Callable[[], None]) -> None:
         super().__init__()
+        self.booked: dict[int, tuple[str, str]] = {}
         self._slots = slots
         self._opened = opened
 
     def __delitem__(self, task: int) -> None:
         super().__delitem__(task)
+        self.booked.pop(task, None)
         if len(self) == self._slots - 1:
             self._opened()
 
@@ -51,11 +54,10 @@ class Seat:
         self.slots = node.slots
         self.lease_until = node.lease_until
         self.record = node
-        self.held: dict[int, tuple[int, int]] = _Held(node.slots, lambda: fleet.opened(self))
+        self.held = _Held(node.slots, lambda: fleet.opened(self))
         self.running: set[int] = set()
         self.leaving = False
         self._fleet = fleet
-        self._booked: dict[int, tuple[str, str]] = {}
         self._standing: dict[str, float] = {}
 
     def see(self, node: Node) -> None:
@@ -93,17 +95,15 @@ class Seat:
 
     def count(self, task: Task) -> None:
         """Remember whose a task is that this node holds, and the memory and cores it was promised."""
-        self._booked[task.id] = (task.owner, task.shape)
-        if len(self._booked) > 2 * len(self.held) + 16:
-            self._booked = {one: booked for one, booked in self._booked.items() if one in self.held}
+        self.held.booked[task.id] = (task.owner, task.shape)
 
     def owners(self) -> Iterator[str]:
         """The owner of every task in a slot, as far as this server booked it."""
-        return (booked[0] for task, booked in self._booked.items() if task in self.held)
+        return (owner for owner, _ in self.held.booked.values())
 
     def short_of(self, need: Need) -> str | None:
         """What of the memory and cores that a task asks for is not there at the moment."""
-        held = [need_of_shape(shape) for task, (_, shape) in self._booked.items() if task in self.held]
+        held = [need_of_shape(shape) for _, shape in self.held.booked.values()]
         mib, cores = sum(one.memory_mib for one in held), sum(one.min_cores for one in held)
         return short_of(need, self.profile, self.record.metrics, booked_mib=mib, booked_cores=cores)
 

@@ -24,9 +24,12 @@ class Shares:
 
     def charge(self, owner: str) -> None:
         """An attempt of this owner was leased."""
+        if owner in self._used:
+            self._used[owner] += ATTEMPT_SLOT_SECONDS
+            return
         if len(self._used) > 2 * OWNERS_MAX:
             self._used.clear()
-        self._used[owner] = self._used.get(owner, 0.0) + ATTEMPT_SLOT_SECONDS
+        self._used[owner] = ATTEMPT_SLOT_SECONDS
 
     def used(self, owner: str) -> float:
         """What an owner used lately, in slot-seconds."""

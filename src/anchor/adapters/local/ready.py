@@ -29,15 +29,13 @@ class LocalReady:
                 if hint.id not in self._resting and len(self._resting) < self._capacity:
                     self._resting.add(hint.id)
                     heapq.heappush(self._apart, (hint.not_before, hint.id, hint.priority, hint.shape))
-            elif hint.id not in self._filed and self._has_room(hint.shape):
+            elif hint.id not in self._filed and (len(self._filed) < self._capacity or self._is_among_few(hint)):
                 self._filed.add(hint.id)
                 heapq.heappush(self._heaps.setdefault(hint.shape, []), (-hint.priority, hint.id))
 
-    def _has_room(self, shape: str) -> bool:
-        if len(self._filed) < self._capacity:
-            return True
+    def _is_among_few(self, hint: Hint) -> bool:
         few = self._capacity // FEW_SHARE
-        return len(self._filed) < 2 * self._capacity and len(self._heaps.get(shape, ())) < few
+        return len(self._filed) < 2 * self._capacity and len(self._heaps.get(hint.shape, ())) < few
 
     async def pop(self, limit: int, shapes: Sequence[str]) -> list[Hint]:
         """Take up to `limit` hints of these shapes."""
