@@ -3,15 +3,18 @@
 import hashlib
 import threading
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import msgspec
-from puppet import Puppet, Session, failure, success
+from puppet import Puppet, Session, failure, sealed, success
 from websockets.exceptions import WebSocketException
 
 from anchor.core.attempt import Ending, Outcome, Reason, Result
 from anchor.core.errors import FailureCode
+from anchor.core.spec import FEATURES
+from anchor.core.speed import chain
 from anchor.wire import link
 from anchor.wire.link import Assignment, Held
 
@@ -25,12 +28,17 @@ class Machine:
 
     An input `{"do": …, "value": …}` is answered by the value, after: `fail` failing once, `crash` taking the agent down
     once, `print` some output, `big` uploading it as a blob, `twice` reporting it twice, `ignore` not having
-    heard of the first attempt; `hold` waits for `let_go` or a cancel, and gives in to the second cancel only.
+    heard of the first attempt; `hold` waits for `let_go` or a cancel, and gives in to the second cancel only. A machine
+    that `lies` answers 0 instead. It belongs to the holder of `key`, or else to whoever runs the server.
     """
 
-    def __init__(self, server: Any, label: str, slots: int = 4) -> None:
-        self.puppet = Puppet(server, name=label, slots=slots, labels=(label,))
+    def __init__(self, server: Any, *labels: str, slots: int = 4, key: str = "", lies: bool = False) -> None:
+        headers = {"Authorization": f"Bearer {key}"} if key else dict(server.client.headers)
+        with httpx.Client(base_url=server.url, headers=headers, trust_env=False, timeout=20) as client:
+            joined: Any = SimpleNamespace(url=server.url, client=client)
+            self.puppet = Puppet(joined, slots=slots, labels=labels, features=tuple(FEATURES))
         self.let_go = False
+        self._lies = lies
         self._held: dict[Lease, Assignment] = {}
         self._done: dict[Lease, Ending] = {}
         self._asked_to_stop: set[Lease] = set()
@@ -95,6 +103,10 @@ class Machine:
             case link.Cancel():
                 for held in frame.items:
                     self._stop(session, (held.task, held.attempt))
+            case link.Measure():
+                began = time.monotonic()
+                mark = next(chain(frame.nonce, frame.rounds))
+                session.send(link.Measured(frame.nonce, [mark], time.monotonic() - began))
             case link.Nack():
                 if self._done:
                     session.report(list(self._done.values()))
@@ -127,7 +139,7 @@ class Machine:
             case _:
                 if wish["do"] == "print":
                     session.print(item, 1, "one\n", "two\n")
-                self._end(session, success(item, wish["value"]))
+                self._end(session, success(item, 0 if self._lies else wish["value"]))
 
     def _big(self, session: Session, item: Assignment, value: object) -> Ending:
         content = msgspec.json.encode([value, BIG])
@@ -142,9 +154,9 @@ class Machine:
 
     def _end(self, session: Session, ending: Ending, times: int = 1) -> None:
         lease = (ending.task, ending.attempt)
-        self._held.pop(lease, None)
-        self._done[lease] = ending
-        session.report([ending] * times)
+        item = self._held.pop(lease, None)
+        self._done[lease] = sealed(session, item, ending) if item is not None else ending
+        session.report([self._done[lease]] * times)
 
     def _forget(self, leases: list[Held]) -> None:
         for one in leases:

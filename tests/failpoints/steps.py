@@ -171,23 +171,23 @@ def carry_graphs_out(tour: Tour) -> None:
         {"id": "list", **echo, "type": "parallel", "items": items, "payload": {"sourceCode": "1"}},
         {"id": "join", "dependencies": ["one", "list"]},
     ]
-    run = _run_of(tour, "a graph", {"name": "a graph", "steps": steps})
-    _until_over(tour, run, "succeeded")
+    run = run_of(tour, "a graph", {"name": "a graph", "steps": steps})
+    until_run_is(tour, run, "succeeded")
     [nowhere] = [{**steps[0], "requirements": {"labels": ["nowhere"]}}]
-    run = _run_of(tour, "a cancelled graph", {"name": "cancelled", "steps": [nowhere]})
+    run = run_of(tour, "a cancelled graph", {"name": "cancelled", "steps": [nowhere]})
     tour.restart()
     answer = tour.ask("POST", f"/api/dags/{run}/cancel")
     assert answer.status_code in (200, 202), answer.text
-    _until_over(tour, run, "cancelled")
+    until_run_is(tour, run, "cancelled")
 
 
-def _run_of(tour: Tour, key: str, graph: object) -> str:
+def run_of(tour: Tour, key: str, graph: object) -> str:
     answer = tour.ask("POST", "/api/dags", json=graph, headers={"Idempotency-Key": key})
     assert answer.status_code == 201, answer.text
     return str(answer.json()["id"])
 
 
-def _until_over(tour: Tour, run: str, state: str) -> None:
+def until_run_is(tour: Tour, run: str, state: str) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while (view := tour.ask("GET", f"/api/dags/{run}").json())["state"] != state:
         assert time.monotonic() < deadline, f"{run} is stuck: {view}"

@@ -11,6 +11,13 @@ from pathlib import Path
 import pytest
 from tests.engines.valkey import free_port
 from tests.failpoints.agents import AGENT_STEPS, AgentTour
+from tests.failpoints.checking_steps import (
+    be_measured,
+    find_rounds_without_copies,
+    gather_much,
+    run_a_tail_twice,
+    verify_answers,
+)
 from tests.failpoints.engines import Embedded, EngineSet, Shared, shared
 from tests.failpoints.errands import BACKUP_STEPS, ELSEWHERE, UP, UP_STEPS, BackupTour, UpTour, sweep_twice
 from tests.failpoints.points import Point, points_in
@@ -64,6 +71,17 @@ SHORTCUTS: dict[str, Step] = {
         for name in ("advance", "cancel", "inputs", "release", "schedule", "sweep")
     },
     "nodes.adopted": come_back_with_work,
+    "orchestrator/rounds.py": verify_answers,
+    "orchestrator/evidence.py": verify_answers,
+    "orchestrator/cases.py": verify_answers,
+    "rounds.looked_at": find_rounds_without_copies,
+    "rounds.made_again": find_rounds_without_copies,
+    "rounds.barred": find_rounds_without_copies,
+    "orchestrator/item_tail.py": run_a_tail_twice,
+    "items.looked_at": run_a_tail_twice,
+    "items.put_off": run_a_tail_twice,
+    "graphs.input_kept": gather_much,
+    "orchestrator/measure.py": be_measured,
 }
 """The step to begin with, so that a point is reached sooner; the other steps follow where it is not."""
 
@@ -87,7 +105,7 @@ def _tour(point: Point, directory: Path, engines: EngineSet) -> tuple[Tour, tupl
     if point.name == "serving.admin_token_written":
         return Tour(directory, engines, free_port(), **ELSEWHERE), STEPS[:2]
     first = SHORTCUTS.get(point.name) or SHORTCUTS.get(point.file) or STEPS[0]
-    return Tour(directory, engines, free_port()), tuple(sorted(STEPS, key=lambda step: step is not first))
+    return Tour(directory, engines, free_port()), tuple(sorted(ALL_STEPS, key=lambda step: step is not first))
 
 
 def _survive(point: Point, directory: Path, engines: EngineSet, time: int) -> bool:
@@ -107,6 +125,8 @@ def _survive(point: Point, directory: Path, engines: EngineSet, time: int) -> bo
         tour.close()
     return tour.died
 
+
+ALL_STEPS = (*STEPS, verify_answers, find_rounds_without_copies, run_a_tail_twice, gather_much, be_measured)
 
 Attempts = dict[tuple[str, Point], list[Future[bool]]]
 

@@ -125,12 +125,22 @@ class Tour:
             if wish["requirements"]["labels"] != ["nowhere"] and wish["name"] != "hold"
         ]
 
-    def machine(self, label: str, slots: int = 4) -> Machine:
-        """The machine with this label, joined and connected."""
+    def machine(self, label: str, *more: str, slots: int = 4, owner: str = "", lies: bool = False) -> Machine:
+        """The machine with this label (and `more` of them), joined and connected."""
         if label not in self._machines:
-            self._machines[label] = _joined(self.server, label, slots)
+            self._machines[label] = self._joined(label, *more, slots=slots, owner=owner, lies=lies)
         self._machines[label].connect()
         return self._machines[label]
+
+    def _joined(self, *labels: str, owner: str, **how: Any) -> Machine:
+        key = ""
+        if owner:
+            answer = self.ask("POST", "/api/keys", json={"name": owner, "role": "operator"})
+            key = answer.raise_for_status().json()["token"]
+        try:
+            return Machine(self.server, *labels, key=key, **how)
+        except httpx.TransportError:
+            raise self.server.explained() from None
 
     def disconnect(self, *labels: str) -> None:
         for label in labels or list(self._machines):
@@ -216,6 +226,8 @@ class Tour:
 
     def everybody_works(self) -> None:
         """Have nodes that take and finish whatever was submitted."""
+        for machine in self._machines.values():
+            machine.connect()
         for label in {wish["requirements"]["labels"][0] for wish in self.told.values()} - {"nowhere"}:
             machine = self.machine(label)
             machine.let_go = True
@@ -270,10 +282,3 @@ def _check_end(view: dict[str, Any], wish: dict[str, Any]) -> None:
         assert view["result"] == wish["payload"]["input"], view
     else:
         assert view["result"] == wish["payload"]["input"]["value"], view
-
-
-def _joined(server: Server, label: str, slots: int) -> Machine:
-    try:
-        return Machine(server, label, slots)
-    except httpx.TransportError:
-        raise server.explained() from None

@@ -1,6 +1,7 @@
 """An agent that does what a test tells it: real socket, real signatures, unless told otherwise."""
 
 import base64
+import hashlib
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -10,6 +11,7 @@ from typing import Any, Self, TypeVar
 import httpx
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec.structs import replace
 from served import Served
 from websockets.sync.client import ClientConnection, connect
 
@@ -17,6 +19,7 @@ from anchor.core.attempt import Ending, Outcome, Reason, Result
 from anchor.core.node import Metrics, Profile
 from anchor.wire import link
 from anchor.wire.link import Accepted, Assignment, Challenge, Chunk, Heartbeat, Held, Hello, Output, ReportBody, Welcome
+from anchor.wire.seals import Given, seal_from, statement_bytes, statement_of
 
 F = TypeVar("F", bound=msgspec.Struct)
 PATIENCE_SECONDS = 20.0
@@ -144,6 +147,14 @@ def join(server: Served, token: str, public_key: bytes, name: str = "Puppet") ->
         json={"publicKey": base64.b64encode(public_key).decode(), "name": name},
         headers={"Authorization": f"Bearer {token}"},
     )
+
+
+def sealed(session: Session, item: Assignment, ending: Ending, key: Ed25519PrivateKey | None = None) -> Ending:
+    """The ending as a node seals it."""
+    payload = item.payload_blob or hashlib.sha256(item.payload).hexdigest()
+    given = Given(item.task, item.attempt, item.runtime, item.limits, payload)
+    said = statement_of(given, ending, node=session.puppet.node, session=session.number)
+    return replace(ending, seal=seal_from(session.number, (key or session.puppet.key).sign(statement_bytes(said))))
 
 
 def success(item: Assignment, value: object = None) -> Ending:

@@ -13,11 +13,11 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
-from puppet import Puppet, Session, failure, success
+from puppet import Puppet, Session, failure, sealed, success
 from served import Served, assert_problem
 
 from anchor.adapters.sqlite.store import SqliteStore
-from anchor.core.attempt import Ending, OutputFile, Usage
+from anchor.core.attempt import OutputFile, Usage
 from anchor.core.ids import STEP, wire_id
 from anchor.core.progress import progress_text
 from anchor.core.spec import Payload, TaskSpec, need_of, shape_of
@@ -27,21 +27,12 @@ from anchor.server.app import ROUTES
 from anchor.wire.link import Assignment, Recorded
 from anchor.wire.proofs import proof_of, proves
 from anchor.wire.receipts import Receipt
-from anchor.wire.seals import Given, seal_from, statement_bytes, statement_of
 
 HEAD = 1 << 50
 FIRST = HEAD + STEP
 COPIES = 3
 SECRET = "the-answer-is-forty-two"
 PAYLOAD = Payload(source_code="return 42", runtime="isolate")
-
-
-def sealed(session: Session, item: Assignment, ending: Ending, key: Ed25519PrivateKey | None = None) -> Ending:
-    """The ending as a node seals it."""
-    payload = item.payload_blob or hashlib.sha256(item.payload).hexdigest()
-    given = Given(item.task, item.attempt, item.runtime, item.limits, payload)
-    said = statement_of(given, ending, node=session.puppet.node, session=session.number)
-    return replace(ending, seal=seal_from(session.number, (key or session.puppet.key).sign(statement_bytes(said))))
 
 
 def puppet_of(server: Served, owner: str) -> Puppet:

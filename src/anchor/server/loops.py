@@ -106,7 +106,9 @@ async def _remove_old(desk: Desk, retention: Retention) -> None:
         (store.remove_cases, retention.cases_ms),
         (store.remove_finished, retention.tasks_ms),
     ):
-        while await remove(now - kept_ms, RETENTION_BATCH) == RETENTION_BATCH:
+        removed = RETENTION_BATCH
+        while removed == RETENTION_BATCH:
+            removed = await remove(now - kept_ms, RETENTION_BATCH)
             reached("retention.removed")
     await world.blobs.sweep()
     reached("retention.swept")
