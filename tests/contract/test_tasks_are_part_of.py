@@ -51,8 +51,25 @@ async def test_copies_are_in_no_list(store, make):
         rest = await page(below=below, limit=2)
         found, below = found + rest.tasks, rest.below
     assert found == shown
-    assert (await store.counts(None))[State.QUEUED] == 8
+    assert (await store.counts(None))[State.QUEUED] == 4
     assert [ref.id for ref in await store.queued(0, 10)] == [task.id for task in [*steps, *copies, plain]]
+
+
+async def test_copies_are_in_no_count_whatever_becomes_of_them(store, make, swap_one, reopened):
+    head = make.in_state(State.SUCCEEDED)
+    lonely, ended, again = (copy_of(make.in_state(State.VERIFYING), make.task(), number) for number in range(3))
+    ended = replace(ended, state=State.SUCCEEDED, wake_at=None, finished_at=make.now)
+    await store.insert([head, lonely])
+    assert await store.insert([lonely, ended, again]) == [False, True, True]
+    leased = replace(again, ver=2, state=State.LEASED, attempt=1, node="REX-1", session=1, wake_at=make.now)
+    assert await swap_one(store, again, leased)
+    over = replace(leased, ver=3, state=State.FAILED, wake_at=None, finished_at=make.now)
+    assert await swap_one(store, leased, over)
+    store = await reopened(store)
+    assert {state: count for state, count in (await store.counts(None)).items() if count} == {State.SUCCEEDED: 1}
+    assert (await store.pulse(None, make.now + 60_000)).ended.get(State.FAILED, 0) == 0
+    assert await removed(store, make.now + HOUR) == 3
+    assert not any((await store.counts(None)).values())
 
 
 async def test_a_queued_task_is_offered_with_its_owner(store, make):

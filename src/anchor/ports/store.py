@@ -81,7 +81,7 @@ class TaskStore(Protocol):
         """The states of those of the tasks first, first + STEP, … (`count` of them) that exist, by id."""
 
     async def counts(self, owner: str | None) -> dict[State, int]:
-        """How many tasks are in each state; exact, and as cheap with a million tasks as with none."""
+        """How many tasks are in each state, copies aside; exact, and as cheap with a million tasks as with none."""
 
     async def pulse(self, owner: str | None, now: int) -> Pulse:
         """How the queue moves; as cheap with a million tasks as with none."""

@@ -39,6 +39,13 @@ MIGRATIONS: Final[tuple[tuple[Index, ...], ...]] = (
     ),
     (
         Index("tasks", "tasks_verified", (("owner", 1), ("state", 1)), only={"verified": True}),
+        Index("tasks", "copies_live", (("state", 1), ("owner", 1)), only={"copy": True, "state": {"$lt": 5}}),
+        Index(
+            "tasks",
+            "copies_ended",
+            (("ended", 1), ("state", 1), ("owner", 1), ("finished_at", 1)),
+            only={"copy": True, "state": {"$gt": 4}},
+        ),
         Index("runs", "runs_due", (("wake_at", 1),), only={"over": False}),
         Index("runs", "runs_over", (("finished_at", 1),), only={"over": True}),
         Index("runs", "runs_of_owner", (("owner", 1), ("state", 1))),

@@ -36,6 +36,8 @@ _LONG_AGO: Final = datetime.fromtimestamp(0, UTC)
 
 Found = Counter[tuple[str, State, int | None]]
 """Tasks by owner, state and the minute they finished in (None for live ones)."""
+Query = tuple[Document, Document]
+"""Which tasks, and by what they are counted."""
 
 
 class Tally:
@@ -53,7 +55,7 @@ class Tally:
         self._minutes: Found = Counter()
 
     async def counts(self, owner: str | None) -> dict[State, int]:
-        """How many tasks are in each state."""
+        """How many tasks are in each state, copies aside."""
         async with self._lock:
             fresh = await self._count()
             found = dict.fromkeys(State, 0)
@@ -83,7 +85,7 @@ class Tally:
             if mark != self._mark or mark.get("open") or time.monotonic() - self._begun > RECOUNT_SECONDS:
                 self._forget(mark)
             await self._settle()
-            fresh = await self._found([*_live(), {"$unionWith": {"coll": "tasks", "pipeline": _ended(self._until)}}])
+            fresh = await self._found(_live(), _ended(self._until))
             if await self._removals() == mark:
                 break
         return fresh
@@ -104,9 +106,17 @@ class Tally:
         for key in [key for key in self._minutes if (key[2] or 0) < newest - _MINUTES_KEPT]:
             del self._minutes[key]
 
-    async def _found(self, pipeline: list[Document]) -> Found:
+    async def _found(self, *queries: Query) -> Found:
+        """All that these find, less the copies among them: those have an index of their own, so that the others are
+        still counted from theirs alone."""
+        parts = [
+            [{"$match": matched | among}, {"$group": {"_id": by, "n": {"$sum": n}}}]
+            for matched, by in queries
+            for among, n in (({}, 1), ({"copy": True}, -1))
+        ]
+        union = [{"$unionWith": {"coll": "tasks", "pipeline": part}} for part in parts[1:]]
         found: Found = Counter()
-        async for row in await self._tasks.aggregate(pipeline):
+        async for row in await self._tasks.aggregate([*parts[0], *union]):
             of: dict[str, Any] = row["_id"]
             minute = of.get("minute")
             found[of["owner"], STATES[of["state"]], None if minute is None else int(minute)] += row["n"]
@@ -124,16 +134,11 @@ class Tally:
         self._minutes.clear()
 
 
-def _live() -> list[Document]:
-    return [
-        {"$match": {"state": {"$lt": 5}}},
-        {"$group": {"_id": {"owner": "$owner", "state": "$state"}, "n": {"$sum": 1}}},
-    ]
+def _live() -> Query:
+    return {"state": {"$lt": 5}}, {"owner": "$owner", "state": "$state"}
 
 
-def _ended(since: datetime, until: datetime | None = None) -> list[Document]:
+def _ended(since: datetime, until: datetime | None = None) -> Query:
     minute = {"$floor": {"$divide": ["$finished_at", MINUTE_MS]}}
-    return [
-        {"$match": {"ended": {"$gte": since} if until is None else {"$gte": since, "$lt": until}}},
-        {"$group": {"_id": {"owner": "$owner", "state": "$state", "minute": minute}, "n": {"$sum": 1}}},
-    ]
+    among: Document = {"ended": {"$gte": since} if until is None else {"$gte": since, "$lt": until}}
+    return among | {"state": {"$gt": 4}}, {"owner": "$owner", "state": "$state", "minute": minute}

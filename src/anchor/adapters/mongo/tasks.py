@@ -114,7 +114,7 @@ class Tasks(Part):
         return found
 
     async def counts(self, owner: str | None) -> dict[State, int]:
-        """How many tasks are in each state; exact. What ended long ago is not counted again: see `tally`."""
+        """How many tasks are in each state, copies aside; exact. What ended long ago is counted once: see `tally`."""
         with in_our_words():
             return await self._tally.counts(owner)
 

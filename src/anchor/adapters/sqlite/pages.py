@@ -14,10 +14,10 @@ BOUND = 20_000
 _ID_MAX = (1 << 63) - 1
 
 
-def count_of(db: sqlite3.Connection, state: State) -> int:
-    """How many tasks are in a state."""
-    (count,) = db.execute("SELECT coalesce(sum(n), 0) FROM counts WHERE state = ?", (CODES[state],)).fetchone()
-    return int(count)
+def are_few(db: sqlite3.Connection, state: State) -> bool:
+    """Whether at most BOUND tasks are in a live state, copies included."""
+    rows = "SELECT 1 FROM tasks INDEXED BY tasks_due WHERE state < 5 AND state = ? LIMIT 1 OFFSET ?"
+    return db.execute(rows, (CODES[state], BOUND)).fetchone() is None
 
 
 def page_of(
@@ -61,6 +61,6 @@ def _source(db: sqlite3.Connection, state: State | None) -> tuple[str, dict[str,
     order = "id < :below ORDER BY id DESC LIMIT :bound"
     if state in TERMINAL and state is not State.SUCCEEDED:
         return f"{columns} INDEXED BY tasks_rare WHERE state > 5 AND state = :of AND {order}", {"of": CODES[state]}
-    if state is not None and state not in TERMINAL and count_of(db, state) <= BOUND:
+    if state is not None and state not in TERMINAL and are_few(db, state):
         return f"{columns} INDEXED BY tasks_due WHERE state < 5 AND state = :of AND {order}", {"of": CODES[state]}
     return f"{columns} NOT INDEXED WHERE {order}", {}

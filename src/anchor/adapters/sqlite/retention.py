@@ -68,10 +68,13 @@ def _remove(db: sqlite3.Connection, tasks: list[int]) -> int:
     heads = db.execute(
         f"SELECT {COLUMNS} FROM tasks WHERE id IN ({IDS}) AND state > 4 AND parts IS NOT NULL", (ids,)
     ).fetchall()
-    gone = db.execute(f"DELETE FROM tasks WHERE id IN ({IDS}) AND state > 4 RETURNING owner, state", (ids,)).fetchall()
+    gone = db.execute(
+        f"DELETE FROM tasks WHERE id IN ({IDS}) AND state > 4 RETURNING owner, state, copy_of", (ids,)
+    ).fetchall()
     db.execute(f"DELETE FROM payloads WHERE task IN ({IDS})", (ids,))
     db.execute(f"DELETE FROM logs WHERE task IN ({IDS})", (ids,))
-    add_counts(db, {(owner, STATES[code]): -n for (owner, code), n in Counter(gone).items()})
+    counted = Counter((owner, STATES[code]) for owner, code, head in gone if head is None)
+    add_counts(db, {key: -n for key, n in counted.items()})
     rounds = Counter((head.owner, head.state) for head in map(task_from, heads) if is_verified(head))
     add_tallies(db, "round", {key: -n for key, n in rounds.items()})
     # The keys handed out must go on rising even if nothing remembers the newest one.

@@ -144,6 +144,11 @@ def is_verified(task: Task) -> bool:
     return type(task.parts) is Round
 
 
+def is_copy(task: Task) -> bool:
+    """Whether a task is one of the copies that check an answer: they are in no list and no count."""
+    return task.origin is not None and task.origin.is_copy
+
+
 def last_key_of(parts: Items | Round) -> int:
     """The highest key that an item or copy may have."""
     count = 2 * parts.count if isinstance(parts, Items) else parts.cap

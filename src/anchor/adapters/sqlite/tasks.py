@@ -10,7 +10,7 @@ from anchor.adapters.sqlite.directory import DataDirectory
 from anchor.adapters.sqlite.live import LiveTasks
 from anchor.adapters.sqlite.marks import mark_last_key
 from anchor.adapters.sqlite.oldest import OldestQueued
-from anchor.adapters.sqlite.pages import BOUND, count_of, page_of
+from anchor.adapters.sqlite.pages import are_few, page_of
 from anchor.adapters.sqlite.part import Part
 from anchor.adapters.sqlite.pulse import MINUTE_MS, add_ended, pulse_of
 from anchor.adapters.sqlite.reads import Reads
@@ -27,6 +27,7 @@ from anchor.adapters.sqlite.rows import (
     chunks,
     insert_statement,
     insert_values,
+    is_copy,
     is_plain,
     is_verified,
     last_key_of,
@@ -76,7 +77,8 @@ class _Inserts:
         _insert_rows(db, "payloads", "task, json", 2, resting)
         deltas: defaultdict[tuple[str, State], int] = defaultdict(int)
         for task in tasks:
-            deltas[task.owner, task.state] += 1
+            if not is_copy(task):
+                deltas[task.owner, task.state] += 1
         add_counts(db, deltas)
         first = 0
         for request in requests:
@@ -95,7 +97,7 @@ class _Inserts:
             payload = insert_values(task, values)
             new = db.execute(statement, values).rowcount == 1
             if new:
-                add_counts(db, {(task.owner, task.state): 1})
+                add_counts(db, {} if is_copy(task) else {(task.owner, task.state): 1})
                 _note_parts(db, [task])
                 if payload:
                     db.execute("INSERT INTO payloads (task, json) VALUES (?, ?)", (task.id, payload))
@@ -178,7 +180,7 @@ def _count_moves(db: sqlite3.Connection, swaps: Sequence[Swap]) -> None:
     ended: defaultdict[tuple[int, str, State], int] = defaultdict(int)
     for swap in swaps:
         old, new = swap.old, swap.new
-        if old.state is not new.state:
+        if old.state is not new.state and not is_copy(old):
             deltas[old.owner, old.state] -= 1
             deltas[old.owner, new.state] += 1
             if new.finished_at is not None:
@@ -299,7 +301,7 @@ class Tasks(Part):
         return {task: STATES[code] for task, code in rows if task in keys}
 
     async def counts(self, owner: str | None) -> dict[State, int]:
-        """How many tasks are in each state; exact, and as cheap with a million tasks as with none."""
+        """How many tasks are in each state, copies aside; exact, and as cheap with a million tasks as with none."""
         rows = await self._reads.run(
             lambda db: db.execute(
                 "SELECT state, sum(n) FROM counts WHERE ?1 IS NULL OR owner = ?1 GROUP BY state", (owner,)
@@ -326,7 +328,7 @@ class Tasks(Part):
 def _queued(db: sqlite3.Connection, after: int, limit: int, floor: int, returned: Sequence[int]) -> list[QueuedRef]:
     code = CODES[State.QUEUED]
     columns = "SELECT id, priority, shape, owner FROM tasks"
-    if count_of(db, State.QUEUED) <= BOUND:
+    if are_few(db, State.QUEUED):
         # With few queued tasks, sorting them all is cheapest; with many, walking the ids meets one soon.
         rows = db.execute(
             f"{columns} INDEXED BY tasks_due WHERE state < 5 AND state = ? AND id > ? ORDER BY id LIMIT ?",
