@@ -20,6 +20,8 @@ from anchor.ports.store import Swap
 
 BATCH_MAX = 500
 """Leases in one write."""
+LOOKS_MAX = 50
+"""Needs for which every seat is asked in one go: there may be very many, and those are to keep nobody waiting."""
 REST_MS = 1_000
 """How long a task rests that nobody may take now."""
 
@@ -41,13 +43,19 @@ async def dispatch(world: World) -> int:
 
 
 def _lanes_with_room(world: World, lanes: Sequence[str]) -> dict[str, list[str]]:
-    """The lanes, by owner, of shapes for which a slot is open."""
+    """The lanes, by owner, of shapes for which a slot is open. Of shapes that were never looked at the newest go first,
+    and those that are too many for now are seen to next time."""
     now = world.clock.now()
     has_room: dict[str, bool] = {}
     found: dict[str, list[str]] = {}
-    for lane in lanes:
+    looks = 0
+    for lane in reversed(lanes):
         owner, shape = of_lane(lane)
         if shape not in has_room:
+            if not world.fleet.knows(shape, now=now):
+                looks += 1
+                if looks > LOOKS_MAX:
+                    continue
             has_room[shape] = world.fleet.has_room_for(shape, now=now)
         if has_room[shape]:
             found.setdefault(owner, []).append(lane)

@@ -10,6 +10,7 @@ from anchor.core.placement import facts_of, meets, pick, short_of, standing_of, 
 from anchor.core.reputation import reliability
 from anchor.core.spec import Need, need_of_shape
 from anchor.core.task import Task
+from anchor.orchestrator.nowhere import FOR_GOOD, Nowhere
 from anchor.orchestrator.shares import Shares
 
 WINDOW = 32
@@ -57,6 +58,7 @@ class Seat:
         self.held = _Held(node.slots, lambda: fleet.opened(self))
         self.running: set[int] = set()
         self.leaving = False
+        self.place = 0
         self._fleet = fleet
         self._standing: dict[str, float] = {}
 
@@ -146,6 +148,8 @@ class Fleet:
         self._seats: dict[str, Seat] = {}
         self._open: OrderedDict[Seat, None] = OrderedDict()
         self._fits: dict[str, _Fit] = {}
+        self._nowhere = Nowhere()
+        self._joined = 0
         self._holders: dict[str, list[str]] = {}
         self._inputs: dict[int, tuple[str, ...]] = {}
         self.shares = Shares()
@@ -156,8 +160,10 @@ class Fleet:
 
     def join(self, node: Node) -> Seat:
         """Seat a node's new session; the old one's place is gone."""
-        self._forget(self._seats.get(node.id))
+        self._forget(self._seats.pop(node.id, None))
         seat = Seat(node, self)
+        self._joined += 1
+        seat.place = self._joined
         self._seats[node.id] = seat
         self._open[seat] = None
         for fit in self._fits.values():
@@ -211,9 +217,16 @@ class Fleet:
         """Whether any slot is open: `free` without the counting."""
         return self.free(now=now, at_most=1) > 0
 
+    def knows(self, shape: str, *, now: int) -> bool:
+        """Whether it is at hand who meets this need: otherwise every seat has to be asked."""
+        fit = self._fits.get(shape)
+        if fit is not None:
+            return not fit.is_live or now < fit.until
+        return self._nowhere.holds(shape, joined=self._joined, now=now)
+
     def has_room_for(self, shape: str, *, now: int) -> bool:
         """Whether a task of this shape could be leased at once."""
-        if self.closed:
+        if self.closed or self._nowhere.holds(shape, joined=self._joined, now=now):
             return False
         fit = self._fits.get(shape)
         if fit is None or fit.is_live:
@@ -235,7 +248,7 @@ class Fleet:
     ) -> Seat | None:
         """The best seat for a task of this shape whose session lease still runs and that is not `barred`; `inputs` are
         the blobs the task reads."""
-        if self.closed:
+        if self.closed or self._nowhere.holds(shape, joined=self._joined, now=now):
             return None
         fit = self._fit(shape, now)
         if len(fit.seats) == 1 and barred is None and not fit.asks:
@@ -268,10 +281,27 @@ class Fleet:
     def _fit(self, shape: str, now: int) -> _Fit:
         fit = self._fits.get(shape)
         if fit is None or (fit.is_live and fit.until <= now):
+            fit = _Fit(need_of_shape(shape), self._newer_than(self._nowhere.asked(shape)), now)
+            self._fits.pop(shape, None)
+            if not fit.seats:
+                self._nowhere.note(shape, joined=self._joined, until=fit.until if fit.is_live else FOR_GOOD)
+                return fit
+            self._nowhere.forget(shape)
             if len(self._fits) >= SHAPES_MAX:
                 del self._fits[next(iter(self._fits))]
-            fit = self._fits[shape] = _Fit(need_of_shape(shape), self._seats.values(), now)
+            self._fits[shape] = fit
         return fit
+
+    def _newer_than(self, place: int) -> list[Seat]:
+        """The seats that joined after so many others, in the order in which they did."""
+        if not place:
+            return list(self._seats.values())
+        newer: list[Seat] = []
+        for seat in reversed(self._seats.values()):
+            if seat.place <= place:
+                break
+            newer.append(seat)
+        return newer[::-1]
 
     def note_inputs(self, task: int, digests: Sequence[str]) -> None:
         """Remember which blobs a task reads until it is leased: they are not read again with the task itself."""
