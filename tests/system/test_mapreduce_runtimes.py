@@ -73,7 +73,13 @@ def start(offered: Offering, mapping: dict[str, Any], reducing: dict[str, Any]) 
         mapping, reducing = ({**payload, "module": module} for payload in (mapping, reducing))
     text = offered.upload(TEXT)
     files = [text, offered.upload(b" \n"), f"{text}[0:{TEXT.index(b' ')}]"]
-    job = {"name": "words", "input": {"files": files}, "map": mapping, "reduce": reducing, "retry": {"attempts": 1}}
+    job: dict[str, Any] = {
+        "name": "words",
+        "input": {"files": files},
+        "map": mapping,
+        "reduce": reducing,
+        "retry": {"attempts": 1},
+    }
     # Which share a key belongs to is for a program to work out: with one there is nothing to it.
     job["reducers"] = 1 if mapping["runtime"] == "container" else 3
     answer = offered.http.post("/api/mapreduce", json=job)
@@ -83,7 +89,7 @@ def start(offered: Offering, mapping: dict[str, Any], reducing: dict[str, Any]) 
 
 
 def counted(offered: Offering, job: str) -> dict[str, int]:
-    view = {"state": "running", "version": ""}
+    view: dict[str, Any] = {"state": "running", "version": ""}
     while view["state"] == "running":
         query = {"wait": JOB_SECONDS, "version": view["version"]}
         view = offered.http.get(f"/api/mapreduce/{job}", params=query).raise_for_status().json()

@@ -14,9 +14,12 @@ from anchor.cli.options import LONG_PATIENCE_SECONDS, Format, Token, Url, connec
 from anchor.cli.show import Output
 from anchor.cli.talk import say, say_reason
 from anchor.cli.task import value_of
-from anchor.client import Client, dags, mapreduce, yaml_text
+from anchor.client import Client, dags, mapreduce
+from anchor.client.graph_files import job_with_files, read_job
 from anchor.core.dag import RUN_OVER
+from anchor.core.errors import AnchorError, InvalidRequest
 from anchor.core.mapreduce import REDUCERS
+from anchor.wire.dags import RunCreated
 from anchor.wire.mapreduce import JobView, Phase
 
 WAIT_SECONDS = 20.0
@@ -27,7 +30,7 @@ _JOBS = (".yaml", ".yml", ".json")
 app = typer.Typer(add_completion=False)
 
 
-@app.command(epilog="Exit codes: 0 it succeeded, 1 it failed, 130 interrupted.")
+@app.command(epilog="Exit codes: 0 it succeeded, 1 it failed, 9 a step stayed inconclusive, 130 interrupted.")
 def main(
     inputs: Annotated[list[Path], typer.Argument(help="A job as YAML or JSON; or, with --map, the inputs.")],
     map_file: Annotated[Path | None, typer.Option("--map", help="A source that defines map(text).")] = None,
@@ -48,7 +51,7 @@ def main(
         if map_file is None:
             if len(inputs) != 1 or inputs[0].suffix not in _JOBS:
                 raise Usage("Without --map there is one file: the job.", hint="See docs/map-reduce.md for both ways.")
-            job, _ = yaml_text.read(str(inputs[0]), _text(inputs[0]))
+            created = _from_file(client, inputs[0])
         else:
             job = {
                 "name": map_file.stem,
@@ -57,17 +60,32 @@ def main(
                 "reduce": _payload(reduce_file or map_file, runtime),
                 "reducers": reducers,
             }
-        created = client.call(mapreduce.start(job))
+            created = client.call(mapreduce.start(job))
         if detach:
             show.as_json(created) if output is Output.JSON else typer.echo(created.id)
             return
         try:
+            if output is not Output.JSON:
+                say(f"Started {created.id}.")
             view = _watched(client, created.id, silent=output is Output.JSON)
         except KeyboardInterrupt:
             client.call(dags.cancel(created.id))
             say(f"Cancelled {created.id}.")
             raise typer.Exit(Exit.INTERRUPTED) from None
         raise typer.Exit(_report(client, view, output))
+
+
+def _from_file(client: Client, path: Path) -> RunCreated:
+    try:
+        file = read_job(path)
+    except InvalidRequest as error:
+        raise Usage(error.message, hint=error.hint) from error
+    try:
+        return client.call(
+            mapreduce.start(job_with_files(file, client.module_text, lambda one: _reference(client, one)))
+        )
+    except AnchorError as error:
+        raise file.blamed(error) from error
 
 
 def _payload(file: Path, runtime: str | None) -> dict[str, Any]:
@@ -90,9 +108,13 @@ def _uploaded(client: Client, inputs: list[Path]) -> dict[str, Any]:
     for file in inputs:
         if not file.is_file():
             raise Usage(f"{file} is not a file.", hint="Name the files that are to be mapped.")
-    references = [client.upload(file) for file in inputs]
-    named = [one if one.startswith("sha256:") else f"sha256:{one}" for one in references]
+    named = [_reference(client, file) for file in inputs]
     return {"blob": named[0]} if len(named) == 1 else {"files": named}
+
+
+def _reference(client: Client, file: Path) -> str:
+    """The uploaded file as it is called in a job."""
+    return f"sha256:{client.upload(file)}"
 
 
 def _watched(client: Client, job: str, *, silent: bool) -> JobView:
@@ -125,7 +147,8 @@ def _report(client: Client, view: JobView, output: Output) -> Exit:
         if output is Output.JSON:
             show.as_json(view)
         say_reason(f"{view.id} {view.state}", view.reason)
-        return Exit.TASK_FAILED
+        inconclusive = view.reason is not None and view.reason.code == "step_inconclusive"
+        return Exit.INCONCLUSIVE if inconclusive else Exit.TASK_FAILED
     pairs = value_of(client, view.result)
     if output is Output.JSON:
         typer.echo(msgspec.json.encode(pairs).decode())

@@ -46,8 +46,10 @@ class GraphFile(msgspec.Struct, frozen=True):
         return fault.message if place is None else f"{fault.message} (line {place[0]})"
 
 
-def read_graph(path: Path) -> GraphFile:
-    """The graph in a file; InvalidRequest, with line and column, where it cannot be read."""
+def read_graph(
+    path: Path, *, what: str = "graph", begin: str = "`name: …` and `steps:`; see docs/graphs.md"
+) -> GraphFile:
+    """The graph (or whatever `what` names) in a file; InvalidRequest, with line and column, where it cannot be read."""
     try:
         limit = FILE_MIB_MAX.get(path.suffix, 16)
         if path.stat().st_size > limit * MIB:
@@ -65,8 +67,8 @@ def read_graph(path: Path) -> GraphFile:
     value, places = _json(path, text) if path.suffix == ".json" else yaml_text.read(str(path), text)
     if not isinstance(value, dict):
         raise InvalidRequest(
-            f"{path} holds no graph: it is not a mapping.",
-            hint="Begin with `name: …` and `steps:`; see docs/graphs.md.",
+            f"{path} holds no {what}: it is not a mapping.",
+            hint=f"Begin with {begin}.",
         )
     return GraphFile(path, value, places)
 
@@ -110,13 +112,52 @@ def with_files(graph: GraphFile, upload: Upload) -> dict[str, Any]:
     return resolved
 
 
+def read_job(path: Path) -> GraphFile:
+    """The map-reduce job in a file; as `read_graph`."""
+    return read_graph(path, what="job", begin="`name: …` and `input:`; see docs/map-reduce.md")
+
+
+def job_with_files(job: GraphFile, upload: Upload, upload_file: Callable[[Path], str]) -> dict[str, Any]:
+    """A map-reduce job with what its `sourceFile` and `module` fields name in the place of the names, and the files of
+    its `input` uploaded: what is no `sha256:…` is a path. `upload_file` says what a file is called then."""
+    resolved = dict(job.value)
+    for word in ("map", "reduce"):
+        if isinstance(resolved.get(word), dict):
+            resolved[word] = _payload(job, resolved[word], f"/{word}", upload)
+    source = resolved.get("input")
+    if isinstance(source, dict):
+        resolved["input"] = _input(job, source, upload_file)
+    return resolved
+
+
+def _input(job: GraphFile, source: dict[str, Any], upload_file: Callable[[Path], str]) -> dict[str, Any]:
+    def brought(name: Any, pointer: str) -> Any:
+        if not isinstance(name, str) or name.startswith("sha256:"):
+            return name
+        path = job.path.parent / name
+        if not path.is_file():
+            raise _wrong(job, pointer, f"{path} is not a file.")
+        return upload_file(path)
+
+    source = dict(source)
+    if "blob" in source:
+        source["blob"] = brought(source["blob"], "/input/blob")
+    if isinstance(source.get("files"), list):
+        source["files"] = [brought(one, f"/input/files/{at}") for at, one in enumerate(source["files"])]
+    return source
+
+
 def _step(graph: GraphFile, step: Any, pointer: str, upload: Upload) -> Any:
     if not isinstance(step, dict) or not isinstance(step.get("payload"), dict):
         return step
-    payload = dict(step["payload"])
+    return {**step, "payload": _payload(graph, step["payload"], f"{pointer}/payload", upload)}
+
+
+def _payload(graph: GraphFile, given: dict[str, Any], pointer: str, upload: Upload) -> dict[str, Any]:
+    payload = dict(given)
     if "sourceFile" in payload:
         name = payload.pop("sourceFile")
-        at = f"{pointer}/payload/sourceFile"
+        at = f"{pointer}/sourceFile"
         if "sourceCode" in payload:
             raise _wrong(graph, at, "sourceFile and sourceCode are both given; leave one out.")
         try:
@@ -128,8 +169,8 @@ def _step(graph: GraphFile, step: Any, pointer: str, upload: Upload) -> Any:
             payload.setdefault("language", language)
     module = payload.get("module")
     if isinstance(module, str) and blob_of(module) is None and _PATH_LIKE.fullmatch(module):
-        payload["module"] = upload(_bytes(graph, module, f"{pointer}/payload/module"))
-    return {**step, "payload": payload}
+        payload["module"] = upload(_bytes(graph, module, f"{pointer}/module"))
+    return payload
 
 
 def _bytes(graph: GraphFile, name: Any, pointer: str) -> bytes:
@@ -145,4 +186,4 @@ def _bytes(graph: GraphFile, name: Any, pointer: str) -> bytes:
 def _wrong(graph: GraphFile, pointer: str, message: str) -> InvalidRequest:
     place = graph.places.of(pointer)
     where = f"{graph.path}, line {place[0]}" if place is not None else str(graph.path)
-    return InvalidRequest(f"{where}: {message}", hint="Paths are relative to the folder of the graph's file.")
+    return InvalidRequest(f"{where}: {message}", hint="Paths are relative to the folder of this file.")

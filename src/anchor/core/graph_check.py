@@ -97,10 +97,13 @@ def _faults_of_step(graph: Graph, step: Step, number: dict[str, int], at: str) -
             faults.append(Fault(f"{at}/items", f"{who} is missing; it is a list, or the step that makes the list"))
         if step.payload is None and step.items is not None:
             faults.append(Fault(f"{at}/payload", f"{who} is missing; a parallel step runs it once per item"))
+        if step.over == "shuffle" and isinstance(step.items, list):
+            faults.append(Fault(f"{at}/items", f"{who} is a list; over shuffle it names the step that left files"))
     elif step.items is not None:
         faults.append(Fault(f"{at}/items", f"{who} needs type parallel"))
-    elif step.enough != 1.0:
-        faults.append(Fault(f"{at}/enough", f"{who} needs type parallel"))
+    else:
+        given = (("enough", step.enough != 1.0), ("over", step.over != "values"), ("speculate", not step.speculate))
+        faults += [Fault(f"{at}/{word}", f"{who} needs type parallel") for word, there in given if there]
     if passes_on(step) and step.type in ("script", "parallel") and step.items is None:
         if step.verify != "none":
             faults.append(Fault(f"{at}/verify", f"{who} needs a payload; a step without one runs nothing"))
