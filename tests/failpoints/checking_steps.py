@@ -1,6 +1,7 @@
 """Steps of a tour that pass verification, its cases, and the lists of parallel steps."""
 
 import asyncio
+import signal
 import time
 from typing import Any
 
@@ -23,18 +24,7 @@ TEXT = "z" * 60_000
 def verify_answers(tour: Tour) -> None:
     """A round with a liar in it, whose case is opened, run again and cleared; one that begins with one copy, and one
     that is cancelled."""
-    for owner, lies in VOTERS.items():
-        tour.machine(f"of {owner}", "votes", owner=owner, lies=lies)
-    case = ""
-    # The liar's answer may come too late to be counted.
-    for number in range(20):
-        task = _checked(tour, f"checked {number}", {"copies": 3, "agree": 2}, value=5)
-        view = _until(tour, task, "succeeded")
-        assert view["result"] == 5, view
-        case = view["verification"]["caseId"] or case
-        if case:
-            break
-    assert case
+    case = _contradicted(tour)
     key = {"Idempotency-Key": "again"}
     again = tour.ask("POST", f"/api/verification/cases/{case}/rerun", json={}, headers=key)
     assert again.status_code == 201, again.text
@@ -47,6 +37,30 @@ def verify_answers(tour: Tour) -> None:
     _until(tour, unwanted, "cancelled")
     # Of three machines one is known to lie, so this one may wait for answers for ever.
     tour.ask("POST", f"/api/tasks/{again.json()['id']}/cancel")
+
+
+def _contradicted(tour: Tour) -> str:
+    """The case of a round in which the liar was heard: its answer may come too late to be counted."""
+    for owner, lies in VOTERS.items():
+        tour.machine(f"of {owner}", "votes", owner=owner, lies=lies)
+    for number in range(20):
+        task = _checked(tour, f"checked {number}", {"copies": 3, "agree": 2}, value=5)
+        view = _until(tour, task, "succeeded")
+        assert view["result"] == 5, view
+        if case := view["verification"]["caseId"]:
+            return str(case)
+    raise AssertionError("the liar was never heard")
+
+
+def forget_evidence(tour: Tour) -> None:
+    """Retention takes cases."""
+    _contradicted(tour)
+    tour.restart(how=signal.SIGKILL, evidence_days=1e-9)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while left := tour.ask("GET", "/api/verification/cases").json():
+        assert time.monotonic() < deadline, left
+        time.sleep(0.02)
+    tour.restart(how=signal.SIGKILL)
 
 
 def find_rounds_without_copies(tour: Tour) -> None:

@@ -14,6 +14,7 @@ from tests.failpoints.agents import AGENT_STEPS, AgentTour
 from tests.failpoints.checking_steps import (
     be_measured,
     find_rounds_without_copies,
+    forget_evidence,
     gather_much,
     run_a_tail_twice,
     verify_answers,
@@ -82,6 +83,7 @@ SHORTCUTS: dict[str, Step] = {
     "items.put_off": run_a_tail_twice,
     "graphs.input_kept": gather_much,
     "orchestrator/measure.py": be_measured,
+    "adapters/mongo/cases.py": forget_evidence,
 }
 """The step to begin with, so that a point is reached sooner; the other steps follow where it is not."""
 
@@ -105,7 +107,9 @@ def _tour(point: Point, directory: Path, engines: EngineSet) -> tuple[Tour, tupl
     if point.name == "serving.admin_token_written":
         return Tour(directory, engines, free_port(), **ELSEWHERE), STEPS[:2]
     first = SHORTCUTS.get(point.name) or SHORTCUTS.get(point.file) or STEPS[0]
-    return Tour(directory, engines, free_port()), tuple(sorted(ALL_STEPS, key=lambda step: step is not first))
+    return Tour(directory, engines, free_port()), tuple(
+        sorted((*STEPS, *CHECKING_STEPS), key=lambda step: step is not first)
+    )
 
 
 def _survive(point: Point, directory: Path, engines: EngineSet, time: int) -> bool:
@@ -126,7 +130,15 @@ def _survive(point: Point, directory: Path, engines: EngineSet, time: int) -> bo
     return tour.died
 
 
-ALL_STEPS = (*STEPS, verify_answers, find_rounds_without_copies, run_a_tail_twice, gather_much, be_measured)
+ALL_STEPS = (
+    *STEPS,
+    verify_answers,
+    find_rounds_without_copies,
+    run_a_tail_twice,
+    gather_much,
+    be_measured,
+    forget_evidence,
+)
 
 Attempts = dict[tuple[str, Point], list[Future[bool]]]
 

@@ -16,6 +16,7 @@ from tests.system.fleet import GIVE_UP_SECONDS, Agent, Server
 SECRET = "correct horse battery staple"
 HEARD_SECONDS = 1.0
 """How soon what one server was told has to reach an agent that is connected to the other."""
+MOMENT = "const end = Date.now() + 50; while (Date.now() < end); return 1"
 SLEEPER = "const end = Date.now() + 20000; while (Date.now() < end);"
 NOTHING = {"name": "nothing", "payload": {"sourceCode": "return 0"}}
 LEASE_SECONDS = 30
@@ -136,6 +137,36 @@ def test_a_node_blocked_at_one_server_loses_its_connection_to_the_other_within_a
         ask(pair.here, "POST", f"/api/tasks/{task}/cancel")
         pair.agent.start()
     pair.wait_for(pair.submit("return 2"), "succeeded")
+
+
+def test_16_17_a_graph_and_a_round_go_on_at_both_servers_and_nothing_happens_twice(pair: Pair, tmp_path: Path) -> None:
+    other = Agent(tmp_path, pair.here, "other")
+    try:
+        key = ask(pair.here, "POST", "/api/keys", json={"name": "ada", "role": "operator"})["token"]
+        other.join(key=key)
+        other.wait_until_online()
+        steps = [
+            {
+                "id": f"s{number}",
+                "dependencies": [f"s{number - 20}"] * (number >= 20),
+                "payload": {"sourceCode": MOMENT},
+            }
+            for number in range(60)
+        ]
+        steps[-1] |= {"verify": {"copies": 2, "agree": 2}, "dependencies": [f"s{number}" for number in range(59)]}
+        run = ask(pair.there, "POST", "/api/dags", json={"name": "both", "steps": steps})["id"]
+        until(lambda: ask(pair.here, "GET", f"/api/dags/{run}")["state"] == "succeeded")
+        tasks = [task for task in ask(pair.here, "GET", "/api/tasks?limit=1000") if task["dagId"] == run]
+        assert sorted(task["step"] for task in tasks) == list(range(60))
+        views = {task["step"]: pair.task(pair.there, task["id"]) for task in tasks}
+        checked = views.pop(59)
+        assert {len(view["attempts"]) for view in views.values()} == {1}
+        assert len({view["nodeId"] for view in views.values()}) == 2, "only one of the servers had work"
+        votes = checked["verification"]["votes"]
+        assert sorted(vote["agreed"] for vote in votes) == [True, True]
+        assert len({vote["owner"] for vote in votes}) == len({vote["nodeId"] for vote in votes}) == 2
+    finally:
+        other.kill()
 
 
 def test_a_key_revoked_at_one_server_opens_the_other_no_longer_than_a_second(pair: Pair) -> None:
