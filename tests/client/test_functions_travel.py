@@ -131,6 +131,17 @@ def test_arguments_have_to_be_json_and_to_fit() -> None:
         task_for("return input", (1, 2), {})
 
 
+def test_an_option_that_does_not_exist_is_refused() -> None:
+    wrong: Any = {"timeout_second": 1}
+    with pytest.raises(InvalidRequest, match="no option 'timeout_second'") as refused:
+        task_for("return 1", (), wrong)
+    assert refused.value.hint == "Did you mean 'timeout_seconds'?"
+    graph: Any = Graph("g")
+    with pytest.raises(InvalidRequest, match="no option 'enough'"):
+        graph.step("return 1", enough=0.5)
+    graph.map("return input", [1], enough=0.5, always=True)
+
+
 def test_a_graph_waits_for_the_steps_among_its_arguments() -> None:
     graph = Graph("g")
     one = graph.step(plain, 1)

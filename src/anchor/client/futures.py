@@ -68,7 +68,7 @@ class Future(Generic[T]):
         if self._ended is None:
             self.told(self._client.carry_out(lambda manners: exchange.until_over(self.id, timeout, manners)))
         if self._ended is None:
-            raise TimeoutError(f"{self.id} is not over yet")
+            raise TimeoutError(f"{self.id} is not over yet; `anchor why {self.id}` says what it waits for")
         return self._ended
 
 

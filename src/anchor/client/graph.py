@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from typing import Any, Unpack
+from typing import Any, Unpack, get_type_hints
 
 import msgspec
 
@@ -103,7 +103,8 @@ class Graph:
                 f"Step {step.id!r} waits for {strangers[0]!r}, which is no step of this graph.",
                 hint="Add that one first.",
             )
-        spec = task_of(payload, options, name=step.id)
+        known = get_type_hints(ListOptions if "type" in more else StepOptions)
+        spec = task_of(payload, options, name=step.id, known=known)
         waits = {"dependencies": list(hard), "softDependencies": list(soft)}
         self._steps[step.id] = {"id": step.id, **spec, **waits, **more, "always": options.get("always", False)}
         return step

@@ -95,7 +95,7 @@ def run_over(run_id: str, seconds: float | None, manners: Manners) -> Steps[RunV
         if run.state in RUN_OVER:
             return run
         if until is not None and time.monotonic() >= until:
-            raise TimeoutError(f"{run_id} is not over yet")
+            raise TimeoutError(f"{run_id} is not over yet; `anchor dag get {run_id}` says how far it is")
         version = run.version
 
 

@@ -2,8 +2,9 @@
 
 import inspect
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, TypedDict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, Literal, TypedDict, get_type_hints
 
 import msgspec
 
@@ -40,6 +41,9 @@ class Options(TypedDict, total=False):
     priority: int
     labels: Sequence[str]
     verify: str | Mapping[str, Any]
+
+
+OPTIONS = frozenset(get_type_hints(Options))
 
 
 def task_for(code: Code, args: Sequence[Any], options: Options) -> dict[str, Any]:
@@ -127,8 +131,14 @@ def as_json(value: Any, what: str) -> Any:
         ) from None
 
 
-def task_of(payload: Mapping[str, Any], options: Options, *, name: str) -> dict[str, Any]:
-    """A task as the JSON object of the API."""
+def task_of(
+    payload: Mapping[str, Any], options: Options, *, name: str, known: Collection[str] = OPTIONS
+) -> dict[str, Any]:
+    """A task as the JSON object of the API; InvalidRequest where there is no such option."""
+    if strangers := [one for one in options if one not in known]:
+        close = get_close_matches(strangers[0], known, n=1)
+        hint = f"Did you mean {close[0]!r}?" if close else f"There are {', '.join(sorted(known))}."
+        raise InvalidRequest(f"There is no option {strangers[0]!r}.", hint=hint)
     task: dict[str, Any] = {"name": options.get("name", name)[:200], "payload": payload}
     limits = {"memoryMb": options.get("memory_mb"), "timeoutSeconds": options.get("timeout_seconds")}
     retry = {"attempts": options.get("attempts"), "nonRetryable": options.get("non_retryable")}

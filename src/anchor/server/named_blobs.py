@@ -6,8 +6,7 @@ from anchor.core.errors import Fault, Unprocessable
 from anchor.core.pieces import piece_of
 from anchor.core.spec import Payload, blob_of
 from anchor.ports.blobs import Blobs
-
-FAULTS_SHOWN_MAX = 20
+from anchor.server.faults import FAULTS_SHOWN_MAX
 
 
 async def require(blobs: Blobs, payloads: Iterable[tuple[str, Payload]]) -> None:

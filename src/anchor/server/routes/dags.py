@@ -8,12 +8,13 @@ from msgspec import Meta
 
 from anchor.core.access import Role
 from anchor.core.dag import RUN_OVER, Drawing, Graph, Run, RunState
-from anchor.core.errors import InvalidRequest, NotFound, TooLarge
+from anchor.core.errors import NotFound, TooLarge
 from anchor.core.graph_check import checked
 from anchor.core.ids import key_of, wire_id
 from anchor.orchestrator import graphs
 from anchor.ports.bus import Watch
 from anchor.server import drawings, named_blobs, run_views
+from anchor.server.faults import require_none
 from anchor.server.http import MIB, Answer, Call, Route, checked_key
 from anchor.server.paging import next_link, read_cursor
 from anchor.server.run_views import Seen
@@ -26,7 +27,6 @@ LOOK_SECONDS = 1.0
 """How often a run that somebody watches is looked at though nobody said that it changed: a step's start is not told."""
 LOOK_COST = 20.0
 """Looking at a large run may take this share of a core at most (one part in LOOK_COST)."""
-FAULTS_SHOWN_MAX = 20
 STEPS_INLINE_MAX = 1_000
 THREAD_STEPS = 2_000
 """Graphs with more steps are read in a thread, so that nobody else waits for it."""
@@ -72,14 +72,7 @@ async def create(call: Call) -> Answer:
     given: Graph = call.body
     large = len(given.steps) + len(given.tasks) > THREAD_STEPS
     graph, faults = await asyncio.to_thread(checked, given) if large else checked(given)
-    if faults:
-        first = faults[0]
-        raise InvalidRequest(
-            f"{first.pointer or 'The graph'} {first.message}.",
-            hint="Nothing was accepted. Mend what `errors` lists and send it again.",
-            code="invalid_graph",
-            errors=faults[:FAULTS_SHOWN_MAX],
-        )
+    require_none(faults, what="The graph", code="invalid_graph")
     word = "tasks" if given.tasks else "steps"
     await named_blobs.require(
         call.desk.world.blobs,

@@ -1,34 +1,34 @@
 """Start map-reduce jobs and look at them; they are runs, and are listed, cancelled and run again as those are."""
 
-from collections.abc import Sequence
-
 from anchor.core.access import Role
 from anchor.core.dag import Run, RunState
-from anchor.core.errors import Fault, InvalidRequest, NotFound
+from anchor.core.errors import Fault, NotFound
 from anchor.core.graph_check import checked
 from anchor.core.ids import wire_id
 from anchor.core.mapreduce import MapReduce, faults_in_job
 from anchor.orchestrator import graphs
 from anchor.orchestrator.mapreduce import drawn_up
 from anchor.server import named_blobs, run_views, views
+from anchor.server.faults import require_none
 from anchor.server.http import MIB, Answer, Call, Route, checked_key
 from anchor.server.routes import dags
 from anchor.wire.dags import RunCreated
 from anchor.wire.mapreduce import JobView, Phase
 
 KIND = "mapreduce"
-FAULTS_SHOWN_MAX = 20
 _PLACES = {"/steps/0/": "/map/", "/steps/1/": "/reduce/"}
 
 
 async def create(call: Call) -> Answer:
     """Run a map-reduce job."""
     job: MapReduce = call.body
-    _refuse(faults_in_job(job))
+    require_none(faults_in_job(job), what="The job", code="invalid_mapreduce")
     world, owner, key = call.desk.world, call.principal.name, call.idempotency_key
     await named_blobs.require(world.blobs, (("/map", job.map), ("/reduce", job.reduce)))
     graph, faults = checked(await drawn_up(world, job))
-    _refuse([Fault(_place(fault.pointer), fault.message) for fault in faults])
+    require_none(
+        [Fault(_place(fault.pointer), fault.message) for fault in faults], what="The job", code="invalid_mapreduce"
+    )
     if key is None:
         return _created(await graphs.schedule(world, graph, owner=owner, kind=KIND))
     made = await graphs.schedule_once(
@@ -43,16 +43,6 @@ def _place(pointer: str) -> str:
         if pointer.startswith(ours):
             return (theirs + pointer[len(ours) :]).replace("/map/payload", "/map").replace("/reduce/payload", "/reduce")
     return pointer
-
-
-def _refuse(faults: Sequence[Fault]) -> None:
-    if faults:
-        raise InvalidRequest(
-            f"{faults[0].pointer or 'The job'} {faults[0].message}.",
-            hint="Nothing was accepted. Mend what `errors` lists and send it again.",
-            code="invalid_mapreduce",
-            errors=faults[:FAULTS_SHOWN_MAX],
-        )
 
 
 def _created(run: Run, *, replayed: bool = False) -> Answer:

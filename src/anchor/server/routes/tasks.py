@@ -19,6 +19,7 @@ from anchor.orchestrator.payloads import payload_of
 from anchor.orchestrator.submit import Submitted, submit, submit_once
 from anchor.ports.bus import Watch
 from anchor.server import named_blobs, views
+from anchor.server.faults import require_none
 from anchor.server.http import MIB, Answer, Call, Route, checked_key
 from anchor.server.paging import next_link, read_cursor
 from anchor.server.veil import lifted, require_no_copy
@@ -26,7 +27,6 @@ from anchor.server.verdicts import may_have_case
 from anchor.wire.rest import Created, TaskResult, TaskRow, TaskView
 
 WAIT_SECONDS_MAX = 60.0
-FAULTS_SHOWN_MAX = 20
 CURSOR = "c"
 
 
@@ -63,14 +63,7 @@ async def create(call: Call) -> Answer:
     faults: list[Fault] = []
     for at, spec in enumerate(specs):
         faults.extend(faults_in(spec, "" if one else f"/{at}"))
-    if faults:
-        first = faults[0]
-        raise InvalidRequest(
-            f"{first.pointer or 'The task'} {first.message}.",
-            hint="Nothing was accepted. Mend what `errors` lists and send it again.",
-            code="invalid_task",
-            errors=faults[:FAULTS_SHOWN_MAX],
-        )
+    require_none(faults, what="The task", code="invalid_task")
     named = ((at, spec.payload) for at, spec in enumerate(specs) if spec.payload is not None)
     await named_blobs.require(
         call.desk.world.blobs, (("/payload" if one else f"/{at}/payload", payload) for at, payload in named)
