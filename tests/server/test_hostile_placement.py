@@ -1,10 +1,13 @@
 """Needs and machines that somebody makes up to stop the others from being served."""
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
 import pytest
-from puppet import Puppet, Session, success
+from puppet import Puppet, Session, failure, success
 from served import Served, assert_problem
 
 from anchor.core.placement import meets
@@ -69,6 +72,32 @@ def test_a_machine_may_call_itself_anything(own_server: Served, puppet: Session)
     task = own_server.submit(requirements={"expression": 'node.version > "9"  and node.version < "1"'})
     why = own_server.client.get(f"/api/tasks/{task}/why")
     assert why.status_code == 200
+
+
+def test_what_a_machine_says_of_itself_does_nothing_to_a_terminal(own_server: Served, puppet: Session) -> None:
+    """Escape sequences, carriage returns and marks that turn the direction of writing are shown, not obeyed."""
+    payload = {"sourceCode": "1", "runtime": "isolate"}
+    task = own_server.client.post(
+        "/api/tasks", json={"name": "t", "payload": payload, "retry": {"attempts": 1}}
+    ).json()["id"]
+    [item] = puppet.assigned()
+    puppet.report([failure(item, "script_error", "\x1b]0;title\x07\x1b[2J\rgone \u202eback [bold]")])
+    puppet.next(Recorded)
+    waiting = own_server.submit(requirements={"labels": ["nowhere"]})
+    asked = [
+        subprocess.Popen(
+            [sys.executable, "-m", "anchor", *command],
+            env={**os.environ, "ANCHOR_URL": own_server.url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        for command in (["node", "get", puppet.puppet.node], ["task", "get", task], ["why", waiting])
+    ]
+    said = b"".join(one.communicate(timeout=30)[0] for one in asked)
+    text = said.decode()
+    assert not {"\x1b", "\r", "\x07", "\u202e"}.intersection(text)
+    assert "[bold]" in text
+    assert "␛]0;title" in text
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.status import Status
 from rich.text import Text
 
+from anchor.cli.plain import plain
 from anchor.cli.talk import is_interactive, stderr
 from anchor.core.progress import read_progress
 from anchor.wire.rest import LogLine
@@ -45,7 +46,7 @@ class Bar:
             self._bar.add_task("", total=1.0)
             self._bar.start()
         # Both are texts of strangers: no markup is read in them.
-        label = Text(f"{self._name}: {told.message}" if told.message else self._name).markup
+        label = plain(f"{self._name}: {told.message}" if told.message else self._name).markup
         self._bar.update(self._bar.task_ids[0], completed=told.fraction, description=label)
 
     def output(self, text: str) -> None:

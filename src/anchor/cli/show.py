@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from anchor.cli.plain import plain
+
 STATE_STYLES = {
     "succeeded": "green",
     "online": "green",
@@ -56,7 +58,7 @@ def as_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> No
     for at, column in enumerate(columns):
         table.add_column(column, no_wrap=at == 0, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+        table.add_row(*map(plain, row))
     _console().print(table)
 
 
@@ -65,14 +67,14 @@ def as_facts(facts: Iterable[tuple[str, str | Text]]) -> None:
     console = _console()
     for name, value in facts:
         if value:
-            console.print(Text.assemble((f"{name:<12} ", "dim"), value), soft_wrap=True)
+            console.print(Text.assemble((f"{name:<12} ", "dim"), plain(value)), soft_wrap=True)
 
 
 def as_lines(lines: Iterable[Text]) -> None:
     """Lines as they are."""
     console = _console()
     for line in lines:
-        console.print(line, soft_wrap=True)
+        console.print(plain(line), soft_wrap=True)
 
 
 def state(word: str) -> Text:

@@ -5,6 +5,7 @@ import sys
 from rich.console import Console
 from rich.text import Text
 
+from anchor.cli.plain import plain
 from anchor.core.attempt import Reason
 from anchor.core.errors import AnchorError
 
@@ -15,12 +16,12 @@ stderr = Console(stderr=True, highlight=False)
 
 def say(text: str, *, style: str = "") -> None:
     """One line for a person."""
-    stderr.print(Text(text, style=style), soft_wrap=True)
+    stderr.print(Text.assemble(plain(text), style=style), soft_wrap=True)
 
 
 def say_error(error: AnchorError) -> None:
     """An error as message, places and hint."""
-    stderr.print(Text.assemble(("Error: ", "bold red"), error.message), soft_wrap=True)
+    stderr.print(Text.assemble(("Error: ", "bold red"), plain(error.message)), soft_wrap=True)
     # A single fault is the whole message as a rule.
     untold = [fault for fault in error.errors if fault.message not in error.message or len(error.errors) > 1]
     for fault in untold[:FAULTS_SHOWN_MAX]:
@@ -34,7 +35,7 @@ def say_error(error: AnchorError) -> None:
 def say_reason(heading: str, reason: Reason | None) -> None:
     """Why something is as it is."""
     message = reason.message if reason else "no reason was given"
-    stderr.print(Text.assemble((f"{heading}: ", "bold red"), message), soft_wrap=True)
+    stderr.print(Text.assemble((f"{heading}: ", "bold red"), plain(message)), soft_wrap=True)
     if reason and reason.hint:
         say(f"Hint: {reason.hint}", style="dim")
 

@@ -8,6 +8,7 @@ from rich.live import Live
 from rich.text import Text
 
 from anchor.cli import show
+from anchor.cli.plain import plain
 from anchor.cli.talk import is_interactive, say, stderr
 from anchor.wire.dags import LevelView, RunView, StepView
 
@@ -51,7 +52,7 @@ class Tree:
             self._live = Live(console=stderr, transient=True, auto_refresh=False)
             self._live.start()
         room = max(5, stderr.size.height - 3)
-        self._live.update(Group(heading(view), *fitting(view, room)), refresh=True)
+        self._live.update(Group(*map(plain, (heading(view), *fitting(view, room)))), refresh=True)
 
     def clear(self) -> None:
         """Take the drawing away."""
