@@ -6,7 +6,8 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from anchor.core.expression import DEPTH_MAX, LENGTH_MAX, NAMES, WrongExpression, parse
+from anchor.core.comparison import NAMES, WrongExpression
+from anchor.core.expression import DEPTH_MAX, LENGTH_MAX, parse
 
 NODE: dict[str, Any] = {
     "id": "REX-A1B2C3",

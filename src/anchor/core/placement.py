@@ -5,7 +5,8 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from anchor.core.expression import Facts, parse
+from anchor.core.comparison import Facts
+from anchor.core.expression import parse
 from anchor.core.node import Metrics, Node, Profile, Status
 from anchor.core.spec import FEATURES, Need
 
@@ -153,7 +154,7 @@ def _share_missing(has: float, wants: float) -> float:
 
 
 def facts_of(node: Node, *, runtime: str, load: float, reliability: float) -> Facts:
-    """What an expression can ask of a node: see core.expression.NAMES."""
+    """What an expression can ask of a node: see core.comparison.NAMES."""
     profile, metrics = node.profile, node.metrics
     return {
         "id": node.id,

@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from anchor.core.comparison import WrongExpression
 from anchor.core.errors import Fault
-from anchor.core.expression import WrongExpression, parse
+from anchor.core.expression import parse
 from anchor.core.file_names import clash_among, fault_in_name, fault_in_pattern
 from anchor.core.inputs import InputValue as InputValue
 from anchor.core.inputs import input_faults
