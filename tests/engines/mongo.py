@@ -125,6 +125,7 @@ class GivenMongo:
 
     def stop(self) -> None:
         """Leave nothing behind."""
+        client: MongoClient[dict[str, object]]
         with MongoClient(self._parts.geturl()) as client:
             for name in self._databases:
                 client.drop_database(name)
@@ -157,6 +158,7 @@ def _not_ours() -> int:
 
 def _answers(url: str) -> bool:
     try:
+        client: MongoClient[dict[str, object]]
         with MongoClient(url, serverSelectionTimeoutMS=200, connectTimeoutMS=200, socketTimeoutMS=5000) as client:
             client.admin.command("ping")
     except PyMongoError:
