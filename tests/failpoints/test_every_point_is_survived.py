@@ -107,9 +107,7 @@ def _tour(point: Point, directory: Path, engines: EngineSet) -> tuple[Tour, tupl
     if point.name == "serving.admin_token_written":
         return Tour(directory, engines, free_port(), **ELSEWHERE), STEPS[:2]
     first = SHORTCUTS.get(point.name) or SHORTCUTS.get(point.file) or STEPS[0]
-    return Tour(directory, engines, free_port()), tuple(
-        sorted((*STEPS, *CHECKING_STEPS), key=lambda step: step is not first)
-    )
+    return Tour(directory, engines, free_port()), tuple(sorted(ALL_STEPS, key=lambda step: step is not first))
 
 
 def _survive(point: Point, directory: Path, engines: EngineSet, time: int) -> bool:
@@ -130,7 +128,7 @@ def _survive(point: Point, directory: Path, engines: EngineSet, time: int) -> bo
     return tour.died
 
 
-ALL_STEPS = (
+ALL_STEPS: tuple[Step, ...] = (
     *STEPS,
     verify_answers,
     find_rounds_without_copies,
