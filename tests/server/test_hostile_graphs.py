@@ -7,15 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from puppet import Puppet, Session, success
 from served import Served, assert_problem
 
 from anchor.core.attempt import Ending, Outcome, OutputFile, Result
 from anchor.core.dag import Drawing, Graph, Run, Step
+from anchor.core.items import Walk
 from anchor.core.plan import Plan
 from anchor.core.spec import Payload
-from anchor.orchestrator import run_memory
+from anchor.orchestrator import list_memory, run_memory
 
 MIB = 1 << 20
 RUN_SECONDS = 20.0
@@ -219,6 +221,19 @@ def test_large_plans_are_not_all_kept_at_hand(monkeypatch: pytest.MonkeyPatch) -
         plan = Plan.of(Drawing(Graph(name="g", steps=[large])))
         memory.keep(run_memory.Known(Run(id=number, owner="o", name="g", created_at=0, steps=1), plan))
     assert [number for number in range(1, 9) if memory.get(number) is not None] == [7, 8]
+
+
+def test_large_lists_are_not_all_kept_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their values are let go of, those looked at longest ago first; what is known of their items stays."""
+    monkeypatch.setattr(list_memory, "VALUES_BYTES_MAX", 3 * MIB)
+    memory = list_memory.ListMemory()
+    walks = [Walk(1) for _ in range(5)]
+    for head, walk in enumerate(walks):
+        memory.keep(head, walk)
+        walk.values = [msgspec.Raw(b"1" * MIB)]
+        memory.trim(head)
+    assert [bool(walk.values) for walk in walks] == [False, False, True, True, True]
+    assert all(memory.get(head) is walk for head, walk in enumerate(walks))
 
 
 @pytest.mark.parametrize(

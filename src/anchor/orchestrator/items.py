@@ -241,6 +241,7 @@ async def _fill(world: World, head: Task, parts: Items, walk: Walk) -> None:
     while walk.made < parts.count and walk.made - walk.ended < AHEAD:
         if not walk.values:
             walk.values = await _values(world, parts)
+            world.lists.trim(head.id)
         numbers = range(walk.made, min(walk.made + CHUNK, parts.count))
         made = await drafts(world, head, parts, walk.values, numbers)
         walk.made = numbers.stop
