@@ -248,9 +248,13 @@ class Fleet:
     ) -> Seat | None:
         """The best seat for a task of this shape whose session lease still runs and that is not `barred`; `inputs` are
         the blobs the task reads."""
-        if self.closed or self._nowhere.holds(shape, joined=self._joined, now=now):
+        if self.closed:
             return None
-        fit = self._fit(shape, now)
+        fit = self._fits.get(shape)
+        if fit is None or fit.is_live:
+            if self._nowhere.holds(shape, joined=self._joined, now=now):
+                return None
+            fit = self._fit(shape, now)
         if len(fit.seats) == 1 and barred is None and not fit.asks:
             [seat] = fit.seats
             return seat if _takes_work(seat, now) else None

@@ -166,8 +166,9 @@ async def _go_on(world: World, head: Task, parts: Items, ended: Sequence[Task], 
         await cancel_all(world, [parts.key(loser) for loser in losers], reason=OTHER_WAS_FIRST)
     if head.state is State.CANCELLING or walk.failed > parts.count - parts.needed:
         await _stop(world, parts, walk, again=afresh)
-        if walk.ended == walk.made and not afresh:
+        if (walk.ended == walk.made or not ended) and not afresh:
             # There may be items that are not known here: another server's, or those of a write nobody heard the end of.
+            # And where no end of an item led here, it is the turn of those whose end nobody told of.
             await _read(world, parts, walk)
             await _stop(world, parts, walk, again=True)
         if walk.ended == walk.made:
