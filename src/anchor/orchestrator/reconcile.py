@@ -125,6 +125,8 @@ async def _repeat_cancels(world: World, now: int) -> None:
     await world.store.swap([Swap(task, extend(task, until=now + CANCEL_AGAIN_MS)) for task in here])
     reached("reconcile.cancelling")
     if heads:
+        for head in heads:
+            world.lists.drop(head.id)  # what is remembered of its items may lack an end that was told and lost
         world.ended.extend(heads)
         world.bus.work_waits()
     for task in alive:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from anchor.core.dag import RUN_OVER, From, Graph, Run, Step
 from anchor.core.graph_check import checked
 from anchor.core.spec import Payload, RetryPolicy
-from anchorsim.agent import LISTER
+from anchorsim.agent import ENDLESS, LISTER
 from anchorsim.scheduler import Violation
 
 if TYPE_CHECKING:
@@ -90,9 +90,7 @@ class GraphUsers:
         if run is None:
             return
         if rng.random() < 0.5:
-            self.people.sim.log("cancel run", run)
-            self.people.sim.struck.add("cancelled run")
-            self.people.call(lambda server: server.cancel_run(run))
+            self._cancel(run)
         else:
             mine = [task.id for task in truth.open.values() if task.origin is not None and task.origin.run == run]
             if mine:
@@ -110,6 +108,18 @@ class GraphUsers:
         self.people.sim.log("rerun", run, *how)
         self.people.sim.struck.add("rerun")
         self.people.call(lambda server: server.rerun(run, f"user-{int(roll * 3)}", how))
+
+    def tidy_up(self) -> None:
+        """Cancel the runs with a step that would never end."""
+        tasks = self.people.truth.open.values()
+        endless = {task.origin.run for task in tasks if task.origin is not None and task.spec.name == ENDLESS}
+        for run in [run.id for run in self.people.truth.live_runs() if run.id in endless]:
+            self._cancel(run)
+
+    def _cancel(self, run: int) -> None:
+        self.people.sim.log("cancel run", run)
+        self.people.sim.struck.add("cancelled run")
+        self.people.call(lambda server: server.cancel_run(run))
 
     def settled(self) -> bool:
         """Whether every keyed request was answered and every run is over."""
@@ -188,5 +198,7 @@ class GraphUsers:
                 id=f"s{at}", type="parallel", payload=_SCRIPT, items=literal if source is None else source, retry=retry,
                 dependencies=hard, soft_dependencies=soft, enough=0.5 if roll < 0.25 else 1.0,
             )  # fmt: skip
+        if self.people.endless_share and rng.random() < self.people.endless_share:
+            return Step(id=f"s{at}", name=ENDLESS, payload=_SCRIPT, dependencies=hard, retry=retry)
         payload = None if names and roll < 0.55 else _SCRIPT
         return Step(id=f"s{at}", name=LISTER, payload=payload, dependencies=hard, soft_dependencies=soft, retry=retry)

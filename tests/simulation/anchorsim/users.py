@@ -148,8 +148,10 @@ class Users:
     def tidy_up(self) -> None:
         """Cancel what can never run, and take every node back into service."""
         for key, task in list(self.truth.open.items()):
-            if task.spec.name in (NOWHERE, ENDLESS) and task.state is not State.CANCELLING:
+            of_run = task.origin is not None and task.origin.run
+            if task.spec.name in (NOWHERE, ENDLESS) and task.state is not State.CANCELLING and not of_run:
                 self.cancel(key)
+        self.graphs.tidy_up()
         for name, node in self.truth.nodes.items():
             if node.status is not Status.READY:
                 self.operate(name, Status.READY)
