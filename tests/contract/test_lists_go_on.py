@@ -8,9 +8,12 @@ from tests.contract.one_cluster import Failed, Server, Ticking, graph, step
 from anchor.adapters.files.blobs import FileBlobs
 from anchor.adapters.local.ready import LocalReady
 from anchor.core.dag import RunState
+from anchor.core.task import State
 from anchor.orchestrator import graphs, items
+from anchor.orchestrator.cancel import cancel
 from anchor.orchestrator.list_memory import ListMemory
 from anchor.orchestrator.payloads import payload_of
+from anchor.orchestrator.reconcile import reconcile
 
 pytestmark = pytest.mark.anyio
 ONCE = {"attempts": 1}
@@ -139,3 +142,19 @@ async def test_a_cancelled_run_stops_its_items(server):
     await server.work(fails())
     assert (await server.over(run)).state is RunState.CANCELLED
     assert server.begun == []
+
+
+async def test_a_list_that_is_to_stop_ends_though_the_news_of_its_items_was_lost(server):
+    run = await graphs.schedule(server.world, graph(over([1, 2, 3])), owner="ann")
+    await server.look()
+    await server.report(1)
+    await server.look()
+    await cancel(server.world, run.key_of(0), by="ann")
+    await server.look()
+    await server.report()
+    server.world.ended.clear()
+    server.clock.ms += 3_000
+    await reconcile(server.world)
+    await server.look()
+    [head] = await server.world.store.get([run.key_of(0)])
+    assert head.state is State.CANCELLED
