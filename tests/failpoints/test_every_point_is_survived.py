@@ -76,12 +76,10 @@ SHORTCUTS: dict[str, Step] = {
     "orchestrator/evidence.py": verify_answers,
     "orchestrator/cases.py": verify_answers,
     "rounds.looked_at": find_rounds_without_copies,
-    "rounds.made_again": find_rounds_without_copies,
     "rounds.barred": find_rounds_without_copies,
     "orchestrator/item_tail.py": run_a_tail_twice,
-    "items.looked_at": run_a_tail_twice,
     "items.put_off": run_a_tail_twice,
-    "graphs.input_kept": gather_much,
+    "graphs.result_kept": gather_much,
     "orchestrator/measure.py": be_measured,
     "adapters/mongo/cases.py": forget_evidence,
 }
