@@ -226,10 +226,12 @@ class Fleet:
 
     def has_room_for(self, shape: str, *, now: int) -> bool:
         """Whether a task of this shape could be leased at once."""
-        if self.closed or self._nowhere.holds(shape, joined=self._joined, now=now):
+        if self.closed:
             return False
         fit = self._fits.get(shape)
         if fit is None or fit.is_live:
+            if self._nowhere.holds(shape, joined=self._joined, now=now):
+                return False
             fit = self._fit(shape, now)
         few, others = (fit.seats, self._open) if len(fit.seats) < len(self._open) else (self._open, fit.seats)
         # A loop, since `any` costs twice as much: with many shapes and few open slots this is most of dispatching.
