@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from anchor.core.file_names import clash_among, fault_in_name, fault_in_pattern
 from anchor.core.globs import Glob
-from anchor.core.spec import Need, TaskSpec, faults_in, need_of
+from anchor.core.spec import Need, TaskSpec, need_of
+from anchor.core.spec_faults import faults_in
 
 DIGEST = "sha256:" + "a" * 64
 WASM = base64.b64encode(b"\0asm\1\0\0\0").decode()

@@ -5,7 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from anchor.core.spec import Payload, TaskSpec, blobs_named, faults_in, need_of
+from anchor.core.spec import Payload, TaskSpec, blobs_named, need_of
+from anchor.core.spec_faults import faults_in
 
 DIGEST = "sha256:" + "a" * 64
 OTHER = "sha256:" + "b" * 64

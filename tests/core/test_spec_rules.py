@@ -15,13 +15,13 @@ from anchor.core.spec import (
     ResolvedLimits,
     TaskSpec,
     blob_of,
-    faults_in,
     limits_for,
     need_of,
     need_of_shape,
     runtime_of,
     shape_of,
 )
+from anchor.core.spec_faults import faults_in
 
 DIGEST = "sha256:" + "a" * 64
 WASM = base64.b64encode(b"\0asm\1\0\0\0").decode()

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from anchor.core.answers import Answer, answer_of, first_difference, same
 from anchor.core.attempt import OutputFile, Result
-from anchor.core.spec import TaskSpec, faults_in
+from anchor.core.spec import TaskSpec
+from anchor.core.spec_faults import faults_in
 from anchor.core.verification import Verify, faults_in_policy
 
 numbers = st.integers(-(1 << 60), 1 << 60) | st.floats(allow_nan=False, allow_infinity=False)

@@ -7,7 +7,8 @@ from anchor.core.attempt import Ending, Outcome, Reason, Result
 from anchor.core.errors import FailureCode
 from anchor.core.node import Node, Profile, beat, greet, lease_has_ended
 from anchor.core.placement import unmet_by
-from anchor.core.spec import Need, Payload, TaskSpec, faults_in, need_of, shape_of
+from anchor.core.spec import Need, Payload, TaskSpec, need_of, shape_of
+from anchor.core.spec_faults import faults_in
 from anchor.core.task import (
     IllegalTransition,
     State,

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from anchor.core.dag import EDGES_MAX, STEPS_MAX, From, Graph, Step
 from anchor.core.errors import Fault
-from anchor.core.spec import TaskSpec, faults_in
+from anchor.core.spec import TaskSpec
+from anchor.core.spec_faults import faults_in
 
 FAULTS_MAX = 100
 """Faults that are looked for; a graph with more shows these."""

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from anchor.core.access import Role
 from anchor.core.errors import Conflict, Fault, InvalidRequest, NotFound, TooLarge
 from anchor.core.ids import key_of, keys_from, wire_id
-from anchor.core.spec import TASKS_PER_REQUEST_MAX, Payload, TaskSpec, faults_in
+from anchor.core.spec import TASKS_PER_REQUEST_MAX, Payload, TaskSpec
+from anchor.core.spec_faults import faults_in
 from anchor.core.task import TERMINAL, State, Task
 from anchor.core.verification import Round
 from anchor.orchestrator.cancel import cancel
