@@ -21,6 +21,7 @@ NO_DETAILS: dict[str, Any] = {
     "ignore": None,
     "absolute": None,
     "relative": None,
+    "same_owner": False,
 }
 
 

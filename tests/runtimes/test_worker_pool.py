@@ -165,7 +165,7 @@ async def test_a_worker_is_replaced_after_its_hundredth_task_without_anyone_noti
     async with running(pool) as runtime:
         assert (await runtime.run(job("return 0"), ignore)).value == b"0"
         first = pool.pids
-        for i in range(1, WORK_PER_WORKER_MAX + 2):
+        for i in range(1, len(first) * WORK_PER_WORKER_MAX + 2):
             assert (await runtime.run(job("return input", input=i), ignore)).value == str(i).encode()
         await until(lambda: not set(first) & set(pool.pids), "the replacement of the first worker")
 

@@ -81,6 +81,7 @@ class Stage:
     `printer` takes its output (stream `progress`: texts of core.progress); `pulse` beats while it runs and calls at the
     deadline; `say_last` sends its ending from any thread, for engines that can only stop by ending the process.
     `keep` sends what a module was compiled to. `directory` is where the job's files are, None where it has none.
+    `peak_mib` says how much memory the work has taken at most so far.
     """
 
     def __init__(
@@ -90,12 +91,14 @@ class Stage:
         say_last: Callable[[Ended], None],
         directory: Path | None,
         keep: Callable[[bytes], None] = lambda _: None,
+        peak_mib: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.printer = printer
         self.pulse = pulse
         self.say_last = say_last
         self.directory = directory
         self.keep = keep
+        self.peak_mib = peak_mib
 
 
 class Pulse:

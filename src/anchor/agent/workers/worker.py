@@ -152,6 +152,9 @@ class _Worker:
         self._gauge.forget_peak()
         before_seconds = time.process_time()
 
+        def peak_mib() -> float:
+            return max(0, self._gauge.peak_bytes() - before_bytes) / MIB
+
         def measured(ended: Ended) -> Ended:
             printer.flush()
             return Ended(
@@ -161,7 +164,7 @@ class _Worker:
                 ended.value,
                 printer.truncated,
                 time.process_time() - before_seconds,
-                max(0, self._gauge.peak_bytes() - before_bytes) / MIB,
+                peak_mib(),
                 ended.fuel,
             )
 
@@ -176,7 +179,7 @@ class _Worker:
         self._give_up = lambda: last(out_of_memory(work.memory_mib))
         directory = self._place / JOB if work.has_directory else None
         try:
-            ended = engine.run(work, Stage(printer, self._pulse, last, directory, self._keep))
+            ended = engine.run(work, Stage(printer, self._pulse, last, directory, self._keep, peak_mib))
         except MemoryError:
             ended, engine.spent = out_of_memory(work.memory_mib), True
         limit_data(None)

@@ -31,6 +31,8 @@ result = base64.b64encode(marshal.dumps(compile({!r}, "guest.py", "exec"))).deco
 """
 _STARTED: Final = "import marshal\nexec(marshal.loads({!r}))\nstart({!r})\n"
 _DIRECTORY: Final = "/job"
+FULL_SHARE: Final = 0.75
+"""Of its memory, what a broken interpreter held where the lack of it is taken for the cause."""
 _OUTPUT: Final[dict[bytes, Stream]] = {b"o": "stdout", b"e": "stderr"}
 _EXITED: Final = re.compile(r"Exited with i32 exit status (\d+)")
 _TRAPPED: Final = re.compile(r"wasm trap: ([^\n]*)")
@@ -131,7 +133,7 @@ class PythonEngine:
             fuel = ran.fuel_consumed or 0
         except eryx.EryxError as error:
             self.spent = True
-            return _broken(str(error), source)
+            return _broken(str(error), source, stage.peak_mib())
         finally:
             stage.pulse.end()
             ear.close()
@@ -184,15 +186,19 @@ def _hint(message: str) -> str:
     return ""
 
 
-def _broken(said: str, source: Source) -> Ended:
-    """What there is to say where the interpreter itself did not come to its end."""
+def _broken(said: str, source: Source, peak_mib: float) -> Ended:
+    """What there is to say where the interpreter itself did not come to its end.
+
+    One to which memory is refused in the middle of its own work gives up without a word of memory.
+    """
     if (exited := _EXITED.search(said)) is not None:
         if exited[1] == "0":
             return Ended()
         return Ended(
             FailureCode.SCRIPT_ERROR, "The script ended its interpreter with os._exit and another code than 0."
         )
-    if "MemoryError" in said or "memory" in said.partition("\n")[0]:
+    pressed = peak_mib > FULL_SHARE * source.memory_mib
+    if pressed or "MemoryError" in said or "memory" in said.partition("\n")[0]:
         return out_of_memory(source.memory_mib)
     trap = _TRAPPED.search(said)
     why = f": {trap[1]}" if trap else ""
