@@ -1,5 +1,6 @@
 """Whatever was acknowledged is there after kill -9, as new as it was acknowledged."""
 
+import asyncio
 import random
 import secrets
 import signal
@@ -14,7 +15,7 @@ from tests.engines.mongo import Engine, running_mongo
 
 from anchor.adapters.mongo import MongoStore
 from anchor.adapters.sqlite import SqliteStore
-from anchor.core.task import State
+from anchor.core.task import State, Task
 from anchor.ports.store import Store
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
@@ -47,20 +48,31 @@ def versions_in(lines: list[str]) -> dict[int, int]:
     return acknowledged
 
 
+async def listed(store: Store) -> list[Task]:
+    """Every task of the list."""
+    everything: list[Task] = []
+    below: int | None = None
+    while True:
+        page = await store.page(below=below, limit=5000, state=None, label=None, owner=None)
+        everything += page.tasks
+        if (below := page.below) is None:
+            return everything
+
+
 async def assert_nothing_is_lost(store: Store, acknowledged: dict[int, int]) -> None:
     keys = sorted(acknowledged)
     found = await store.get(keys)
     assert [key for key, task in zip(keys, found, strict=True) if task is None] == []
     assert [task.id for task in found if task.ver < acknowledged[task.id]] == []
     assert all(await store.payloads(keys))
-    everything, below = [], None
+    # What the one that was killed had asked of a database goes on for a moment.
+    until = asyncio.get_running_loop().time() + 5
     while True:
-        page = await store.page(below=below, limit=5000, state=None, label=None, owner=None)
-        everything += page.tasks
-        if (below := page.below) is None:
+        counted, everything = await store.counts(None), await listed(store)
+        states = Counter(task.state for task in everything)
+        if counted == {state: states[state] for state in State}:
             break
-    states = Counter(task.state for task in everything)
-    assert await store.counts(None) == {state: states[state] for state in State}
+        assert asyncio.get_running_loop().time() < until, (counted, states)
     assert store.last_key == max(task.id for task in everything)
 
 

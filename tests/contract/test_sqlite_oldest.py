@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from anchor.adapters.sqlite import SqliteStore, oldest, tasks
+from anchor.adapters.sqlite import SqliteStore, oldest, pages
 from anchor.core.attempt import Outcome
 from anchor.core.ids import born_ms
 from anchor.core.task import State
@@ -32,7 +32,7 @@ async def give_back(store, make, leases):
 async def test_the_queue_is_read_from_its_beginning_whatever_was_given_back(
     tmp_path: Path, make, monkeypatch, bound, returned_max
 ) -> None:
-    monkeypatch.setattr(tasks, "BOUND", bound)
+    monkeypatch.setattr(pages, "BOUND", bound)
     monkeypatch.setattr(oldest, "RETURNED_MAX", returned_max)
     store = await SqliteStore.open(tmp_path)
     waiting = {task.id: task for task in make.tasks(40)}

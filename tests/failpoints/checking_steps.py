@@ -53,13 +53,16 @@ def _contradicted(tour: Tour) -> str:
 
 
 def forget_evidence(tour: Tour) -> None:
-    """Retention takes cases."""
+    """Retention takes cases and runs."""
     _contradicted(tour)
-    tour.restart(how=signal.SIGKILL, evidence_days=1e-9)
+    run = run_of(tour, f"to be forgotten {time.time_ns()}", {"steps": [{"id": "nothing"}]})
+    until_run_is(tour, run, "succeeded")
+    tour.restart(how=signal.SIGKILL, evidence_days=1e-9, graph_retention_hours=1e-9)
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while left := tour.ask("GET", "/api/verification/cases").json():
-        assert time.monotonic() < deadline, left
-        time.sleep(0.02)
+    for kept in ("/api/dags", "/api/verification/cases"):
+        while left := tour.ask("GET", kept).json():
+            assert time.monotonic() < deadline, left
+            time.sleep(0.02)
     tour.restart(how=signal.SIGKILL)
 
 

@@ -82,6 +82,7 @@ SHORTCUTS: dict[str, Step] = {
     "graphs.result_kept": gather_much,
     "orchestrator/measure.py": be_measured,
     "adapters/mongo/cases.py": forget_evidence,
+    "mongo.runs_removed": forget_evidence,
 }
 """The step to begin with, so that a point is reached sooner; the other steps follow where it is not."""
 
