@@ -2,8 +2,8 @@
 
 usage: python benchmarks/mapreduce.py [--mb 100] [--runs 3] [--dask PYTHON] [--output FILE]
 
-Both run the same `map` and `reduce` over the same byte ranges, on workers that wait for them already; of Dask's two
-ways (benchmarks/peers/dask_word_count.py) the quicker one counts. CPU is that of all processes of each side, from the
+Both run the same `map` and `reduce` over the same byte ranges, on workers that wait for them already; of Dask's three
+ways (benchmarks/peers/dask_word_count.py) the quickest counts. CPU is that of all processes of each side, from the
 submit to the result: what those that live have used, and what their children that have ended had used, which the kernel
 adds to the parent when it is told of the end. So a process that lives for one task only is counted, and none twice.
 Figures are medians. Anchor's upload of the text stands by itself, since Dask's workers read the file where it lies. The
