@@ -1,11 +1,13 @@
 """The command line as a process, and what a starting server says."""
 
+import contextlib
 import os
 import re
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -13,6 +15,15 @@ from anchor.cli import main
 
 START_SECONDS = 30.0
 ANCHOR = [sys.executable, "-m", "anchor"]
+
+
+class Seen(NamedTuple):
+    """What came of a program at a terminal: its result on stdout, all that was drawn, and the text of that."""
+
+    code: int
+    out: bytes
+    drawn: bytes
+    text: str
 
 
 class Cli:
@@ -48,6 +59,27 @@ class Cli:
             stdin=subprocess.DEVNULL,
             text=True,
         )
+
+    def at_a_terminal(self, *words: str, seconds: float = 60, **more: str) -> Seen:
+        """Run it with a terminal for what it says to people; skips where there are no such terminals."""
+        pty = pytest.importorskip("pty", reason="there are no such terminals on Windows")
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen(
+            [*ANCHOR, *words],
+            cwd=self.directory,
+            env=self.environment(TERM="xterm", **more),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+        )
+        os.close(theirs)
+        drawn = b""
+        # The other end of a terminal whose program has gone is an error to Linux.
+        with os.fdopen(ours, "rb", buffering=0) as screen, contextlib.suppress(OSError):
+            while piece := screen.read(65_536):
+                drawn += piece
+        out, _ = process.communicate(timeout=seconds)
+        return Seen(process.returncode, out, drawn, re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", drawn).decode())
 
 
 def url_said_by(process: subprocess.Popen[bytes], log: Path) -> str:

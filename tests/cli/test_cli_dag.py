@@ -1,17 +1,14 @@
 """`anchor dag` against a real server and agent, and every example of docs/graphs.md as it stands there."""
 
-import contextlib
 import json
-import os
 import re
 import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.command import ANCHOR, Cli, exit_code_in_process
+from tests.cli.command import Cli, exit_code_in_process
 
 from anchor.client import Client, dags
 from anchor.client.graph_files import read_graph, with_files
@@ -216,25 +213,11 @@ def test_what_the_server_refuses_is_told_with_its_line(
 
 
 def test_a_person_at_a_terminal_sees_a_tree_that_is_taken_away_at_the_end(anchor: Cli) -> None:
-    pty = pytest.importorskip("pty", reason="there are no such terminals on Windows")
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [*ANCHOR, "dag", "run", str(EXAMPLES / "prices.yaml")],
-        cwd=anchor.directory,
-        env=anchor.environment(TERM="xterm", COLUMNS="100", LINES="30"),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=theirs,
+    seen = anchor.at_a_terminal(
+        "dag", "run", str(EXAMPLES / "prices.yaml"), seconds=RUN_SECONDS, COLUMNS="100", LINES="30"
     )
-    os.close(theirs)
-    drawn = b""
-    # The other end of a terminal whose program has gone is an error to Linux.
-    with os.fdopen(ours, "rb", buffering=0) as screen, contextlib.suppress(OSError):
-        while piece := screen.read(4096):
-            drawn += piece
-    out, _ = process.communicate(timeout=RUN_SECONDS)
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn.decode())
-    assert (process.returncode, json.loads(out)) == (0, {"apples": 4, "pears": 7}), text
+    text, drawn = seen.text, seen.drawn
+    assert (seen.code, json.loads(seen.out)) == (0, {"apples": 4, "pears": 7}), text
     assert "prices  succeeded  100% of 4 steps" in text
     assert "✔ means  succeeded" in text
     assert drawn.endswith((b"\x1b[2K", b"\x1b[?25h\n", b"\x1b[?25h"))

@@ -1,16 +1,12 @@
 """Files and progress on the command line: brought along, kept, listed, saved; against a real server and agent."""
 
-import contextlib
 import json
 import os
-import re
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from tests.cli.command import ANCHOR, Cli, exit_code_in_process
+from tests.cli.command import Cli, exit_code_in_process
 
 from anchor.cli.attached import files_of
 from anchor.cli.exits import Usage
@@ -85,10 +81,7 @@ def test_progress_that_nobody_watches_is_passed_on_in_lines(anchor: Cli) -> None
     assert "50%" in done.stderr
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
 def test_on_a_terminal_a_bar_is_drawn_and_a_strangers_words_in_it_are_no_markup(anchor: Cli) -> None:
-    import pty  # noqa: PLC0415 - there is none on Windows
-
     source = """
     const pause = () => new Promise(done => setTimeout(done, 300))
     anchor.progress(0.25, 'resizing [bold]x'); await pause()
@@ -96,25 +89,9 @@ def test_on_a_terminal_a_bar_is_drawn_and_a_strangers_words_in_it_are_no_markup(
     anchor.progress(0.75, 'nearly'); await pause()
     return 1
     """
-    ours, theirs = pty.openpty()
-    with subprocess.Popen(
-        [*ANCHOR, "run", written(anchor, "bar.js", source)],
-        cwd=anchor.directory,
-        env=anchor.environment(TERM="xterm", COLUMNS="120"),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-    ) as running:
-        os.close(theirs)
-        drawn = b""
-        with contextlib.suppress(OSError):  # the end of a pseudo-terminal, on Linux
-            while piece := os.read(ours, 65_536):
-                drawn += piece
-        os.close(ours)
-        assert running.stdout is not None
-        assert running.stdout.read() == b"a word\n1\n"
-    assert running.returncode == 0, drawn
-    text = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", drawn).decode()
+    seen = anchor.at_a_terminal("run", written(anchor, "bar.js", source), COLUMNS="120")
+    text = seen.text
+    assert (seen.code, seen.out) == (0, b"a word\n1\n"), seen.drawn
     assert "bar.js: resizing [bold]x" in text
     assert " 25%" in text
     assert "bar.js: nearly" in text

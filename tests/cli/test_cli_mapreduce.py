@@ -1,15 +1,11 @@
 """`anchor mapreduce` against a real server and agent: from sources, from a file, at a terminal, interrupted."""
 
-import contextlib
 import json
-import os
-import re
 import signal
-import subprocess
 import time
 
 import pytest
-from tests.cli.command import ANCHOR, Cli, exit_code_in_process
+from tests.cli.command import Cli, exit_code_in_process
 
 from anchor.client import Client, dags
 
@@ -49,25 +45,10 @@ def test_a_job_in_a_file_brings_what_it_names(anchor: Cli, folder: str) -> None:
 
 
 def test_a_person_at_a_terminal_sees_bars_and_gets_a_line_for_each_key(anchor: Cli, folder: str) -> None:
-    pty = pytest.importorskip("pty", reason="there are no such terminals on Windows")
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [*ANCHOR, "mapreduce", "--map", f"{folder}/words.js", f"{folder}/one.txt", f"{folder}/two.txt"],
-        cwd=anchor.directory,
-        env=anchor.environment(TERM="xterm", COLUMNS="100", LINES="30"),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    drawn = b""
-    # The other end of a terminal whose program has gone is an error to Linux.
-    with os.fdopen(ours, "rb", buffering=0) as screen, contextlib.suppress(OSError):
-        while piece := screen.read(4096):
-            drawn += piece
-    out, _ = process.communicate(timeout=60)
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn.decode())
-    assert (process.returncode, out) == (0, b"a\t2\nb\t1\nc\t1\n"), text
+    words = ("mapreduce", "--map", f"{folder}/words.js", f"{folder}/one.txt", f"{folder}/two.txt")
+    seen = anchor.at_a_terminal(*words, COLUMNS="100", LINES="30")
+    text = seen.text
+    assert (seen.code, seen.out) == (0, b"a\t2\nb\t1\nc\t1\n"), text
     assert f"map [{'#' * 24}] 2/2" in text
     assert f"reduce [{'#' * 24}]" in text
 

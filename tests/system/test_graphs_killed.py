@@ -4,10 +4,9 @@ import asyncio
 import random
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -155,27 +154,6 @@ async def asking(server: Server) -> AsyncIterator[Client]:
         yield client
     finally:
         await client.close()
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path)
-    server.start_and_wait()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def agents(tmp_path: Path, server: Server) -> Iterator[list[Agent]]:
-    # Two: a task that goes down with three different agents is given up as poison, which these are not.
-    agents = [Agent(tmp_path, server, f"agent{number}") for number in range(2)]
-    for agent in agents:
-        agent.join()
-    for agent in agents:
-        agent.wait_until_online()
-    yield agents
-    for agent in agents:
-        agent.kill()
 
 
 async def _kill_on_the_way(

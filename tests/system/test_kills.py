@@ -2,8 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,27 +13,6 @@ PER_REQUEST = 5
 SERVER_KILLS = 10
 AGENT_KILLS = 5
 ENDS = {"succeeded", "failed", "cancelled"}
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path)
-    server.start_and_wait()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def agents(tmp_path: Path, server: Server) -> Iterator[list[Agent]]:
-    # Two: a task that goes down with three different agents is given up as poison, which these are not.
-    agents = [Agent(tmp_path, server, f"agent{number}") for number in range(2)]
-    for agent in agents:
-        agent.join()
-    for agent in agents:
-        agent.wait_until_online()
-    yield agents
-    for agent in agents:
-        agent.kill()
 
 
 def _spec(number: int) -> dict[str, Any]:

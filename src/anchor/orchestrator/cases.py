@@ -19,6 +19,7 @@ from anchor.orchestrator.blame import absolve
 from anchor.orchestrator.nodes import set_status
 from anchor.orchestrator.payloads import payload_of
 from anchor.orchestrator.submit import submit, submit_once
+from anchor.orchestrator.whole import read_whole
 from anchor.orchestrator.world import World
 
 TRIES_MAX = 8
@@ -77,11 +78,11 @@ async def _spec(world: World, case: Case, copies: int) -> TaskSpec:
         policy = policy_of(head.spec.verify) or Verify()
         spec = head.spec
     else:
-        raw = b"".join([chunk async for chunk in world.blobs.get(case.evidence)])
+        raw = await read_whole(world.blobs, case.evidence)
         evidence = msgspec.json.decode(raw, type=Evidence)
         payload = bytes(evidence.payload)
         if evidence.payload_blob:
-            payload = b"".join([chunk async for chunk in world.blobs.get(evidence.payload_blob)])
+            payload = await read_whole(world.blobs, evidence.payload_blob)
         policy = evidence.verify
         spec = TaskSpec(name=evidence.name, limits=evidence.limits)
     verify = replace(policy, policy="quorum", copies=copies, agree=copies // 2 + 1, copies_max=0)

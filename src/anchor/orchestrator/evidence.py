@@ -1,6 +1,6 @@
 """What is kept of a round that was decided against somebody: the case, and in a blob all there is to check it by."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 
 import msgspec
@@ -15,6 +15,7 @@ from anchor.core.task import State, Task
 from anchor.core.verification import Verdict, Verify, Vote, policy_of
 from anchor.failpoints import reached
 from anchor.orchestrator.payloads import payload_of
+from anchor.orchestrator.whole import one_chunk, read_whole
 from anchor.orchestrator.world import World
 
 SHOWN_BYTES = 200
@@ -42,7 +43,7 @@ async def keep_case(world: World, head: Task, verdict: Verdict, wrong: Sequence[
         testimonies=[await _testimony(world, vote, copies[vote.copy]) for vote in verdict.votes],
         differences=differences,
     )
-    digest, _ = await world.blobs.put(_once(msgspec.json.encode(evidence)))
+    digest, _ = await world.blobs.put(one_chunk(msgspec.json.encode(evidence)))
     reached("evidence.kept")
     case = Case(
         id=head.id,
@@ -136,10 +137,6 @@ async def _text(world: World, result: Result) -> bytes:
     if not result.blob:
         return result.json
     try:
-        return b"".join([chunk async for chunk in world.blobs.get(result.blob, 0, _READ_MAX)])
+        return await read_whole(world.blobs, result.blob, _READ_MAX)
     except AnchorError:
         return b""
-
-
-async def _once(content: bytes) -> AsyncIterator[bytes]:
-    yield content

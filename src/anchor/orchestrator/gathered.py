@@ -10,6 +10,7 @@ from anchor.core.spec import INLINE_BYTES_MAX, MIB
 from anchor.core.task import State, Task
 from anchor.failpoints import reached
 from anchor.orchestrator.item_drafts import template_of
+from anchor.orchestrator.whole import one_chunk, read_whole
 from anchor.orchestrator.world import World
 
 PAGE = 100
@@ -102,7 +103,7 @@ async def _of_shares(world: World, parts: Items) -> Result:
         pairs = merged(lists)
     except msgspec.MsgspecError as error:
         raise NoList(f"The result of a share is not a list of [key, value]: {error}.") from None
-    return await kept(world, _once(msgspec.json.encode(pairs)))
+    return await kept(world, one_chunk(msgspec.json.encode(pairs)))
 
 
 async def _one_after_the_other(world: World, results: list[Result]) -> AsyncIterator[bytes]:
@@ -122,9 +123,5 @@ async def _one_after_the_other(world: World, results: list[Result]) -> AsyncIter
 
 async def _content(world: World, result: Result) -> bytes:
     if result.blob:
-        return b"".join([chunk async for chunk in world.blobs.get(result.blob)])
+        return await read_whole(world.blobs, result.blob)
     return result.json or b"[]"
-
-
-async def _once(content: bytes) -> AsyncIterator[bytes]:
-    yield content

@@ -11,6 +11,7 @@ from anchor.core.task import TERMINAL, State, Task
 from anchor.orchestrator.cancel import cancel_all
 from anchor.orchestrator.enter import enter
 from anchor.orchestrator.item_drafts import draft, template_of
+from anchor.orchestrator.whole import read_whole
 from anchor.orchestrator.world import World
 
 LOOKED_AT_MAX = 64
@@ -43,7 +44,7 @@ async def second_copies(world: World, head: Task, parts: Items, walk: Walk) -> N
         item = task.origin.number if task.origin is not None else 0
         [own] = await world.store.payloads([task.id]) if not task.payload_blob else [b""]
         if not own:
-            own = b"".join([chunk async for chunk in world.blobs.get(task.payload_blob)])
+            own = await read_whole(world.blobs, task.payload_blob)
         value = msgspec.json.decode(own, type=_Own).input
         number = item + parts.count
         copies.append(draft(world, head, parts, payload, value, number=number, apart=(task.id, 1)))

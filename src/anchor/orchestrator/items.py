@@ -6,7 +6,7 @@ remembers of it (`core.items.Walk`) only saves reading, and is read again from t
 """
 
 import math
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -23,6 +23,7 @@ from anchor.orchestrator.cancel import cancel_all
 from anchor.orchestrator.gathered import of_items
 from anchor.orchestrator.item_drafts import drafts
 from anchor.orchestrator.item_tail import OTHER_WAS_FIRST, second_copies
+from anchor.orchestrator.whole import one_chunk, read_whole
 from anchor.orchestrator.world import World
 from anchor.ports.store import Swap
 
@@ -71,7 +72,7 @@ async def _parts(world: World, step: Step, given: Mapping[str, Result]) -> Items
     else:
         inline = msgspec.json.encode(step.items or [])
         if len(inline) > INLINE_BYTES_MAX:
-            blob, _ = await world.blobs.put(_once(inline))
+            blob, _ = await world.blobs.put(one_chunk(inline))
             reached("items.list_kept")
             inline = b""
     parts = Items(
@@ -161,7 +162,7 @@ async def _go_on(world: World, head: Task, parts: Items, ended: Sequence[Task], 
     if afresh:
         losers += await _read(world, parts, walk)
     elif not world.sole_writer:
-        losers += await _read_on(world, parts, walk)
+        await _read_on(world, parts, walk)
     if losers:
         await cancel_all(world, [parts.key(loser) for loser in losers], reason=OTHER_WAS_FIRST)
     if head.state is State.CANCELLING or walk.failed > parts.count - parts.needed:
@@ -221,7 +222,7 @@ def _made(parts: Items, states: Mapping[int, State]) -> int:
     return next((number for number in range(parts.count) if parts.key(number) not in states), parts.count)
 
 
-async def _read_on(world: World, parts: Items, walk: Walk) -> list[int]:
+async def _read_on(world: World, parts: Items, walk: Walk) -> None:
     """Learn what ended on other servers, from the first item that has not as far as is known: read on for as long as
     all have. Whoever ends the last item so gets to the end of the list."""
     block = 8
@@ -234,7 +235,6 @@ async def _read_on(world: World, parts: Items, walk: Walk) -> list[int]:
         if len(over) < len(states) or not states or not walk.is_over(first):
             break
         block = min(2 * block, 1024)
-    return []
 
 
 async def _fill(world: World, head: Task, parts: Items, walk: Walk) -> None:
@@ -352,9 +352,5 @@ async def _values(world: World, parts: Items) -> list[msgspec.Raw]:
             raise NoList(f"The blob sha256:{parts.blob} is gone.")
         if size > LIST_BYTES_MAX:
             raise NoList(f"It takes {size / MIB:.0f} MiB; at most {LIST_BYTES_MAX // MIB} are allowed.")
-        content = b"".join([chunk async for chunk in world.blobs.get(parts.blob)])
+        content = await read_whole(world.blobs, parts.blob)
     return list_in(content or b"null", parts.pointer, parts.over)
-
-
-async def _once(content: bytes) -> AsyncIterator[bytes]:
-    yield content

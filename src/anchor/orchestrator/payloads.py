@@ -1,19 +1,18 @@
 """Where the payload of a task rests: in its document, or in a blob where it is large."""
 
-from collections.abc import AsyncIterator
-
 import msgspec
 from msgspec.structs import replace
 
 from anchor.core.spec import INLINE_BYTES_MAX, Payload
 from anchor.core.task import Task
 from anchor.failpoints import reached
+from anchor.orchestrator.whole import one_chunk, read_whole
 from anchor.orchestrator.world import World
 
 
 async def resting_apart(world: World, task: Task) -> Task:
     """The task with its payload in a blob instead of in the document."""
-    digest, _ = await world.blobs.put(_once(msgspec.json.encode(task.spec.payload)))
+    digest, _ = await world.blobs.put(one_chunk(msgspec.json.encode(task.spec.payload)))
     reached("submit.payload_kept")
     return replace(task, spec=replace(task.spec, payload=None), payload_blob=digest)
 
@@ -21,7 +20,7 @@ async def resting_apart(world: World, task: Task) -> Task:
 async def payload_of(world: World, task: Task) -> bytes:
     """A task's payload as JSON, wherever it rests; empty where it has none."""
     if task.payload_blob:
-        return b"".join([chunk async for chunk in world.blobs.get(task.payload_blob)])
+        return await read_whole(world.blobs, task.payload_blob)
     [payload] = await world.store.payloads([task.id])
     return payload
 
@@ -39,7 +38,3 @@ def _is_large(payload: Payload) -> bool:
     if simple and not payload.env and not payload.args and not payload.command and not payload.inputs:
         return sizes * 4 > INLINE_BYTES_MAX and len(msgspec.json.encode(payload)) > INLINE_BYTES_MAX
     return len(msgspec.json.encode(payload)) > INLINE_BYTES_MAX
-
-
-async def _once(content: bytes) -> AsyncIterator[bytes]:
-    yield content

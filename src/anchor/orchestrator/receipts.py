@@ -9,6 +9,7 @@ from anchor.core.spec import limits_for, need_of_shape
 from anchor.core.task import Task
 from anchor.core.verification import Round, Verdict, Verify
 from anchor.orchestrator.payloads import payload_of
+from anchor.orchestrator.whole import read_whole
 from anchor.orchestrator.world import World
 from anchor.wire.receipts import (
     FORMAT,
@@ -95,7 +96,7 @@ async def _texts(world: World, results: Iterable[Result | None]) -> dict[str, st
             continue
         content = result.json
         if result.blob:
-            content = b"".join([chunk async for chunk in world.blobs.get(result.blob)])
+            content = await read_whole(world.blobs, result.blob)
         try:
             texts[digest] = content.decode()
         except UnicodeDecodeError:

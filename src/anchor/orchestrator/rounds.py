@@ -38,6 +38,7 @@ from anchor.orchestrator.cancel import cancel_all
 from anchor.orchestrator.copies import copies_of
 from anchor.orchestrator.enter import enter
 from anchor.orchestrator.evidence import cases_like, keep_case
+from anchor.orchestrator.whole import read_whole
 from anchor.orchestrator.world import World
 from anchor.ports.store import Swap
 
@@ -196,7 +197,7 @@ async def _text(world: World, policy: Verify, result: Result) -> bytes | None:
     if not bytes_wanted(policy, result):
         return None
     try:
-        return b"".join([chunk async for chunk in world.blobs.get(result.blob)])
+        return await read_whole(world.blobs, result.blob)
     except AnchorError:  # gone or damaged: what it was is still said by its name
         return None
 

@@ -9,6 +9,7 @@ from anchor.core.attempt import Ending, Outcome, Reason, Result
 from anchor.core.errors import FailureCode
 from anchor.core.file_names import fault_in_name
 from anchor.core.spec import INLINE_BYTES_MAX, MIB
+from anchor.orchestrator.whole import read_whole
 from anchor.ports.blobs import Blobs
 from anchor.server.json_body import is_deep
 
@@ -57,7 +58,7 @@ async def _is_json(result: Result, blobs: Blobs) -> bool:
         return False
     if await blobs.size(result.blob) != result.size:
         return False
-    content = b"".join([chunk async for chunk in blobs.get(result.blob)])
+    content = await read_whole(blobs, result.blob)
     try:
         content.decode()
         msgspec.json.decode(content, type=msgspec.Raw)

@@ -6,6 +6,7 @@ from anchor.core.dag import RUN_OVER, Drawing, Run
 from anchor.core.plan import Plan, drawing_of
 from anchor.core.task import State
 from anchor.orchestrator.run_memory import Known
+from anchor.orchestrator.whole import read_whole
 from anchor.orchestrator.world import World
 
 STATES_PER_READ = 5_000
@@ -72,7 +73,7 @@ async def drawing_of_run(world: World, run: Run) -> Drawing:
 
 async def _document(world: World, run: Run) -> bytes:
     if run.plan_blob:
-        return b"".join([chunk async for chunk in world.blobs.get(run.plan_blob)])
+        return await read_whole(world.blobs, run.plan_blob)
     if not run.plan:
         whole = await world.store.run(run.id)  # lists come without it
         return whole.plan if whole is not None else b""

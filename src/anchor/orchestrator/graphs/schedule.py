@@ -1,7 +1,5 @@
 """A graph becomes a run: its plan is kept first, then the run, then the tasks of the steps that wait for nothing."""
 
-from collections.abc import AsyncIterator
-
 import msgspec
 
 from anchor.core.dag import Again, Drawing, Graph, Run
@@ -14,6 +12,7 @@ from anchor.orchestrator.graphs.known import known_as
 from anchor.orchestrator.graphs.sweep import SWEEP_MS
 from anchor.orchestrator.once import once
 from anchor.orchestrator.run_memory import Known
+from anchor.orchestrator.whole import one_chunk
 from anchor.orchestrator.world import World
 
 
@@ -77,7 +76,7 @@ async def _begin(world: World, order: Order, key: int) -> Run:
         document = drawn(Drawing(order.graph, order.reused, order.again))
         plan_blob = ""
         if len(document) > INLINE_BYTES_MAX:
-            plan_blob, _ = await world.blobs.put(_once(document))
+            plan_blob, _ = await world.blobs.put(one_chunk(document))
             reached("graphs.plan_kept")
         now = world.clock.now()
         run = Run(
@@ -104,7 +103,3 @@ async def _begin(world: World, order: Order, key: int) -> Run:
         return await world.store.run(key) or run
     finally:
         world.fleet.handing_out -= 1
-
-
-async def _once(content: bytes) -> AsyncIterator[bytes]:
-    yield content

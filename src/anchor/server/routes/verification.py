@@ -14,6 +14,7 @@ from anchor.core.task import TERMINAL
 from anchor.core.verification import Round
 from anchor.orchestrator import cases
 from anchor.orchestrator.receipts import receipt_of
+from anchor.orchestrator.whole import read_whole
 from anchor.server import views
 from anchor.server.http import Answer, Call, Route, checked_key
 from anchor.server.paging import next_link, read_cursor
@@ -88,7 +89,7 @@ async def _view(call: Call, case: Case) -> CaseView:
     size = await world.blobs.size(case.evidence)
     evidence: Any = None
     if size is not None and size <= EVIDENCE_BYTES_MAX:
-        evidence = msgspec.Raw(b"".join([chunk async for chunk in world.blobs.get(case.evidence)]))
+        evidence = msgspec.Raw(await read_whole(world.blobs, case.evidence))
     return case_view(case, first, evidence)
 
 
