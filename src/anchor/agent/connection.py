@@ -34,6 +34,7 @@ from anchor.wire.link import (
     Heartbeat,
     Held,
     Hello,
+    Host,
     Measure,
     Nack,
     Recorded,
@@ -270,7 +271,7 @@ class Connection:
                     return
                 case Measure():
                     self._show_speed(frame)
-                case Challenge() | Welcome() | Refused():
+                case Challenge() | Welcome() | Refused() | Host():
                     self.send(Nack("Not now."))
 
     def _show_speed(self, asked: Measure) -> None:

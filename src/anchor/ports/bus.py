@@ -25,6 +25,9 @@ class Bus(Protocol):
         """This node's record changed, or these tasks it holds are wanted back: the server it is connected to should
         look."""
 
+    def apps_changed(self, ids: Sequence[int]) -> None:
+        """These apps changed: every server should read them again."""
+
     def work_waits(self) -> None:
         """There may be something to dispatch: a new hint, or an open slot."""
 
@@ -37,3 +40,7 @@ class Bus(Protocol):
     async def next_nodes(self, seconds: float) -> dict[str, set[int]]:
         """Wait until `node_changed` is called (or was since the last return): the nodes with the tasks named; empty
         when it was not in time. The name "" stands for every node: something about one may have been missed."""
+
+    async def next_apps(self, seconds: float) -> set[int]:
+        """Wait until `apps_changed` is called (or was since the last return): the ids; empty when it was not in time.
+        The id 0 stands for every app: something about one may have been missed."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from anchor.core.app import App, Replica
 from anchor.core.task import Task
 
 
@@ -18,3 +19,6 @@ class Links(Protocol):
 
     async def hang_up(self, node: str, session: int) -> None:
         """End a session's connection: it speaks for nobody any more."""
+
+    async def host(self, node: str, session: int, replicas: Sequence[tuple[App, Replica]]) -> None:
+        """Tell a node all the replicas that it is to run; what else it has it stops."""

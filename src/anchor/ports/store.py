@@ -6,6 +6,7 @@ from typing import Protocol
 import msgspec
 
 from anchor.core.access import Key
+from anchor.core.app import App
 from anchor.core.audit import Entry
 from anchor.core.case import Case
 from anchor.core.dag import Run, RunState
@@ -152,6 +153,31 @@ class CaseStore(Protocol):
         """Remove up to `limit` cases opened before `before_ms`; says how many."""
 
 
+class AppStore(Protocol):
+    """Apps. There are few of them beside tasks: each server remembers all, and reads again those whose version rose."""
+
+    async def insert_app(self, app: App) -> bool:
+        """Write a new app; False where its id or its name is taken (what is there is left as it is)."""
+
+    async def swap_app(self, old: App, new: App) -> bool:
+        """Compare-and-set on `ver`."""
+
+    async def app(self, app_id: int) -> App | None:
+        """One app as it is now."""
+
+    async def app_named(self, name: str) -> App | None:
+        """The app with this name."""
+
+    async def app_versions(self) -> dict[int, int]:
+        """The version of every app, by id."""
+
+    async def apps_due(self, now: int, limit: int) -> list[App]:
+        """Apps whose `wake_at` has come, longest waiting first."""
+
+    async def remove_app(self, app: App) -> bool:
+        """Remove an app if `app.ver` is still the stored version; its name is free again."""
+
+
 class NodeStore(Protocol):
     """Machines."""
 
@@ -187,6 +213,9 @@ class LogStore(Protocol):
 
     async def read(self, task: int, *, attempt: int, seq: int, limit: int) -> list[LogChunk]:
         """Chunks after (attempt, seq), in order."""
+
+    async def trim_log(self, task: int, attempt: int, below: int | None) -> None:
+        """Forget the chunks of one attempt whose `seq` is below `below` (None: all of them)."""
 
 
 class Claim(msgspec.Struct, frozen=True):

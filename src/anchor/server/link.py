@@ -31,11 +31,13 @@ from anchor.server.seals import seal_checked
 from anchor.wire import link as wire
 from anchor.wire.link import (
     Accepted,
+    AppOutput,
     Challenge,
     Chunk,
     Heartbeat,
     Held,
     Hello,
+    Hosted,
     Measured,
     Nack,
     Output,
@@ -270,6 +272,8 @@ class AgentLink:
                 log.warning("agent did not understand", node=line.node.id, message=frame.message[:1000])
             case Hello():
                 line.send(Nack("There was a hello already."))
+            case Hosted() | AppOutput():
+                line.send(Nack("This server hosts no apps."))
             case Measured():
                 if not self._measuring.answered(line, frame):
                     line.send(Nack("Nobody asked for it."))

@@ -1,24 +1,26 @@
-"""Server ↔ agent, protocol 3: MessagePack frames over one WebSocket, each a struct of a tagged union.
+"""Server ↔ agent, protocol 4: MessagePack frames over one WebSocket, each a struct of a tagged union.
 
 A conversation: the server sends Challenge, the agent answers Hello (signed), the server says Welcome or Refused; then
 Assign, Cancel, Recorded and Stop come down while Accepted, Output, Report and Heartbeat go up. Frames are arrays, new
 fields are only ever appended with a default, and an unknown kind is answered with Nack.
 
 Protocol 2 appended `epoch` (the store's, raised by a restore) to Hello and Welcome, and `place` to Welcome. Protocol 3
-brought Measure and Measured, and a seal in each ending.
+brought Measure and Measured, and a seal in each ending. Protocol 4 brought apps: Host, Hosted and AppOutput, and
+`box_key` in Hello.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from anchor.core.attempt import Ending
+from anchor.core.app import AppConfig, Plan
+from anchor.core.attempt import Ending, Reason
 from anchor.core.node import Metrics, Profile
 from anchor.core.spec import ResolvedLimits
 
-PROTOCOL = 3
-PROTOCOL_MIN = 2
+PROTOCOL = 4
+PROTOCOL_MIN = 3
 FRAME_BYTES_MAX = 1024 * 1024
 BATCH_MAX = 250
 """Assignments or endings in one frame."""
@@ -59,7 +61,8 @@ class Held(msgspec.Struct, frozen=True, array_like=True):
 
 class Hello(_Frame, frozen=True, tag="hello"):
     """Who calls. `signature` covers domain, nonce, node id and the agent's clock; `held` is what its journal holds;
-    `epoch` is that of the last Welcome this agent had, unknown where it had none or the server spoke protocol 1."""
+    `epoch` is that of the last Welcome this agent had, unknown where it had none or the server spoke protocol 1.
+    `box_key` is the raw X25519 key that secrets of apps are sealed to, `box_signature` the node's over `box_bytes`."""
 
     node: str
     signature: bytes
@@ -71,6 +74,8 @@ class Hello(_Frame, frozen=True, tag="hello"):
     profile: Profile
     held: list[Held]
     epoch: Epoch = UNKNOWN_EPOCH
+    box_key: Annotated[bytes, Meta(max_length=32)] = b""
+    box_signature: Annotated[bytes, Meta(max_length=64)] = b""
 
 
 class Welcome(_Frame, frozen=True, tag="welcome"):
@@ -203,6 +208,65 @@ class Measured(_Frame, frozen=True, tag="measured"):
     seconds: Annotated[float, Meta(ge=0, le=3600)]
 
 
+class HostItem(msgspec.Struct, frozen=True, array_like=True):
+    """A replica that the node is to run. `source` is the digest of the archive, `lock` that of the pinned versions
+    where an earlier build settled on them ("": the source pins them, or this is the first build). `env` is JSON of all
+    variables, sealed to the node's `box_key` (b"": there are none). `drains`: finish what is being answered, then
+    stop. `serves`: it is the generation that requests go to, also those to the app's port on the machine itself.
+    `prepares`: run the process RELEASE to its end first."""
+
+    app: TaskKey
+    name: str
+    process: str
+    index: int
+    generation: int
+    release: int
+    source: str
+    lock: str
+    config: AppConfig
+    plan: Plan
+    env: bytes
+    drains: bool = False
+    serves: bool = False
+    prepares: bool = False
+
+
+class Host(_Frame, frozen=True, tag="host"):
+    """All replicas that this node is to run from now on: what is missing is started, whatever else there is stops."""
+
+    items: list[HostItem]
+
+
+class ReplicaStatus(msgspec.Struct, frozen=True, array_like=True):
+    """How a replica is doing. `lock` is the digest of the blob with the versions its build settled on, `prepared` that
+    the process RELEASE has run. CPU in cores, memory in MiB."""
+
+    app: TaskKey
+    generation: Annotated[int, Meta(ge=1, lt=1 << 53)]
+    state: Literal["building", "starting", "healthy", "unhealthy", "draining", "failed", "stopped"]
+    since: Milliseconds
+    restarts: Annotated[int, Meta(ge=0, lt=1 << 31)] = 0
+    reason: Reason | None = None
+    lock: Annotated[str, Meta(max_length=71)] = ""
+    prepared: bool = False
+    cpu: Annotated[float, Meta(ge=0, le=100_000)] = 0.0
+    memory_mib: Annotated[float, Meta(ge=0, le=1e9)] = 0.0
+
+
+class Hosted(_Frame, frozen=True, tag="hosted"):
+    """Every replica this node has, as an answer to Host, whenever one changes, and now and then for the figures. What
+    was to stop and is gone is `stopped` once, and then left out."""
+
+    session: int
+    items: Annotated[list[ReplicaStatus], Meta(max_length=10_000)]
+
+
+class AppOutput(_Frame, frozen=True, tag="app_output"):
+    """What replicas printed: `task` is the app's id, `attempt` the generation."""
+
+    items: list[Chunk]
+
+
 class Nack(_Frame, frozen=True, tag="nack"):
     """A frame was not understood and was ignored."""
 
@@ -216,8 +280,8 @@ class Stop(_Frame, frozen=True, tag="stop"):
     reconnect: bool
 
 
-FromServer = Challenge | Welcome | Refused | Assign | Cancel | Recorded | Renewed | Measure | Nack | Stop
-FromAgent = Hello | Accepted | Output | Report | Heartbeat | Measured | Nack
+FromServer = Challenge | Welcome | Refused | Assign | Cancel | Recorded | Renewed | Measure | Host | Nack | Stop
+FromAgent = Hello | Accepted | Output | Report | Heartbeat | Measured | Hosted | AppOutput | Nack
 
 encode = msgspec.msgpack.Encoder().encode
 decode_from_server = msgspec.msgpack.Decoder(FromServer).decode
@@ -228,6 +292,11 @@ decode_report = msgspec.msgpack.Decoder(ReportBody).decode
 def hello_bytes(nonce: bytes, node: str, now: int) -> bytes:
     """What a hello's signature covers."""
     return SIGNATURE_DOMAIN + b"hello:" + nonce + node.encode() + now.to_bytes(8, "big", signed=True)
+
+
+def box_bytes(node: str, box_key: bytes) -> bytes:
+    """What the signature of a `box_key` covers."""
+    return SIGNATURE_DOMAIN + b"box:" + node.encode() + b":" + box_key
 
 
 def report_bytes(body: bytes) -> bytes:

@@ -1,0 +1,1 @@
+"""Apps on this machine: what is built, run, watched and reached."""
