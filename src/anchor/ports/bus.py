@@ -6,6 +6,8 @@ from typing import Protocol
 
 ANY_NODE = ""
 """Stands for every node in `next_nodes`: something may have been missed."""
+ANY_APP = 0
+"""Stands for every app in `next_apps`: something about one may have been missed."""
 
 
 class Watch(Protocol):
@@ -43,4 +45,4 @@ class Bus(Protocol):
 
     async def next_apps(self, seconds: float) -> set[int]:
         """Wait until `apps_changed` is called (or was since the last return): the ids; empty when it was not in time.
-        The id 0 stands for every app: something about one may have been missed."""
+        The id `ANY_APP` stands for every app: something about one may have been missed."""

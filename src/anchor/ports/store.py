@@ -175,7 +175,7 @@ class AppStore(Protocol):
         """Apps whose `wake_at` has come, longest waiting first."""
 
     async def remove_app(self, app: App) -> bool:
-        """Remove an app if `app.ver` is still the stored version; its name is free again."""
+        """Remove an app if `app.ver` is still the stored version, with its log; its name is free again."""
 
 
 class NodeStore(Protocol):
@@ -296,7 +296,19 @@ class AuditStore(Protocol):
         """Entries by falling number below `below`."""
 
 
-class Store(TaskStore, RunStore, CaseStore, NodeStore, LogStore, ClaimStore, KeyStore, DutyStore, AuditStore, Protocol):
+class Store(
+    TaskStore,
+    RunStore,
+    CaseStore,
+    AppStore,
+    NodeStore,
+    LogStore,
+    ClaimStore,
+    KeyStore,
+    DutyStore,
+    AuditStore,
+    Protocol,
+):
     """Everything durable, in one place with one life."""
 
     async def epoch(self) -> int:

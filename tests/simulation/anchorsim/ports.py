@@ -107,6 +107,9 @@ class SimBus:
     def tasks_changed(self, ids: Sequence[int]) -> None:
         """Nobody looks on here."""
 
+    def apps_changed(self, ids: Sequence[int]) -> None:
+        """Nobody looks on here."""
+
     def node_changed(self, node: str, tasks: Sequence[int] = ()) -> None:
         if self._host.alive:
             self._on_node(node, tasks)

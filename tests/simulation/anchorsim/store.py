@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from anchor.core.access import Key
+from anchor.core.app import App
 from anchor.core.audit import Entry
 from anchor.core.case import Case
 from anchor.core.dag import Run
@@ -71,6 +72,27 @@ class SimStore:
 
     async def case(self, case_id: int) -> Case | None:
         return await _read(lambda _: self._truth.cases.get(case_id))
+
+    async def insert_app(self, app: App) -> bool:
+        return await _write(lambda _: self._truth.insert_app(app))
+
+    async def swap_app(self, old: App, new: App) -> bool:
+        return await _write(lambda _: self._truth.swap_app(old, new))
+
+    async def app(self, app_id: int) -> App | None:
+        return await _read(lambda _: self._truth.apps.get(app_id))
+
+    async def app_named(self, name: str) -> App | None:
+        return await _read(lambda _: next((app for app in self._truth.apps.values() if app.name == name), None))
+
+    async def app_versions(self) -> dict[int, int]:
+        return await _read(lambda _: {key: app.ver for key, app in self._truth.apps.items()})
+
+    async def apps_due(self, now: int, limit: int) -> list[App]:
+        return await _read(lambda _: self._truth.apps_due(now, limit))
+
+    async def remove_app(self, app: App) -> bool:
+        return await _write(lambda _: self._truth.remove_app(app))
 
     async def swap_node(self, old: Node, new: Node) -> bool:
         return await _write(lambda _: self._truth.swap_node(old, new))

@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from anchor.adapters.sqlite.rows import last_key_of
+from anchor.core.app import App
 from anchor.core.audit import Entry, first_break
 from anchor.core.case import Case
 from anchor.core.dag import RUN_OVER, Run
@@ -20,6 +21,7 @@ from anchorsim.scheduler import Origin, Simulator, Violation
 
 BACKOFF_CAP_MS = int(BACKOFF_CAP_SECONDS * 1000)
 TaskSeen = Callable[[Task | None, Task, Origin], None]
+AppSeen = Callable[[App | None, App | None], None]
 RunSeen = Callable[[Run | None, Run], None]
 NodeSeen = Callable[[Node | None, Node, Origin], None]
 Undone = tuple[MutableMapping[Any, Any], Any, Any, Any]
@@ -35,6 +37,7 @@ class Snapshot:
     claims: dict[tuple[str, str], Claim]
     runs: dict[int, Run]
     cases: dict[int, Case]
+    apps: dict[int, App]
     audit: list[Entry]
     epoch: int
 
@@ -50,6 +53,8 @@ class Truth:
         self.claims: dict[tuple[str, str], Claim] = {}
         self.runs: dict[int, Run] = {}
         self.cases: dict[int, Case] = {}
+        self.apps: dict[int, App] = {}
+        self._newest_app = 0
         self.duties: dict[str, Duty] = {}
         self.audit: list[Entry] = []
         self.epoch = 0
@@ -61,6 +66,7 @@ class Truth:
         self.on_task: list[TaskSeen] = []
         self.on_node: list[NodeSeen] = []
         self.on_run: list[RunSeen] = []
+        self.on_app: list[AppSeen] = []
         self.on_rollback: list[Callable[[Sequence[Undone]], None]] = []
         self._taken_at: dict[str, int] = {}
         self._past: list[tuple[int, MutableMapping[Any, Any], Any, Any]] = []
@@ -151,6 +157,42 @@ class Truth:
         self._put(self.cases, new.id, new)
         return True
 
+    def insert_app(self, app: App) -> bool:
+        """Write a new app, if no other has its name."""
+        if app.id in self.apps or any(app.name == other.name for other in self.apps.values()):
+            return False
+        self._made_here(app.id, fresh=app.id not in self.tasks)
+        self._newest_app = max(self._newest_app, app.id)
+        self._put_app(app.id, app)
+        return True
+
+    def swap_app(self, old: App, new: App) -> bool:
+        """Compare-and-set an app."""
+        stored = self.apps.get(old.id)
+        same = stored is not None and _app_stands_for(stored) == _app_stands_for(old)
+        if stored is None or not (self.blind or same):
+            return False
+        self._put_app(new.id, new)
+        return True
+
+    def remove_app(self, app: App) -> bool:
+        """Remove an app that is still at its version."""
+        stored = self.apps.get(app.id)
+        if stored is None or _app_stands_for(stored) != _app_stands_for(app):
+            return False
+        self._put_app(app.id, None)
+        return True
+
+    def _put_app(self, key: int, new: App | None) -> None:
+        self.sim.log("app", key, 0 if new is None else new.ver, self.origin().kind)
+        for watch in self.on_app:
+            watch(self.apps.get(key), new)
+        if new is None:
+            self._put(self.apps, key, None)
+            del self.apps[key]
+        else:
+            self._put(self.apps, key, new)
+
     def swap_node(self, old: Node, new: Node) -> bool:
         """Compare-and-set a node."""
         stored = self.nodes.get(old.id)
@@ -204,9 +246,9 @@ class Truth:
         undone: list[Undone] = []
         while self._past and self._past[-1][0] >= self.sim.now - ms:
             _, table, key, old = self._past.pop()
-            undone.append((table, key, table[key], old))
+            undone.append((table, key, table.get(key), old))
             if old is None:
-                del table[key]
+                table.pop(key, None)
             else:
                 table[key] = old
             if table is self.tasks:
@@ -221,8 +263,8 @@ class Truth:
     def snapshot(self) -> "Snapshot":
         """All there is, as a backup of one moment has it."""
         return Snapshot(
-            dict(self.tasks), dict(self.nodes), dict(self.claims), dict(self.runs), dict(self.cases), list(self.audit),
-            self.epoch,
+            dict(self.tasks), dict(self.nodes), dict(self.claims), dict(self.runs), dict(self.cases), dict(self.apps),
+            list(self.audit), self.epoch,
         )  # fmt: skip
 
     def put_back(self, snapshot: "Snapshot") -> None:
@@ -234,6 +276,7 @@ class Truth:
             (self.claims, snapshot.claims),
             (self.runs, snapshot.runs),
             (self.cases, snapshot.cases),
+            (self.apps, snapshot.apps),
         ]
         for table, kept in tables:
             changed = [key for key in dict.fromkeys((*table, *kept)) if table.get(key) != kept.get(key)]
@@ -293,6 +336,11 @@ class Truth:
         found = [run for run in self.live_runs() if run.wake_at is not None and run.wake_at <= now]
         return sorted(found, key=lambda run: (run.wake_at, run.id))[:limit]
 
+    def apps_due(self, now: int, limit: int) -> list[App]:
+        """Apps whose time has come."""
+        found = [app for app in self.apps.values() if app.wake_at is not None and app.wake_at <= now]
+        return sorted(found, key=lambda app: (app.wake_at, app.id))[:limit]
+
     def live_runs(self) -> list[Run]:
         """Runs that are not over."""
         return [run for run in self.runs.values() if run.state not in RUN_OVER]
@@ -328,11 +376,11 @@ class Truth:
         ]
 
     def last_key(self) -> int:
-        """The highest key of a task, a claim, a step, an item or a copy."""
+        """The highest key of a task, a claim, a step, an item, a copy or an app."""
         claimed = (keys_from(claim.first, claim.count)[-1] for claim in self.claims.values())
         steps = (run.key_of(run.steps - 1) for run in self.runs.values())
         parts = (last_key_of(task.parts) for task in self.tasks.values() if task.parts is not None)
-        return max(*self.tasks, *claimed, *steps, *parts, 0, 0)
+        return max(*self.tasks, *claimed, *steps, *parts, self._newest_app, 0)
 
     def newest_ms(self, lease_ms: int) -> int:
         """A time (Unix ms) that has been for certain, by all that is written down: when a node was seen, or what is
@@ -354,6 +402,10 @@ class Truth:
 def _stands_for(task: Task) -> tuple[Any, ...]:
     """What a compare-and-set compares: the version, and the fence for versions that come back after a rollback."""
     return task.ver, task.state, task.attempt, task.node, task.session
+
+
+def _app_stands_for(app: App) -> tuple[Any, ...]:
+    return app.ver, app.generations, app.wanted
 
 
 def _count(items: Sequence[Any], share: float) -> int:

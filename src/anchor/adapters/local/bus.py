@@ -37,7 +37,9 @@ class LocalBus:
     def __init__(self) -> None:
         self._tasks: dict[int, set[LocalWatch]] = {}
         self._nodes: dict[str, set[int]] = {}
+        self._apps: set[int] = set()
         self._look = LocalWatch()
+        self._look_at_apps = LocalWatch()
         self._work = LocalWatch()
 
     def tasks_changed(self, ids: Sequence[int]) -> None:
@@ -51,6 +53,12 @@ class LocalBus:
         """This node's record changed, or these tasks it holds are wanted back."""
         self._nodes.setdefault(node, set()).update(tasks)
         self._look.hint()
+
+    def apps_changed(self, ids: Sequence[int]) -> None:
+        """These apps changed: every server should read them again."""
+        if ids:
+            self._apps.update(ids)
+            self._look_at_apps.hint()
 
     def work_waits(self) -> None:
         """There may be something to dispatch: a new hint, or an open slot."""
@@ -69,6 +77,12 @@ class LocalBus:
         await self._look.changed(seconds)
         nodes, self._nodes = self._nodes, {}
         return nodes
+
+    async def next_apps(self, seconds: float) -> set[int]:
+        """The apps that changed since the last return; empty when none did in time."""
+        await self._look_at_apps.changed(seconds)
+        apps, self._apps = self._apps, set()
+        return apps
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from anchor.adapters.mongo.connection import Document
 from anchor.adapters.mongo.part import Part
 from anchor.adapters.mongo.trouble import DUPLICATE, codes_of, in_our_words
 from anchor.adapters.mongo.writes import persist
+from anchor.failpoints import reached
 from anchor.ports.store import LogChunk
 
 # The bytes of an `_id` sort as (task, attempt, seq) do.
@@ -34,6 +35,14 @@ class Logs(Part):
             query = {"_id": {"$gt": _id(task, attempt, seq), "$lt": before_task(task + 1)}}
             cursor = self.database["logs"].find(query).sort("_id", 1).limit(limit)
             return [chunk_from(doc) async for doc in cursor]
+
+    async def trim_log(self, task: int, attempt: int, below: int | None) -> None:
+        """Forget the chunks of one attempt whose `seq` is below `below` (None: all of them)."""
+        end = _id(task, attempt + 1, 0) if below is None else _id(task, attempt, below)
+        chunks = {"_id": {"$gte": _id(task, attempt, 0), "$lt": end}}
+        with self.writing():
+            await persist(lambda: self.database["logs"].delete_many(chunks))
+            reached("mongo.log_trimmed")
 
     async def _append(self, documents: list[Document]) -> None:
         try:

@@ -25,6 +25,7 @@ class Index(msgspec.Struct, frozen=True):
     keys: tuple[tuple[str, int], ...]
     only: Document | None = None
     sparse: bool = False
+    unique: bool = False
 
 
 # The state numbers in the partial indexes are those of `documents.CODES`: below 5 a task is live.
@@ -50,6 +51,10 @@ MIGRATIONS: Final[tuple[tuple[Index, ...], ...]] = (
         Index("runs", "runs_over", (("finished_at", 1),), only={"over": True}),
         Index("runs", "runs_of_owner", (("owner", 1), ("state", 1))),
         Index("cases", "cases_opened", (("opened_at", 1),)),
+    ),
+    (
+        Index("apps", "apps_named", (("name", 1),), unique=True),
+        Index("apps", "apps_due", (("wake_at", 1),)),
     ),
 )
 
@@ -107,6 +112,8 @@ async def _create(database: Database, index: Index) -> None:
         options["partialFilterExpression"] = index.only
     if index.sparse:
         options["sparse"] = True
+    if index.unique:
+        options["unique"] = True
     collection = database[index.collection]
     try:
         await collection.create_index(list(index.keys), name=index.name, **options)
@@ -129,6 +136,7 @@ async def _check(database: Database) -> None:
             tuple(found.get("key", {}).items()) != index.keys
             or found.get("partialFilterExpression") != index.only
             or bool(found.get("sparse")) is not index.sparse
+            or bool(found.get("unique")) is not index.unique
         ):
             raise _conflict(database, index)
 

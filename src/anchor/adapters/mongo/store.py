@@ -4,6 +4,7 @@ import asyncio
 
 from pymongo.errors import PyMongoError
 
+from anchor.adapters.mongo.apps import Apps
 from anchor.adapters.mongo.audit import Audit
 from anchor.adapters.mongo.cases import Cases
 from anchor.adapters.mongo.claims import Claims
@@ -21,7 +22,7 @@ from anchor.adapters.mongo.trouble import explained, in_our_words
 from anchor.adapters.mongo.writes import persist
 
 
-class MongoStore(Tasks, Runs, Cases, Nodes, Logs, Claims, Keys, Duties, Audit, Retention):
+class MongoStore(Tasks, Runs, Cases, Apps, Nodes, Logs, Claims, Keys, Duties, Audit, Retention):
     """All that is durable, in one MongoDB database that any number of servers share.
 
     Use it from the event loop it was opened on. `clock` tells the store's time; `database` is for the blobs.

@@ -166,7 +166,7 @@ async def _born_by_us(collection: Collection, news: Sequence[New]) -> set[Any]:
     found = collection.find({"_id": {"$in": [one.id for one in news]}}, {"born": 1})
     born = {doc["_id"]: doc.get("born") async for doc in found}
     if len(born) != len(news):
-        raise UnknownOutcome("A new document was removed before it was known whether we had written it.")
+        raise UnknownOutcome("A new document is not there; whether we wrote it and it was removed since is not known.")
     return {one.id for one in news if born[one.id] == one.born}
 
 

@@ -13,11 +13,11 @@ from redis.asyncio.connection import AbstractConnection
 
 from anchor.adapters.redis.circuit import FAILURES, RETRY_SECONDS, RETRY_SECONDS_MAX, Away, Circuit, words_of
 from anchor.core.attempt import Reason
-from anchor.ports.bus import ANY_NODE, Bus, Watch
+from anchor.ports.bus import ANY_APP, ANY_NODE, Bus, Watch
 
 log = structlog.get_logger("anchor.redis")
 IDS_MAX = 10_000
-"""Tasks and nodes named in one message; where there are more, everybody is told to look at everything."""
+"""Tasks, nodes and apps named in one message; where there are more, everybody is told to look at everything."""
 QUIET_SECONDS = 1.0
 """After this long without a message the connection is tested, and given up when no answer comes as soon."""
 
@@ -30,6 +30,7 @@ class Said(msgspec.Struct, array_like=True):
     nodes: dict[str, list[int]] = {}
     work: bool = False
     all: bool = False
+    apps: list[int] = []
 
 
 class RedisBus:
@@ -48,6 +49,7 @@ class RedisBus:
         self._watched: Counter[int] = Counter()
         self._tasks: set[int] = set()
         self._nodes: dict[str, set[int]] = {}
+        self._apps: set[int] = set()
         self._work = self._all = False
         self._speaking: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
@@ -84,6 +86,12 @@ class RedisBus:
         self._nodes.setdefault(node, set()).update(tasks)
         self._speak()
 
+    def apps_changed(self, ids: Sequence[int]) -> None:
+        """These apps changed: every server should read them again."""
+        self._here.apps_changed(ids)
+        self._apps.update(ids)
+        self._speak()
+
     def work_waits(self) -> None:
         """There may be something to dispatch: a new hint, or an open slot."""
         self._here.work_waits()
@@ -101,6 +109,10 @@ class RedisBus:
     async def next_nodes(self, seconds: float) -> dict[str, set[int]]:
         """The nodes that changed since the last return, with the tasks named; empty when none did in time."""
         return await self._here.next_nodes(seconds)
+
+    async def next_apps(self, seconds: float) -> set[int]:
+        """The apps that changed since the last return; empty when none did in time."""
+        return await self._here.next_apps(seconds)
 
     @contextmanager
     def _watching(self, task: int) -> Iterator[Watch]:
@@ -125,16 +137,18 @@ class RedisBus:
             self._speaking = asyncio.create_task(self._say_all())
 
     def _forget(self) -> None:
-        self._tasks, self._nodes = set(), {}
+        self._tasks, self._nodes, self._apps = set(), {}, set()
         self._work = self._all = False
 
     async def _say_all(self) -> None:
-        while self._tasks or self._nodes or self._work or self._all:
-            said = Said(self._origin, all=self._all or len(self._tasks) + len(self._nodes) > IDS_MAX)
+        while self._tasks or self._nodes or self._apps or self._work or self._all:
+            count = len(self._tasks) + len(self._nodes) + len(self._apps)
+            said = Said(self._origin, all=self._all or count > IDS_MAX)
             if not said.all:
                 said.tasks = list(self._tasks)
                 said.nodes = {node: list(tasks) for node, tasks in self._nodes.items()}
                 said.work = self._work
+                said.apps = list(self._apps)
             self._forget()
             try:
                 await self._circuit.ask(("PUBLISH", self._channel, msgspec.msgpack.encode(said)))
@@ -193,10 +207,13 @@ class RedisBus:
             self._here.tasks_changed([task for task in said.tasks if task in self._watched])
         for node, tasks in said.nodes.items():
             self._here.node_changed(node, tasks)
+        if said.apps:
+            self._here.apps_changed(said.apps)
         if said.work:
             self._here.work_waits()
 
     def _look_at_everything(self) -> None:
         self._here.tasks_changed(list(self._watched))
         self._here.node_changed(ANY_NODE)
+        self._here.apps_changed([ANY_APP])
         self._here.work_waits()

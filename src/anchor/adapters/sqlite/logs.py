@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
+from anchor.adapters.sqlite.commits import Each
 from anchor.adapters.sqlite.part import Part
 from anchor.adapters.sqlite.rows import chunks, insert_statement
 from anchor.ports.store import LogChunk
@@ -34,7 +35,12 @@ class _Appends:
         """Nothing to remember."""
 
 
+def _trim(db: sqlite3.Connection, what: tuple[int, int, int | None]) -> None:
+    db.execute("DELETE FROM logs WHERE task = ? AND attempt = ? AND seq < coalesce(?, 9e18)", what)
+
+
 _APPENDS = _Appends()
+_TRIM = Each(_trim)
 
 
 class Logs(Part):
@@ -54,3 +60,7 @@ class Logs(Part):
             ).fetchall()
         )
         return [LogChunk(*row) for row in rows]
+
+    async def trim_log(self, task: int, attempt: int, below: int | None) -> None:
+        """Forget the chunks of one attempt whose `seq` is below `below` (None: all of them)."""
+        await self._commits.submit(_TRIM, (task, attempt, below))

@@ -91,6 +91,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ) WITHOUT ROWID
         """,
     ),
+    (
+        """
+        CREATE TABLE apps (
+            id INTEGER PRIMARY KEY, ver INTEGER NOT NULL, name TEXT NOT NULL UNIQUE, wake_at INTEGER, json BLOB NOT NULL
+        )
+        """,
+        "CREATE INDEX apps_due ON apps (wake_at) WHERE wake_at IS NOT NULL",
+    ),
 )
 
 

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from pathlib import Path
 
+from anchor.adapters.sqlite.apps import Apps
 from anchor.adapters.sqlite.audit import Audit
 from anchor.adapters.sqlite.cases import Cases
 from anchor.adapters.sqlite.claims import Claims
@@ -27,7 +28,7 @@ from anchor.core.errors import AnchorError
 FILE = "anchor.db"
 
 
-class SqliteStore(Tasks, Runs, Cases, Nodes, Logs, Claims, Keys, Duties, Audit, Epoch, Retention):
+class SqliteStore(Tasks, Runs, Cases, Apps, Nodes, Logs, Claims, Keys, Duties, Audit, Epoch, Retention):
     """All that is durable, in one SQLite file that one process owns. Use it from the event loop it was opened on."""
 
     def __init__(
