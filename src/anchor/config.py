@@ -68,6 +68,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     public_url: Annotated[
         str, Meta(pattern=r"^(https?://[^/\s]+)?/?$", description="a URL like https://anchor.example.org")
     ] = ""
+    apps_domain: Annotated[
+        str,
+        Meta(pattern=r"^([a-z0-9-]+(\.[a-z0-9-]+)*)?$", description="a domain in lower case, like apps.example.org"),
+    ] = ""
+    peer_url: Annotated[
+        str, Meta(pattern=r"^(https?://[^/\s]+)?/?$", description="a URL like http://10.0.0.5:5000")
+    ] = ""
     requests_per_second: Annotated[float, Meta(gt=0, le=1e6, description="a number above 0")] = 1000.0
     lease_seconds: _Positive = 15.0
     heartbeat_seconds: _Positive = 3.0
@@ -88,6 +95,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         tuple[str, ...] | None, Meta(description=f"some of {', '.join(ALL_RUNTIMES)}, separated by commas")
     ] = None
     allow_network: Annotated[bool, Meta(description="true or false")] = False
+    allow_apps: Annotated[bool, Meta(description="true or false")] = True
     allow_gpu: Annotated[bool, Meta(description="true or false")] = False
     allow_unconfined: Annotated[bool, Meta(description="true or false")] = False
     programs: Annotated[

@@ -6,6 +6,7 @@ import typer
 
 from anchor import wiring
 from anchor.cli.options import (
+    AllowApps,
     AllowGpu,
     AllowNetwork,
     AllowUnconfined,
@@ -37,6 +38,7 @@ def join(
     name: NodeName = None,
     runtimes: Runtimes = None,
     allow_network: AllowNetwork = None,
+    allow_apps: AllowApps = None,
     allow_gpu: AllowGpu = None,
     allow_unconfined: AllowUnconfined = None,
     programs: Programs = None,
@@ -55,6 +57,7 @@ def join(
         node_name=name,
         runtimes=runtimes,
         allow_network=allow_network,
+        allow_apps=allow_apps,
         allow_gpu=allow_gpu,
         allow_unconfined=allow_unconfined,
         programs=programs,

@@ -11,6 +11,7 @@ from anchor.cli.demo import tour
 from anchor.cli.exits import Exit, Usage
 from anchor.cli.greeting import greet
 from anchor.cli.options import (
+    AllowApps,
     AllowGpu,
     AllowNetwork,
     AllowUnconfined,
@@ -52,6 +53,7 @@ def up(
     name: NodeName = None,
     runtimes: Runtimes = None,
     allow_network: AllowNetwork = None,
+    allow_apps: AllowApps = None,
     allow_gpu: AllowGpu = None,
     allow_unconfined: AllowUnconfined = None,
     programs: Programs = None,
@@ -75,6 +77,7 @@ def up(
         node_name=name,
         runtimes=runtimes,
         allow_network=allow_network,
+        allow_apps=allow_apps,
         allow_gpu=allow_gpu,
         allow_unconfined=allow_unconfined,
         programs=programs,

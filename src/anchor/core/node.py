@@ -111,7 +111,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sessions that no success has followed yet; `dissents` the newest of its answers that others contradicted. `speed`
     is how fast it worked when it was last measured (thousands of SHA-512 rounds a second on one core; 0: never), at
     `measured_at`; `reputation` is by runtime; `faults` counts what went wrong on it by whose fault it was (`task`,
-    `node`, `network`, `owner`).
+    `node`, `network`, `owner`); `box_key` is the raw X25519 key that apps' secrets are sealed to (empty: it has none).
     """
 
     id: str
@@ -133,6 +133,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     measured_at: int = 0
     reputation: dict[str, Reputation] = {}
     faults: dict[str, int] = {}
+    box_key: bytes = b""
 
 
 def node_id_from(name: str, chances: bytes) -> str:
@@ -143,7 +144,7 @@ def node_id_from(name: str, chances: bytes) -> str:
     return f"{prefix}-{''.join(drawn[:6])}"
 
 
-def greet(node: Node, *, profile: Profile, slots: int, now: int, lease_ms: int) -> Node:
+def greet(node: Node, *, profile: Profile, slots: int, now: int, lease_ms: int, box_key: bytes = b"") -> Node:
     """The node with a new session: every hello raises the epoch, so the old connection speaks for nobody."""
     return replace(
         node,
@@ -153,6 +154,7 @@ def greet(node: Node, *, profile: Profile, slots: int, now: int, lease_ms: int) 
         slots=slots,
         lease_until=now + lease_ms,
         seen_at=now,
+        box_key=box_key,
     )
 
 

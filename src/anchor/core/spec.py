@@ -154,8 +154,9 @@ FEATURES: dict[str, str] = {
     "deterministic": "has no deterministic profile",
     "inputs": "hands over no inputs by name",
     "seals": "does not sign single answers",
+    "apps": "hosts no apps",
 }
-"""What a task can ask of a node beyond its runtime, and what to say of a node that does not offer it."""
+"""What a task, or an app, can ask of a node beyond its runtime, and what to say of a node that does not offer it."""
 
 
 def runtime_of(spec: TaskSpec) -> str:

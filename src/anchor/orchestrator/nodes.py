@@ -37,7 +37,14 @@ class Greeted(msgspec.Struct, frozen=True):
 
 
 async def welcome(
-    world: World, node_id: str, *, profile: Profile, slots: int, held: Sequence[Held], epoch: int = UNKNOWN_EPOCH
+    world: World,
+    node_id: str,
+    *,
+    profile: Profile,
+    slots: int,
+    held: Sequence[Held],
+    epoch: int = UNKNOWN_EPOCH,
+    box_key: bytes = b"",
 ) -> Greeted:
     """Open a new session for a node and carry over to it the attempts it still holds.
 
@@ -52,7 +59,9 @@ async def welcome(
     node = await _write(
         world,
         node_id,
-        lambda old: greet(old, profile=profile, slots=slots, now=world.clock.now(), lease_ms=world.lease_ms),
+        lambda old: greet(
+            old, profile=profile, slots=slots, now=world.clock.now(), lease_ms=world.lease_ms, box_key=box_key
+        ),
     )
     adopted: list[Task] = []
     if epoch == ours or (epoch == UNKNOWN_EPOCH and ours == 0):

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from anchor.core.attempt import Reason
-from anchor.core.errors import AnchorError, OutOfSpace, Unavailable
+from anchor.core.errors import AnchorError, InvalidRequest, OutOfSpace, Unavailable
 from anchor.core.node import Node
 from anchor.core.progress import MESSAGE_LENGTH_MAX, read_progress
 from anchor.core.task import holds
@@ -28,6 +28,7 @@ from anchor.server.endings import sound
 from anchor.server.lines import CLOSE_SECONDS, Line, Lines
 from anchor.server.measuring import Measuring
 from anchor.server.seals import seal_checked
+from anchor.wire import box
 from anchor.wire import link as wire
 from anchor.wire.link import (
     Accepted,
@@ -161,6 +162,12 @@ class AgentLink:
                     f"This server knows no node {hello.node} with this key.",
                     "Join this machine again: `anchor node token` on the server prints the command.",
                 )
+            if hello.box_key and not _box_signed_by(node, hello):
+                raise _NotLetIn(
+                    "invalid_box_key",
+                    f"The key that secrets are to be sealed to is not signed by {node.id}, or is none.",
+                    "Remove the file box.key of the agent's directory and start the agent again: it makes a new one.",
+                )
             wait = self._admission.turn(urgent=bool(hello.held))
             if wait:
                 message = "Many agents are connecting at this moment."
@@ -172,6 +179,7 @@ class AgentLink:
                 slots=max(1, min(hello.slots, 10_000)),
                 held=[(held.task, held.attempt) for held in hello.held],
                 epoch=hello.epoch,
+                box_key=hello.box_key,
             )
         except (Unavailable, OutOfSpace) as error:
             if error.code == "newer_epoch":
@@ -359,6 +367,16 @@ def _signed_by(node: Node, nonce: bytes, hello: Hello) -> bool:
         key = Ed25519PublicKey.from_public_bytes(node.public_key)
         key.verify(hello.signature, wire.hello_bytes(nonce, hello.node, hello.now))
     except InvalidSignature:
+        return False
+    return True
+
+
+def _box_signed_by(node: Node, hello: Hello) -> bool:
+    try:
+        key = Ed25519PublicKey.from_public_bytes(node.public_key)
+        key.verify(hello.box_signature, wire.box_bytes(hello.node, hello.box_key))
+        box.sealed(hello.box_key, b"")
+    except (InvalidSignature, InvalidRequest):
         return False
     return True
 
