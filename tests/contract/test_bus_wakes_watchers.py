@@ -53,6 +53,14 @@ async def test_nodes_that_changed_are_named_once_with_the_tasks_wanted_back(bus)
     assert await bus.next_nodes(0.01) == {}
 
 
+async def test_apps_that_changed_are_named_once(bus):
+    bus.apps_changed([5, 7])
+    bus.apps_changed([7])
+    bus.apps_changed([])
+    assert await bus.next_apps(5) == {5, 7}
+    assert await bus.next_apps(0.01) == set()
+
+
 async def test_waiting_work_wakes_the_dispatcher_once(bus):
     bus.work_waits()
     bus.work_waits()

@@ -16,6 +16,7 @@ from tests.contract.test_store_model import StoreMachine
 
 from anchor.adapters.mongo import MongoStore, connection, writes
 from anchor.core.access import Key, Role
+from anchor.core.app import App, Wanted
 from anchor.core.audit import sealed
 from anchor.core.errors import Unavailable
 from anchor.core.node import Node
@@ -32,6 +33,7 @@ BREAKING = itertools.cycle(fault for each in ALL for fault in (None, each))
 NODE = Node(id="REX-A1B2C3", owner="ann", public_key=bytes(range(32)), joined_at=5)
 KEY = Key(digest="ab" * 32, name="laptop", role=Role.NODE, created_at=5, uses_left=1)
 DUTY = Duty("retention", "a", 1, 1000)
+APP = App(id=256, name="shop", title="Shop", owner="ann", created_at=5)
 CLAIM = Claim("ann", "k", "d", 256, 1, False, 1)
 
 
@@ -126,6 +128,22 @@ class NodeSwap(NodeInsert):
         return await store.swap_node(NODE, replace(NODE, ver=2, owner=who))
 
 
+class AppInsert(Write):
+    async def do(self, store, who):
+        return await store.insert_app(replace(APP, owner=who))
+
+    async def winner(self, store):
+        return (await store.app_named(APP.name)).owner
+
+
+class AppSwap(AppInsert):
+    async def prepare(self, store):
+        await store.insert_app(APP)
+
+    async def do(self, store, who):
+        return await store.swap_app(APP, replace(APP, ver=2, owner=who, generations=1))
+
+
 class KeySwap(Write):
     async def prepare(self, store):
         await store.add_key(KEY)
@@ -169,7 +187,7 @@ class ClaimMade(Write):
         return (await store.claim(replace(CLAIM, digest="nobody"))).digest
 
 
-WRITES = Write.__subclasses__() + NodeInsert.__subclasses__() + DutyBegun.__subclasses__()
+WRITES = Write.__subclasses__() + AppInsert.__subclasses__() + NodeInsert.__subclasses__() + DutyBegun.__subclasses__()
 
 
 @pytest.fixture(params=WRITES, ids=lambda kind: kind.__name__)
@@ -311,6 +329,47 @@ async def test_who_removed_a_key_is_not_made_up(store, relay):
     await store.add_key(KEY)
     relay.plan(Fault.NEVER_SENT)
     assert await store.remove_key(KEY.digest)
+
+
+async def test_who_removed_an_app_is_not_made_up(store, relay):
+    await store.insert_app(APP)
+    relay.plan(None, None, Fault.REPLY_LOST)
+    with pytest.raises(UnknownOutcome):
+        await store.remove_app(APP)
+    assert await store.app(APP.id) is None
+    await store.insert_app(APP)
+    for fault in (Fault.NEVER_SENT, Fault.HELD, Fault.STEPPED_DOWN):
+        relay.plan(None, None, fault)
+        assert await store.remove_app(APP)
+        await relay.release()
+        assert await store.insert_app(APP)
+
+
+@pytest.mark.parametrize("fault", ALL, ids=lambda fault: fault.name)
+async def test_a_name_that_another_app_has_is_never_taken_for_ours(store, rival, relay, fault):
+    async def meanwhile():
+        await rival.insert_app(replace(APP, id=512))
+
+    relay.plan(fault, meanwhile=meanwhile)
+    if fault in CARRIED_OUT:
+        assert await store.insert_app(APP)
+        assert (await rival.app_named(APP.name)).id == APP.id
+    else:
+        with pytest.raises(UnknownOutcome):
+            await store.insert_app(APP)
+        assert await store.app(APP.id) is None
+    await relay.release()
+    assert len(await store.app_versions()) == 1
+
+
+async def test_a_held_up_removal_takes_nothing_that_changed_since(store, rival, relay):
+    await store.insert_app(APP)
+    wanted = replace(APP, ver=2, wanted=Wanted.STOPPED)
+    relay.plan(None, None, Fault.HELD, meanwhile=lambda: rival.swap_app(APP, wanted))
+    with pytest.raises(UnknownOutcome):
+        await store.remove_app(APP)
+    await relay.release()
+    assert await store.app(APP.id) == wanted
 
 
 @pytest.mark.parametrize("at", range(5))

@@ -17,7 +17,7 @@ from anchor.adapters.local.bus import LocalBus
 from anchor.adapters.local.ready import LocalReady
 from anchor.adapters.redis import RedisHints
 from anchor.core.errors import Conflict, InvalidRequest, Unavailable
-from anchor.ports.bus import ANY_NODE
+from anchor.ports.bus import ANY_APP, ANY_NODE
 from anchor.ports.ready import Hint
 
 pytestmark = [
@@ -128,9 +128,11 @@ async def test_what_one_server_says_wakes_those_who_look_on_the_other(two):
     with other.bus.watch_task(5) as watch, other.bus.watch_task(6) as quiet:
         one.bus.tasks_changed([4, 5])
         one.bus.node_changed("REX-A1B2C3", [5])
+        one.bus.apps_changed([9])
         one.bus.work_waits()
         assert await watch.changed(SOON)
         assert await other.bus.next_nodes(SOON) == {"REX-A1B2C3": {5}}
+        assert await other.bus.next_apps(SOON) == {9}
         assert await other.bus.next_work(SOON)
         assert not await quiet.changed(0)
     assert await one.bus.next_nodes(0) == {"REX-A1B2C3": {5}}
@@ -169,6 +171,7 @@ async def test_a_killed_redis_keeps_nobody_waiting_and_is_used_again(engine, two
     assert one.problem.hint
     with other.bus.watch_task(3) as watch:
         await other.bus.next_nodes(0)
+        await other.bus.next_apps(0)
         one.bus.tasks_changed([3])
         one.bus.node_changed("REX-A1B2C3")
         assert not await watch.changed(0.05)
@@ -177,6 +180,7 @@ async def test_a_killed_redis_keeps_nobody_waiting_and_is_used_again(engine, two
         await redis_is_back(one, other)
         assert await watch.changed(SOON), "something may have been missed"
         assert ANY_NODE in await other.bus.next_nodes(SOON)
+        assert ANY_APP in await other.bus.next_apps(SOON)
         assert await other.bus.next_work(SOON)
     await until(lambda: other.ready.size())
     assert await other.ready.pop(1, ["meanwhile"]) == [Hint(4, 0, "meanwhile")]

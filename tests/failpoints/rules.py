@@ -11,11 +11,13 @@ WRITES = frozenset(
     {"insert", "swap", "insert_node", "swap_node", "append", "claim", "fulfil", "add_key", "swap_key", "remove_key"}
     | {"swap_duty", "audit_append", "remove_finished", "set_epoch", "put", "push", "sweep"}
     | {"insert_run", "swap_run", "remove_runs", "insert_case", "swap_case", "remove_cases"}
+    | {"insert_app", "swap_app", "remove_app", "trim_log"}
 )
 READS = frozenset(
     {"get", "due", "queued", "page", "counts", "pulse", "payloads", "has_room", "node", "nodes", "read", "key", "keys"}
     | {"duty", "duties", "audit_tail", "audit_page", "epoch", "close", "size", "missing", "pop", "shapes"}
     | {"states", "run", "runs_due", "runs_page", "run_counts", "case", "cases_page", "round_counts"}
+    | {"app", "app_named", "app_versions", "apps_due"}
 )
 """The methods of the ports for truth, blobs and hints. `pop` takes away a hint, which may be lost."""
 _HOLDERS = frozenset({"store", "_keys", "blobs", "ready"})

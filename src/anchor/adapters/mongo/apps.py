@@ -23,8 +23,6 @@ class Apps(Part):
         """Write a new app; False where its id or its name is taken (what is there is left as it is)."""
         document = {"_id": app.id, "ver": app.ver, "name": app.name, **_changing(app), **_fence(app)}
         with self.writing():
-            # Ids go on rising when this one is gone.
-            await self.keep_last_key(app.id)
             [done] = await insert(self.database["apps"], [new(document)])
             return done
 
@@ -67,6 +65,8 @@ class Apps(Part):
             output = {"_id": {"$gt": before_task(app.id), "$lt": before_task(app.id + 1)}}
             await persist(lambda: self.database["logs"].delete_many(output))
             reached("mongo.app_log_removed")
+            # Ids go on rising when this one is gone.
+            await self.keep_last_key(app.id)
             return await self._gone(app)
 
     async def _gone(self, app: App) -> bool:

@@ -88,9 +88,11 @@ class MongoStore(Tasks, Runs, Cases, Apps, Nodes, Logs, Claims, Keys, Duties, Au
 async def _last_key(database: Database) -> int:
     newest = await database["tasks"].find({}, {"_id": 1}).sort("_id", -1).limit(1).to_list()
     claimed = await database["claims"].find({}, {"last": 1}).sort("at", -1).limit(1).to_list()
+    apps = await database["apps"].find({}, {"_id": 1}).sort("_id", -1).limit(1).to_list()
     mark = await database[MARKS].find_one({"_id": "last_key"})
     return max(
         int(newest[0]["_id"]) if newest else 0,
+        int(apps[0]["_id"]) if apps else 0,
         int(claimed[0]["last"]) if claimed else 0,
         0 if mark is None else int(mark["value"]),
     )

@@ -56,8 +56,6 @@ def _changing(app: App) -> tuple[Any, ...]:
 
 
 def _insert(db: sqlite3.Connection, app: App) -> bool:
-    # Ids go on rising when this one is gone.
-    mark_last_key(db, app.id)
     statement = "INSERT OR IGNORE INTO apps (id, name, ver, wake_at, json) VALUES (?, ?, ?, ?, ?)"
     return db.execute(statement, (app.id, app.name, *_changing(app))).rowcount == 1
 
@@ -72,6 +70,8 @@ def _remove(db: sqlite3.Connection, app: App) -> bool:
     if db.execute("DELETE FROM apps WHERE id = ? AND ver = ?", (app.id, app.ver)).rowcount != 1:
         return False
     db.execute("DELETE FROM logs WHERE task = ?", (app.id,))
+    # Ids go on rising when this one is gone.
+    mark_last_key(db, app.id)
     return True
 
 

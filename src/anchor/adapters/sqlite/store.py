@@ -77,6 +77,7 @@ def _open(path: Path) -> tuple[DataDirectory, sqlite3.Connection, list[sqlite3.C
         migrate(db)
         (last_key,) = db.execute(
             "SELECT max(coalesce((SELECT max(id) FROM tasks), 0), coalesce((SELECT max(last) FROM claims), 0),"
+            " coalesce((SELECT max(id) FROM apps), 0),"
             " coalesce((SELECT value FROM marks WHERE name = 'last_key'), 0))"
         ).fetchone()
         for _ in range(READERS):
