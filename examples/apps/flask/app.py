@@ -35,7 +35,7 @@ def sign() -> Response:
 def upload() -> Response:
     digest, size = hashlib.sha256(), 0
     is_form = request.mimetype == "multipart/form-data"
-    stream = next(iter(request.files.values())).stream if is_form else request.stream
+    stream = next(iter(request.files.values()), request).stream if is_form else request.stream
     while chunk := stream.read(1 << 16):
         digest.update(chunk)
         size += len(chunk)

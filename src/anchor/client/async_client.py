@@ -20,7 +20,7 @@ from anchor.client.calls import NodeAction, TaskLike
 from anchor.client.cases import CaseVerb
 from anchor.client.exchange import Manners, Steps, Wait
 from anchor.client.fetching import Fetching, Wanted, wanted_files
-from anchor.client.follow import Following, Happening
+from anchor.client.follow import EventStream, Following, Happening
 from anchor.client.sources import source_of
 from anchor.core.spec import INLINE_BYTES_MAX
 from anchor.wire import rest
@@ -84,29 +84,12 @@ class AsyncClient(AsyncWorking):
         """What a task printed so far."""
         return await self._run(exchange.whole_log(task_id, self._manners))
 
-    async def follow(self, task_id: str, *, after: str = "") -> AsyncIterator[Happening]:
+    def follow(self, task_id: str, *, after: str = "") -> AsyncIterator[Happening]:
         """What a task prints and the states it enters, as they come, and its result last.
 
         A broken connection is made again and goes on after the last piece received; `after` is such a piece's id.
         """
-        following = Following(task_id, self._manners, after=after)
-        while not following.is_over:
-            began = time.monotonic()
-            try:
-                async with self._http.stream(**transport.request(following.call(), streaming=True)) as response:
-                    if following.is_open(response.status_code, response.headers.get("content-type", "")):
-                        async for chunk in response.aiter_bytes():
-                            for happening in following.feed(chunk):
-                                yield happening
-                            began = time.monotonic()
-                        why = "the connection was closed"
-                    else:
-                        await response.aread()
-                        why = following.refused(transport.answer_of(response))
-            except httpx.HTTPError as error:
-                why = transport.no_answer(error, 0).why
-            if not following.is_over:
-                await asyncio.sleep(following.broke(why, time.monotonic() - began))
+        return self.stream(Following(task_id, self._manners, after=after))
 
     async def cancel(self, task_id: str) -> rest.TaskView:
         """Ask for a task's end; it may take a moment to get there."""
@@ -262,6 +245,26 @@ class AsyncClient(AsyncWorking):
     async def carry_out(self, steps: Callable[[Manners], Steps[T]]) -> T:
         """Do something of `anchor.client.exchange` and its like, with this client's manners."""
         return await self._run(steps(self._manners))
+
+    async def stream(self, following: EventStream[T]) -> AsyncIterator[T]:
+        """What a stream of `anchor.client.follow` and its like tells, over however many connections."""
+        while not following.is_over:
+            began = time.monotonic()
+            try:
+                async with self._http.stream(**transport.request(following.call(), streaming=True)) as response:
+                    if following.is_open(response.status_code, response.headers.get("content-type", "")):
+                        async for chunk in response.aiter_bytes():
+                            for happening in following.feed(chunk):
+                                yield happening
+                            began = time.monotonic()
+                        why = "the connection was closed"
+                    else:
+                        await response.aread()
+                        why = following.refused(transport.answer_of(response))
+            except httpx.HTTPError as error:
+                why = transport.no_answer(error, 0).why
+            if not following.is_over:
+                await asyncio.sleep(following.broke(why, time.monotonic() - began))
 
     async def _call(self, call: calls.Call[T]) -> T:
         return await self._run(exchange.exchange(call, self._manners))

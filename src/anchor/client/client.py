@@ -18,7 +18,7 @@ from anchor.client.calls import NodeAction, TaskLike
 from anchor.client.cases import CaseVerb
 from anchor.client.exchange import Manners, Steps, Wait
 from anchor.client.fetching import Fetching, Wanted, wanted_files
-from anchor.client.follow import Following, Happening
+from anchor.client.follow import EventStream, Following, Happening
 from anchor.client.sources import source_of
 from anchor.client.working import Working
 from anchor.core.spec import INLINE_BYTES_MAX
@@ -93,23 +93,7 @@ class Client(Working):
 
         A broken connection is made again and goes on after the last piece received; `after` is such a piece's id.
         """
-        following = Following(task_id, self._manners, after=after)
-        while not following.is_over:
-            began = time.monotonic()
-            try:
-                with self._http.stream(**transport.request(following.call(), streaming=True)) as response:
-                    if following.is_open(response.status_code, response.headers.get("content-type", "")):
-                        for chunk in response.iter_bytes():
-                            yield from following.feed(chunk)
-                            began = time.monotonic()
-                        why = "the connection was closed"
-                    else:
-                        response.read()
-                        why = following.refused(transport.answer_of(response))
-            except httpx.HTTPError as error:
-                why = transport.no_answer(error, 0).why
-            if not following.is_over:
-                time.sleep(following.broke(why, time.monotonic() - began))
+        return self.stream(Following(task_id, self._manners, after=after))
 
     def cancel(self, task_id: str) -> rest.TaskView:
         """Ask for a task's end; it may take a moment to get there."""
@@ -261,6 +245,25 @@ class Client(Working):
     def carry_out(self, steps: Callable[[Manners], Steps[T]]) -> T:
         """Do something of `anchor.client.exchange` and its like, with this client's manners."""
         return self._run(steps(self._manners))
+
+    def stream(self, following: EventStream[T]) -> Iterator[T]:
+        """What a stream of `anchor.client.follow` and its like tells, over however many connections."""
+        while not following.is_over:
+            began = time.monotonic()
+            try:
+                with self._http.stream(**transport.request(following.call(), streaming=True)) as response:
+                    if following.is_open(response.status_code, response.headers.get("content-type", "")):
+                        for chunk in response.iter_bytes():
+                            yield from following.feed(chunk)
+                            began = time.monotonic()
+                        why = "the connection was closed"
+                    else:
+                        response.read()
+                        why = following.refused(transport.answer_of(response))
+            except httpx.HTTPError as error:
+                why = transport.no_answer(error, 0).why
+            if not following.is_over:
+                time.sleep(following.broke(why, time.monotonic() - began))
 
     def _call(self, call: calls.Call[T]) -> T:
         return self._run(exchange.exchange(call, self._manners))

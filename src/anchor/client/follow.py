@@ -1,6 +1,8 @@
-"""A task's output as server-sent events: the parser, and what to remember across a broken connection."""
+"""Output as server-sent events: the parser, and what to remember across a broken connection."""
 
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -8,6 +10,8 @@ from anchor.client import calls
 from anchor.client.answers import TRANSIENT, Answer, failure_of, stranger
 from anchor.client.exchange import Manners, backoff_seconds, unreachable
 from anchor.wire import rest
+
+T = TypeVar("T")
 
 EVENT_STREAM = "text/event-stream"
 QUIET_SECONDS_MAX = 60.0
@@ -66,11 +70,12 @@ class EventParser:
             self._fields[name] = value
 
 
-class Following:
-    """One task being followed over however many connections that takes."""
+class EventStream(ABC, Generic[T]):
+    """One stream being followed over however many connections that takes. `kinds` says what each kind of event is; the
+    one named `end` is the last."""
 
-    def __init__(self, task_id: str, manners: Manners, *, after: str = "") -> None:
-        self._task_id = task_id
+    def __init__(self, kinds: Mapping[str, Any], manners: Manners, *, after: str = "") -> None:
+        self._kinds = kinds
         self._manners = manners
         self._last_id = after
         self._parser = EventParser()
@@ -78,10 +83,14 @@ class Following:
         self._spent = 0.0
         self.is_over = False
 
+    @abstractmethod
+    def request(self, last_id: str) -> calls.Call[None]:
+        """The request for what follows the event of this id."""
+
     def call(self) -> calls.Call[None]:
         """The request that goes on where the last connection broke off."""
         self._parser = EventParser()
-        return calls.follow(self._task_id, self._last_id)
+        return self.request(self._last_id)
 
     def is_open(self, status: int, content_type: str) -> bool:
         """Whether a response is the stream that was asked for."""
@@ -94,20 +103,20 @@ class Following:
             raise error
         return error.message
 
-    def feed(self, chunk: bytes) -> list[Happening]:
+    def feed(self, chunk: bytes) -> list[T]:
         """What these bytes tell."""
-        happenings: list[Happening] = []
+        happenings: list[T] = []
         for event in self._parser.feed(chunk):
             self._failures, self._spent = 0, 0.0
             self._last_id = event.id or self._last_id
-            if event.kind in _KINDS:
+            if event.kind in self._kinds:
                 happenings.append(self._read(event))
                 self.is_over |= event.kind == "end"
         return happenings
 
-    def _read(self, event: ServerEvent) -> Happening:
+    def _read(self, event: ServerEvent) -> T:
         try:
-            happening: Happening = msgspec.json.decode(event.data, type=_KINDS[event.kind])
+            happening: T = msgspec.json.decode(event.data, type=self._kinds[event.kind])
         except msgspec.DecodeError as error:
             raise stranger(Answer(200, {"content-type": EVENT_STREAM}, b""), self._manners.url) from error
         return happening
@@ -120,3 +129,15 @@ class Following:
         if self._spent > self._manners.patience_seconds:
             raise unreachable(self._manners.url, why)
         return pause
+
+
+class Following(EventStream[Happening]):
+    """One task being followed to its end."""
+
+    def __init__(self, task_id: str, manners: Manners, *, after: str = "") -> None:
+        super().__init__(_KINDS, manners, after=after)
+        self._task_id = task_id
+
+    def request(self, last_id: str) -> calls.Call[None]:
+        """The request for what the task does after the event of this id."""
+        return calls.follow(self._task_id, last_id)
