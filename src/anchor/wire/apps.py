@@ -15,10 +15,10 @@ ENV_VALUE_BYTES_MAX: Final = 32 * 1024
 FILES_MAX: Final = 1_000
 """Files in a request; more travel as one archive."""
 
-EnvName = Annotated[str, Meta(pattern=r"\A[A-Za-z_][A-Za-z0-9_]{0,127}\Z")]
+EnvName = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}(?!\n)$")]
 EnvChanges = dict[EnvName, Annotated[str, Meta(max_length=ENV_VALUE_BYTES_MAX)] | None]
 """Variables by name; null takes one away."""
-Digest = Annotated[str, Meta(pattern=r"\Asha256:[0-9a-f]{64}\Z")]
+Digest = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}$", max_length=71)]
 Files = Annotated[dict[Annotated[str, Meta(min_length=1, max_length=1_000)], str], Meta(max_length=FILES_MAX)]
 
 
@@ -129,7 +129,7 @@ class AppView(AppRow, frozen=True):
 
 
 class AppLine(_View, frozen=True):
-    """A piece of what a replica printed, or of how it was built: whole lines as a rule. `id` is where to go on after."""
+    """A piece of what a replica printed, or of how it was built: whole lines as a rule. `id` is where one goes on."""
 
     id: str
     at: Time
