@@ -1,0 +1,73 @@
+"""A server that dies amid a deployment: apps run on, and after its return everything comes to what was asked."""
+
+import random
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.acceptance.load import Load
+from tests.acceptance.network import Network, View, a_network_with, healthy, wait_until
+from tests.acceptance.small_apps import ANSWERING
+from tests.system.fleet import free_port
+
+KILLS = 4
+AWAY_SECONDS = 1.0
+
+
+def one_of_each_place(view: View) -> bool:
+    """Invariant 19, as a user sees it: no two replicas of one place are healthy."""
+    places = [(one["process"], one["index"]) for one in view["replicas"] if one["state"] == "healthy"]
+    return len(places) == len(set(places))
+
+
+@pytest.mark.timeout(180)
+def test_deployments_interrupted_by_kills_of_the_server_converge_and_apps_run_on(tmp_path: Path) -> None:
+    seed = random.randrange(2**32)
+    dice = random.Random(seed)
+    port = free_port()
+    with a_network_with(tmp_path, nodes=2) as network:
+        network.create("small", ANSWERING, config={"port": port, "drainSeconds": 3, "requirements": {"nodes": []}})
+        network.running("small")
+        # Asked on the machine that runs it, an app does not notice that its server dies, or is rolled over.
+        with Load(port, f"127.0.0.1:{port}", rate=50) as local:
+            for number in range(2, KILLS + 2):
+                network.release("small", ANSWERING, config={"port": port, "drainSeconds": 3})
+                time.sleep(dice.uniform(0.0, 1.2))
+                network.server.kill()
+                time.sleep(AWAY_SECONDS)
+                network.server.start_and_wait()
+                view = network.until("small", lambda view, number=number: arrived(view, number))  # type: ignore[misc]
+                assert one_of_each_place(view), f"seed {seed}: {view}"
+                wait_until(lambda: network.get("small").status_code == 200, f"it is routed to again, seed {seed}")
+        assert local.counts.a_thousand <= 1.0, f"seed {seed}: {local.counts.said()}"
+        assert len({answer["release"] for answer in answers(network)}) == 1
+        assert_one_process_a_replica(network)
+
+        network.do("small", "stop")
+        network.until("small", lambda view: view["state"] == "stopped")
+        wait_until(lambda: not processes(network), "its processes are gone")
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"http://127.0.0.1:{port}", trust_env=False)
+
+
+def arrived(view: View, release: int) -> bool:
+    return view["state"] == "running" and view["live"] == release and len(view["replicas"]) == len(healthy(view)) == 1
+
+
+def answers(network: Network) -> list[View]:
+    return [network.get("small").json() for _ in range(8)]
+
+
+def processes(network: Network) -> list[int]:
+    return [process.pid for agent in network.agents for process in network.processes(agent, "server.js")]
+
+
+def assert_one_process_a_replica(network: Network) -> None:
+    names = [
+        process.name()
+        for agent in network.agents
+        for process in network.processes(agent, "server.js")
+        if process.name().startswith(("node", "MainThread"))
+    ]
+    assert len(names) == 1, names
