@@ -74,7 +74,11 @@ def test_a_variable_is_read_in_its_own_place_and_under_its_own_secret_only(app: 
     assert "canary" not in str(caught.value)
 
 
-@pytest.mark.parametrize("kept", [b"", b"\x01", b"\x02" + bytes(40), b"\x01" + bytes(40)], ids=len)
+@pytest.mark.parametrize(
+    "kept",
+    [b"", b"\x01", b"\x02" + bytes(40), b"\x01" + bytes(40)],
+    ids=["nothing", "no nonce", "another form", "no tag"],
+)
 def test_what_is_no_kept_variable_is_not_read(kept: bytes) -> None:
     with pytest.raises(Conflict):
         AppSecrets(b"one server's secret").decrypted("shop", {"TOKEN": kept})

@@ -47,7 +47,7 @@ class AppSecrets:
         except (InvalidTag, ValueError):
             raise Conflict(
                 f"The variable {name} of {app} was encrypted under another secret than this server has now.",
-                hint="Start the server with the secret it had (ANCHOR_SECRET, or the file secret of its data directory), "
+                hint="Start the server with the secret it had (ANCHOR_SECRET, or the file secret among its data), "
                 f"or set the variables anew: `anchor app env {app} set`.",
                 code="secret_changed",
             ) from None
