@@ -113,7 +113,7 @@ class Network:
         answer = self.http.get(f"/api/clusters/{name}/logs")
         if answer.status_code != 200:
             return answer.text
-        return "\n".join(f"{line.get('process', '')}: {line['text'].rstrip()}" for line in answer.json()["lines"])
+        return "".join(f"{line['process']}.{line['index']} {line['stream']}: {line['text']}" for line in answer.json())
 
     def host(self, name: str) -> str:
         """What to name in a Host header to mean this app."""

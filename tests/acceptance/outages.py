@@ -13,7 +13,7 @@ def two_replicas(network: Network) -> View:
     """The app that all this happens to, deployed and spread."""
     network.create(NAME, ANSWERING, config={"scale": {"web": 2}, "drainSeconds": 5})
     view = network.running(NAME)
-    assert len({one["node"] for one in healthy(view)}) == len(network.agents), view
+    assert len({one["nodeId"] for one in healthy(view)}) == len(network.agents), view
     return view
 
 
