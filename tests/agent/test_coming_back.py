@@ -19,6 +19,7 @@ from websockets.http11 import Request, Response
 from anchor.agent import identity
 from anchor.agent.pauses import BACKOFF_CAP_SECONDS, SPREAD_SECONDS, Pauses
 from anchor.agent.run import run
+from anchor.server.app_secrets import AppSecrets
 from anchor.server.lines import Lines
 
 NODE = "OLD-A1B2C3"
@@ -172,7 +173,7 @@ async def test_an_agent_finds_its_way_once_the_server_was_upgraded(
 def test_agents_that_lose_their_server_together_call_again_one_by_one_within_a_quarter_of_a_lease() -> None:
     random.seed(5)
     drawn = [Pauses().after_session(60.0) for _ in range(10_000)]
-    lines = Lines(None, lease_seconds=15, heartbeat_seconds=3)  # type: ignore[arg-type]
+    lines = Lines(None, secrets=AppSecrets(b""), lease_seconds=15, heartbeat_seconds=3)  # type: ignore[arg-type]
     placed = []
     for _ in range(50):
         pauses = Pauses()

@@ -7,6 +7,7 @@ import pytest
 from anchor.core.node import Node
 from anchor.server import admission, lines
 from anchor.server.admission import Admission
+from anchor.server.app_secrets import AppSecrets
 from anchor.server.lines import Line, Lines
 from anchor.wire.link import Nack
 
@@ -76,7 +77,7 @@ def line_of(all_lines: Lines, number: int) -> Line:
 async def test_what_waits_on_all_lines_is_bounded_by_cutting_the_slowest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "OUTBOXES_BYTES_MAX", 100_000)
     store: Any = None
-    all_lines = Lines(store, lease_seconds=15, heartbeat_seconds=3)
+    all_lines = Lines(store, secrets=AppSecrets(b""), lease_seconds=15, heartbeat_seconds=3)
     several = [line_of(all_lines, number) for number in range(10)]
     for line in several:
         line.send(Nack("x" * 5_000))
@@ -93,7 +94,7 @@ async def test_what_waits_on_all_lines_is_bounded_by_cutting_the_slowest(monkeyp
 @pytest.mark.anyio
 async def test_a_third_connection_of_a_node_cuts_the_first() -> None:
     store: Any = None
-    all_lines = Lines(store, lease_seconds=15, heartbeat_seconds=3)
+    all_lines = Lines(store, secrets=AppSecrets(b""), lease_seconds=15, heartbeat_seconds=3)
     first, second, third = (line_of(all_lines, 1) for _ in range(3))
     assert first.over.done()
     assert second.closing

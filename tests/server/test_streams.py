@@ -41,7 +41,17 @@ def desk() -> Desk:
     gate = Gate(
         nothing, SystemClock(not_before_ms=0), LocalBuckets(), secret=b"", open_locally=True, requests_per_second=1e6
     )
-    return Desk(world=nothing, gate=gate, parts=nothing, version="", url="", started_at=0)
+    return Desk(
+        world=nothing,
+        gate=gate,
+        parts=nothing,
+        version="",
+        url="",
+        started_at=0,
+        secrets=nothing,
+        scratch=nothing,
+        peer_url="",
+    )
 
 
 def endpoint(desk: Desk, stream: AsyncIterator[bytes], *, endless: bool) -> Endpoint:

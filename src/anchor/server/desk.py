@@ -1,14 +1,18 @@
 """What every handler can reach: the world of tasks, the gate, and facts about this server."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from anchor.core.attempt import Reason
 from anchor.orchestrator.audit import Remarks
 from anchor.orchestrator.world import World
 from anchor.ports.parts import Parts
+from anchor.server.app_secrets import AppSecrets
 from anchor.server.gate import Gate
 from anchor.server.sketches import Sketches
+from anchor.wire.link import ReplicaStatus
 from anchor.wire.rest import TaskProgress
 
 
@@ -18,7 +22,10 @@ class Desk:
     attempt, where their agents are connected to this server. `problems` are what `/health` has to say by code, each
     with the Unix ms since when; `url` is how this server is called on the machine it runs on; once `stopping` is set,
     nothing waits any longer for what may never come; `sketches` are graphs that somebody looked at; `remarks` go to the
-    audit trail."""
+    audit trail. `secrets` are how apps' variables are kept, `scratch` is a directory for what nothing needs after a
+    restart, `apps_domain` what apps' names stand before in addresses ("": `apps.` of any name of this server),
+    `peer_url` how the other servers of its store reach this one; `hosted` is what nodes connected here said last of
+    the replicas they have, by node."""
 
     world: World
     gate: Gate
@@ -26,10 +33,15 @@ class Desk:
     version: str
     url: str
     started_at: int
+    secrets: AppSecrets
+    scratch: Path
+    peer_url: str
+    apps_domain: str = ""
     ready: bool = False
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     problems: dict[str, tuple[Reason, int]] = field(default_factory=dict)
     progress: dict[tuple[int, int], TaskProgress] = field(default_factory=dict)
+    hosted: dict[str, Sequence[ReplicaStatus]] = field(default_factory=dict)
     sketches: Sketches = field(default_factory=Sketches)
     remarks: Remarks = field(init=False)
 

@@ -7,17 +7,23 @@ from collections.abc import Sequence
 import structlog
 from starlette.websockets import WebSocket
 
+from anchor.core.app import App, Replica
 from anchor.core.node import Node
 from anchor.core.spec import limits_for, need_of_shape
 from anchor.core.task import Task
 from anchor.ports.store import Store
+from anchor.server.app_secrets import AppSecrets
+from anchor.server.host_items import Place, Sealing
 from anchor.wire import link as wire
-from anchor.wire.link import Assign, Assignment, Cancel, Held, Stop
+from anchor.wire.link import Assign, Assignment, Cancel, Held, Host, HostItem, Stop
 
 log = structlog.get_logger("anchor.link")
 OUTBOX_BYTES_MAX = 32 * 1024 * 1024
 OUTBOXES_BYTES_MAX = 256 * 1024 * 1024
 """What may wait on all lines of this server together, before the one with the most is cut."""
+PROTOCOL_OF_APPS = 4
+HOSTS_MAX = 1_000
+"""Replicas of a node that are remembered once they are over: their last words may be under way."""
 GOLDEN_RATIO = 0.6180339887498949
 CLOSE_SECONDS = 5.0
 """How long a line that is being closed may take to hand over what is queued."""
@@ -27,11 +33,15 @@ class Line:
     """One agent's socket after its hello. Sending never waits: frames queue up to a bound, then the line is cut.
 
     From `closing` on nothing more is taken; `over` is done once nothing may be sent or read any more; `printed` counts
-    the bytes of output taken from each attempt on this line.
+    the bytes of output taken from each attempt on this line. `protocol` is the one spoken on it; `sealing` makes what
+    the node is told of replicas, `hosts` are the newest of those it was told of.
     """
 
-    def __init__(self, socket: WebSocket, node: Node, lines: "Lines") -> None:
+    def __init__(self, socket: WebSocket, node: Node, lines: "Lines", protocol: int = wire.PROTOCOL) -> None:
         self.node = node
+        self.protocol = protocol
+        self.sealing = Sealing(lines.secrets, node.box_key)
+        self.hosts: dict[Place, HostItem] = {}
         self._socket = socket
         self._lines = lines
         self._outbox: deque[bytes] = deque()
@@ -58,6 +68,15 @@ class Line:
         """Queue a frame; once the line is closing nothing is taken any more."""
         self._frame_assignments()
         self._queue(wire.encode(frame))
+
+    def told(self, items: Sequence[HostItem]) -> None:
+        """Remember what the node is told to run: output of nothing else is taken, also when it is over by then."""
+        for item in items:
+            place = (item.app, item.generation)
+            self.hosts.pop(place, None)
+            self.hosts[place] = item
+        while len(self.hosts) > max(HOSTS_MAX, len(items)):
+            del self.hosts[next(iter(self.hosts))]
 
     def _frame_assignments(self) -> None:
         if self._assignments:
@@ -118,8 +137,9 @@ class Line:
 class Lines:
     """Every connected agent of this server; fulfils the port `Links`. `waiting_bytes` is queued on all of them."""
 
-    def __init__(self, store: Store, *, lease_seconds: float, heartbeat_seconds: float) -> None:
+    def __init__(self, store: Store, *, secrets: AppSecrets, lease_seconds: float, heartbeat_seconds: float) -> None:
         self._store = store
+        self.secrets = secrets
         self._lines: dict[str, Line] = {}
         self._replaced: dict[str, Line] = {}
         self._places = 0.0
@@ -148,6 +168,19 @@ class Lines:
         line = self._lines.get(node)
         if line is not None:
             line.send(Cancel([Held(task.id, task.attempt) for task in tasks if task.session == line.node.session]))
+
+    async def host(self, node: str, session: int, replicas: Sequence[tuple[App, Replica]]) -> None:
+        """Tell a node all the replicas that it is to run. One that speaks too old a protocol is told nothing: it hosts
+        no apps."""
+        line = self._lines.get(node)
+        if line is None or line.node.session != session or line.protocol < PROTOCOL_OF_APPS:
+            return
+        items = line.sealing.items(replicas)
+        if items is None:
+            log.error("a node is told of no changes: nobody can read the variables of what runs there", node=node)
+            return
+        line.told(items)
+        line.send(Host(items))
 
     async def hang_up(self, node: str, session: int) -> None:
         """End a session's connection."""

@@ -194,12 +194,12 @@ class AgentLink:
         skew = hello.now - challenge.now
         if abs(skew) > SKEW_WARN_MS:
             log.warning("the agent's clock is off", node=node.id, seconds=round(skew / 1000))
-        line = Line(socket, greeted.node, self._lines)
+        line = Line(socket, greeted.node, self._lines, min(wire.PROTOCOL, hello.protocol_max))
         self._lines.connect(line)
         line.send(
             Welcome(
                 session=greeted.node.session,
-                protocol=min(wire.PROTOCOL, hello.protocol_max),
+                protocol=line.protocol,
                 lease_seconds=self._lines.lease_seconds,
                 heartbeat_seconds=self._lines.heartbeat_seconds,
                 token=desk.gate.node_token(node.id, greeted.node.session),
@@ -209,7 +209,7 @@ class AgentLink:
             )
         )
         await self._lines.cancel(node.id, greeted.cancelled)
-        self._measuring.joined(line, min(wire.PROTOCOL, hello.protocol_max))
+        self._measuring.joined(line, line.protocol)
         log.info("node connected", node=node.id, session=greeted.node.session)
         return line
 

@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import secrets
+import shutil
 import socket
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import structlog
 
@@ -22,6 +24,7 @@ from anchor.failpoints import reached
 from anchor.orchestrator.world import World
 from anchor.ports.store import Store
 from anchor.server.app import run as run_server
+from anchor.server.app_secrets import AppSecrets
 from anchor.server.desk import Desk
 from anchor.server.gate import Gate, digest_of
 from anchor.server.lines import Lines
@@ -71,7 +74,14 @@ async def _serve(settings: Settings, started: Started, *, enrol: bool = False) -
         url = f"http://{'127.0.0.1' if settings.host in LOOPBACK | {'0.0.0.0', '::'} else settings.host}:{port}"
         async with engines(settings) as opened:
             store, clock = opened.store, opened.clock
-            lines = Lines(store, lease_seconds=settings.lease_seconds, heartbeat_seconds=settings.heartbeat_seconds)
+            secret = _secret(settings)
+            app_secrets = AppSecrets(secret)
+            lines = Lines(
+                store,
+                secrets=app_secrets,
+                lease_seconds=settings.lease_seconds,
+                heartbeat_seconds=settings.heartbeat_seconds,
+            )
             world = World(
                 store=store,
                 ready=opened.ready,
@@ -92,7 +102,7 @@ async def _serve(settings: Settings, started: Started, *, enrol: bool = False) -
                 store,
                 clock,
                 opened.buckets,
-                secret=_secret(settings),
+                secret=secret,
                 open_locally=open_locally,
                 requests_per_second=settings.requests_per_second,
             )
@@ -104,8 +114,12 @@ async def _serve(settings: Settings, started: Started, *, enrol: bool = False) -
                 world=world,
                 gate=gate,
                 parts=FileParts(settings.data / "parts"),
+                secrets=app_secrets,
+                scratch=_scratch_in(settings),
                 version=__version__,
                 url=settings.public_url.rstrip("/") or _url_for_others(settings.host, port),
+                peer_url=settings.peer_url.rstrip("/") or _url_for_others(settings.host, port),
+                apps_domain=settings.apps_domain,
                 started_at=clock.now(),
             )
             _mind_the_clock(desk, opened.newest_ms)
@@ -167,6 +181,14 @@ def _secret(settings: Settings) -> bytes:
         identity.write_privately(path, secrets.token_hex(32).encode())
         reached("serving.secret_written")
     return path.read_bytes()
+
+
+def _scratch_in(settings: Settings) -> Path:
+    """A directory for files that no name outlives this server; what an earlier one left there is removed."""
+    path = settings.data / "scratch"
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
 
 
 async def _ensure_admin_token(settings: Settings, gate: Gate, store: Store) -> None:
