@@ -26,6 +26,7 @@ from anchor.adapters.sqlite import SqliteStore
 from anchor.adapters.sqlite.exchange import MARKER
 from anchor.config import Settings
 from anchor.core.access import Key, Role
+from anchor.core.app import App, AppConfig, Plan, Release, ReleaseState, Replica, ReplicaState
 from anchor.core.attempt import Ending, Outcome, OutputFile, Result
 from anchor.core.audit import first_break
 from anchor.core.case import Case
@@ -40,15 +41,17 @@ from anchor.core.task import HELD, Origin, State, Task, cancel, lease, queued, s
 from anchor.core.verification import Round, Verdict, Vote
 from anchor.orchestrator.audit import append
 from anchor.orchestrator.backup import take
+from anchor.orchestrator.restore import GENERATIONS_OF_AN_EPOCH
 from anchor.ports.blobs import Blobs
 from anchor.ports.store import Claim, Duty, LogChunk, Store, Swap
-from anchor.wire.archive import Member, TaskDocument, sealed
+from anchor.wire.archive import FORMAT, KINDS, Member, TaskDocument, sealed
 
 T = TypeVar("T")
 NODE = "REX-A1B2C3"
 RUNS = list(keys_from(5 << 20, 2))
 COPIES = list(keys_from(6 << 20, 2))
 """Far below the other keys, as those of what was made long ago are."""
+APP = 7 << 19
 TOKEN_DIGEST, KEY_DIGEST = "a" * 64, "b" * 64
 
 
@@ -90,6 +93,8 @@ async def everything(store: Store) -> dict[str, Any]:
         "round counts": await store.round_counts(None),
         "cases": await store.cases_page(below=None, limit=1000, owner=None),
         "copies": await store.get(COPIES),
+        "app": await store.app(APP),
+        "app log": await store.read(APP, attempt=0, seq=0, limit=100),
         "tasks": tasks,
         "payloads": await store.payloads(keys),
         "logs": [await store.read(key, attempt=0, seq=0, limit=100) for key in keys],
@@ -143,6 +148,25 @@ async def runs_and_rounds(store: Store, blobs: Blobs, like: Task) -> list[Task]:
     return [msgspec.structs.replace(head, origin=of_run), item, verified, *copies, undecided]
 
 
+async def an_app(store: Store, blobs: Blobs) -> None:
+    """An app with a release that went out and one that did not, what they printed, and a replica."""
+    config, plan = AppConfig(port=8080), Plan(kind="static", processes={"web": "serve"})
+    sources = [await put(blobs, content) for content in (b"first source", b"second source")]
+    lock = await put(blobs, b"versions settled on")
+    releases = tuple(
+        Release(number=number, source=source, config=config, plan=plan, created_at=5, by="ann", lock=lock, state=state)
+        for number, source, state in zip((1, 2), sources, (ReleaseState.LIVE, ReleaseState.FAILED), strict=True)
+    )
+    sealed = msgspec.structs.replace(releases[0], env={"TOKEN": bytes(range(256))})
+    replica = Replica(process="web", index=0, generation=4, release=1, node=NODE, state=ReplicaState.HEALTHY)
+    app = App(
+        id=APP, name="shop", title="Shop 🐙", owner="ann", created_at=5, releases=(sealed, releases[1]), live=1,
+        replicas=(replica,), generations=4,
+    )  # fmt: skip
+    assert await store.insert_app(app)
+    await store.append([LogChunk(APP, generation, 1, 5, "stdout", "listening\n") for generation in (1, 4)])
+
+
 async def fill(store: Store, blobs: Blobs) -> list[Task]:
     """A task in every state, and one of everything else."""
     now = time.time_ns() // 1_000_000
@@ -180,6 +204,7 @@ async def fill(store: Store, blobs: Blobs) -> list[Task]:
         ),
     ]
     tasks += await runs_and_rounds(store, blobs, fresh[0])
+    await an_app(store, blobs)
     assert {task.state for task in tasks} == set(State)
     assert all(await store.insert(tasks))
     await store.append(
@@ -211,7 +236,7 @@ async def test_everything_comes_back_and_leases_end_uncharged(data: Path, tmp_pa
     async with opened(data) as store:  # the server runs on
         before = await everything(store)
         manifest = await wiring.back_up(Settings(data=data), file, force=False, told=quiet)
-    assert (manifest.epoch, manifest.blobs, manifest.missing_count) == (0, 11, 0)
+    assert (manifest.epoch, manifest.blobs, manifest.missing_count) == (0, 14, 0)
     assert file.stat().st_mode & 0o077 == 0
     _, epoch = await wiring.restore(Settings(data=target), file, replace=False, known_epoch=0, told=quiet)
     assert epoch == 1
@@ -228,7 +253,8 @@ async def test_everything_comes_back_and_leases_end_uncharged(data: Path, tmp_pa
             assert new.attempts[-1].outcome is Outcome.RELEASED
             assert new.state is (State.QUEUED if old.state is State.LEASED else State.CANCELLED)
     assert after["copies"] == before["copies"]
-    for kind in ("runs", "run", "run counts", "round counts", "cases"):
+    assert after["app"] == placed_anew(before["app"], epoch=1)
+    for kind in ("runs", "run", "run counts", "round counts", "cases", "app log"):
         assert after[kind] == before[kind]
         assert before[kind]
     assert after["payloads"] == before["payloads"]
@@ -249,6 +275,12 @@ async def test_everything_comes_back_and_leases_end_uncharged(data: Path, tmp_pa
             assert b"".join([chunk async for chunk in blobs.get(digest)])
 
 
+def placed_anew(app: App, *, epoch: int) -> App:
+    """As it is after a restore: what runs of it may be of a later generation than the backup knows."""
+    generations = epoch * GENERATIONS_OF_AN_EPOCH
+    return msgspec.structs.replace(app, ver=app.ver + 1, replicas=(), generations=generations, wake_at=0)
+
+
 @pytest.mark.anyio
 async def test_each_restore_is_of_a_newer_epoch_than_all_that_is_known_of(data: Path, tmp_path: Path) -> None:
     file = tmp_path / "b.tar"
@@ -261,6 +293,10 @@ async def test_each_restore_is_of_a_newer_epoch_than_all_that_is_known_of(data: 
     assert await wiring.adopt_epoch(settings, 3) == 9
     async with opened(data) as store:
         assert await store.epoch() == 9
+        app = await store.app(APP)
+    assert app is not None
+    # Of each epoch other generations, so that nobody can have heard of one.
+    assert (app.generations, app.replicas) == (9 * GENERATIONS_OF_AN_EPOCH, ())
 
 
 @pytest.mark.anyio
@@ -377,18 +413,16 @@ def anchor(*words: str, failpoint: str = "", **settings: str) -> subprocess.Comp
     )
 
 
-FIRST_KINDS = ("tasks", "logs", "claims", "nodes", "keys", "audit", "blobs")
-
-
+@pytest.mark.parametrize("number", range(1, FORMAT))
 @pytest.mark.anyio
-async def test_a_backup_of_the_first_format_is_still_read(data: Path, tmp_path: Path) -> None:
-    now_file, old_file, target = tmp_path / "2.tar", tmp_path / "1.tar", tmp_path / "restored"
+async def test_a_backup_of_an_earlier_format_is_still_read(number: int, data: Path, tmp_path: Path) -> None:
+    now_file, old_file, target = tmp_path / "now.tar", tmp_path / "old.tar", tmp_path / "restored"
     manifest = await wiring.back_up(Settings(data=data), now_file, force=False, told=quiet)
     members: list[Member] = []
     with ArchiveWriter(old_file, force=False) as archive:
-        for kind in FIRST_KINDS:
+        for kind in KINDS[number]:
             documents = documents_in(now_file, kind, dict)
-            if kind == "tasks":
+            if kind == "tasks" and number == 1:
                 documents = [document for document in documents if is_of_the_first_format(document["task"])]
                 assert len(documents) == 8
             if kind == "blobs":
@@ -396,12 +430,13 @@ async def test_a_backup_of_the_first_format_is_still_read(data: Path, tmp_path: 
             archive.begin(f"{kind}.jsonl")
             archive.write([msgspec.json.encode(document) + b"\n" for document in documents])
             members.append(Member(f"{kind}.jsonl", len(documents), *archive.end()))
-        changes = {"format": 1, "blobs": 0, "blob_bytes": 0, "members": tuple(members)}
+        changes = {"format": number, "blobs": 0, "blob_bytes": 0, "members": tuple(members)}
         archive.finish(sealed(msgspec.structs.replace(manifest, **changes)))
     await wiring.restore(Settings(data=target), old_file, replace=False, known_epoch=0, told=quiet)
     async with opened(target) as store:
-        assert sum((await store.counts(None)).values()) == 8
-        assert sum((await store.run_counts(None)).values()) == 0
+        assert sum((await store.counts(None)).values()) == (8 if number == 1 else 12)
+        assert sum((await store.run_counts(None)).values()) == (0 if number == 1 else 2)
+        assert await store.app_versions() == {}
 
 
 def is_of_the_first_format(task: dict[str, object]) -> bool:
@@ -411,8 +446,8 @@ def is_of_the_first_format(task: dict[str, object]) -> bool:
 
 
 RESTORE_POINTS = [
-    "restore.loaded", "restore.released", "restore.declared", "restore.built", "restore.marked", "restore.moving:1",
-    "restore.moved_aside", "restore.moving:3", "restore.placed",
+    "restore.loaded", "restore.released", "restore.app_placed_anew", "restore.declared", "restore.built",
+    "restore.marked", "restore.moving:1", "restore.moved_aside", "restore.moving:3", "restore.placed",
 ]  # fmt: skip
 
 
@@ -450,7 +485,7 @@ async def test_a_restore_that_is_killed_leaves_the_old_or_asks_to_be_repeated(
     [aside] = found(data, "before-restore-*")
     async with opened(aside) as store:
         assert (await store.get([extra]))[0] is not None, "what was replaced is kept whole"
-    assert len(found(aside, "blobs/*/*/*")) == 11
+    assert len(found(aside, "blobs/*/*/*")) == 14
 
 
 @pytest.mark.anyio
@@ -490,7 +525,7 @@ async def test_a_backup_moves_to_mongodb_and_back(mongo_engine: Engine, data: Pa
     with pytest.raises(Conflict, match="data in the database"):
         await wiring.restore(there, first, replace=False, known_epoch=0, told=quiet)
     manifest = await wiring.back_up(there, second, force=False, told=quiet)
-    assert (manifest.engine, manifest.epoch, manifest.blobs) == ("mongodb", 1, 11)
+    assert (manifest.engine, manifest.epoch, manifest.blobs) == ("mongodb", 1, 14)
     await wiring.restore(back, second, replace=False, known_epoch=0, told=quiet)
     async with opened_shared(there.store) as store:
         moved = await everything(store)
@@ -501,6 +536,7 @@ async def test_a_backup_moves_to_mongodb_and_back(mongo_engine: Engine, data: Pa
     last = trail.pop()
     assert trail == moved.pop("audit")
     assert (last.kind, last.subject) == ("restored", "epoch 2")
+    assert came_back.pop("app") == placed_anew(moved.pop("app"), epoch=2)
     assert came_back == moved
 
 
@@ -578,14 +614,14 @@ async def test_a_backup_of_mongodb_under_load_doubles_nothing_and_forgets_nothin
 
 
 class Interrupted(MongoSnapshot):
-    """A snapshot during which somebody else writes: `meanwhile` is called once all tasks have been read."""
+    """A snapshot during which somebody else writes: `meanwhile` is called once all tasks and apps have been read."""
 
     def __init__(self, store: MongoStore, meanwhile: Callable[[], Awaitable[None]]) -> None:
         super().__init__(store)
         self._meanwhile = meanwhile
 
-    async def tasks(self) -> AsyncIterator[list[tuple[Task, bytes]]]:
-        async for batch in super().tasks():
+    async def apps(self) -> AsyncIterator[list[App]]:
+        async for batch in super().apps():
             yield batch
         await self._meanwhile()
 
@@ -651,6 +687,9 @@ async def test_what_is_written_behind_the_reader_s_back_is_mended_by_a_repeat_an
         await store.claim(claims["old"])
         await store.insert([tasks[old]])
         await store.fulfil(claims["old"])
+        app = App(id=APP, name="shop", title="Shop", owner="ann", created_at=1, generations=1)
+        await store.insert_app(app)
+        known = LogChunk(APP, 1, 1, now, "stdout", "of a generation that the backup knows")
         await store.claim(claims["late"])  # its request was cut short long ago, and is repeated during the backup
 
         async def meanwhile() -> None:
@@ -660,6 +699,8 @@ async def test_what_is_written_behind_the_reader_s_back_is_mended_by_a_repeat_an
                 await store.fulfil(claim)
             await store.swap([Swap(tasks[old], lease(tasks[old], node=NODE, session=1, now=now, lease_ms=1000))])
             await store.append([LogChunk(old, 1, 1, now, "stdout", "of an attempt the backup does not know")])
+            await store.swap_app(app, msgspec.structs.replace(app, ver=2, generations=2))
+            await store.append([known, msgspec.structs.replace(known, attempt=2)])
 
         with ArchiveWriter(tmp_path / "b.tar", force=False) as archive:
             blobs = FileBlobs(tmp_path / "blobs")
@@ -668,4 +709,4 @@ async def test_what_is_written_behind_the_reader_s_back_is_mended_by_a_repeat_an
     assert [document.task.id for document in documents_in(tmp_path / "b.tar", "tasks", TaskDocument)] == [old]
     done = {claim.key: claim.done for claim in documents_in(tmp_path / "b.tar", "claims", Claim)}
     assert done == {"old": True, "early": False, "late": False}
-    assert documents_in(tmp_path / "b.tar", "logs", LogChunk) == []
+    assert documents_in(tmp_path / "b.tar", "logs", LogChunk) == [known]

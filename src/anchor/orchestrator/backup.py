@@ -9,13 +9,15 @@ transaction spans our documents, so the order is chosen for the dependencies bet
   asked for it gets no answer from this store, and asks again.
 * *Tasks before cases.* A case of a round that was read as undecided is left out: the round is decided again, and the
   case made again, from the copies that were read.
-* *Tasks before claims.* A submit writes its claim first, then its tasks, then marks the claim as carried out. A task
-  without its claim would be made a second time by the client's repeat; read after the tasks, the claim of every task
-  read is there. The other way round it can go wrong: a claim may say that it was carried out while some of its tasks
-  were written behind the reader's back. Where a task of such a claim is missing, and the claim was not finished before
-  the reading of tasks began, it is written as unfinished: the client's repeat then mends it, with the same ids.
-* *Tasks before output.* Output of an attempt newer than the task that was read is left out, or the attempt that gets
-  this number after a restore would be shown with the output of another one.
+* *Tasks and apps before claims.* A submit writes its claim first, then its tasks (or its app), then marks the claim as
+  carried out. A task without its claim would be made a second time by the client's repeat; read after the tasks, the
+  claim of every task read is there. The other way round it can go wrong: a claim may say that it was carried out while
+  some of its tasks were written behind the reader's back. Where a task of such a claim is missing, and the claim was
+  not finished before the reading of tasks began, it is written as unfinished: the client's repeat then mends it, with
+  the same ids.
+* *Tasks and apps before output.* Output of an attempt newer than the task that was read is left out, or the attempt
+  that gets this number after a restore would be shown with the output of another one; so is that of generations newer
+  than the app that was read.
 * *Documents before blobs.* A blob is there before a document names it.
 * *The audit trail last.* It is written before what it tells of, so nothing in the backup is unaccounted for.
 """
@@ -27,6 +29,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 
 import msgspec
 
+from anchor.core.app import App
 from anchor.core.case import Case
 from anchor.core.dag import Run
 from anchor.core.errors import AnchorError
@@ -96,6 +99,7 @@ async def take(snapshot: Snapshot, blobs: Blobs, archive: Archive, *, now: int, 
     await writer.all("runs", seen.noting_runs(snapshot.runs()))
     await writer.all("tasks", seen.noting(snapshot.tasks()))
     await writer.all("cases", seen.only_decided(snapshot.cases()))
+    await writer.all("apps", seen.noting_apps(snapshot.apps()))
     await writer.all("logs", seen.only_known(snapshot.logs()))
     await writer.all("claims", seen.only_whole(snapshot.claims(), unfinished, young_from=now - YOUNG_MS))
     await writer.all("nodes", _one(await snapshot.nodes()))
@@ -141,7 +145,8 @@ class _Writer:
 
 
 class _Seen:
-    """What is in the backup: its tasks, each with its attempt (12 bytes a task), its runs, and the blobs they name.
+    """What is in the backup: its tasks, each with its attempt (12 bytes a task), its runs, its apps with the newest
+    generation of each, and the blobs they name.
 
     `mentioned` are texts in inputs, results and plans that may be the names of blobs: copied where there is one.
     """
@@ -151,6 +156,7 @@ class _Seen:
         self._attempts = array("i")
         self._runs: set[int] = set()
         self._undecided: set[int] = set()
+        self._generations: dict[int, int] = {}
         self.blobs: set[str] = set()
         self.payload_blobs: set[str] = set()
         self.plan_blobs: set[str] = set()
@@ -187,6 +193,14 @@ class _Seen:
             self.blobs.update(case.evidence for case in kept if case.evidence)
             yield kept
 
+    async def noting_apps(self, batches: AsyncIterator[list[App]]) -> AsyncIterator[list[App]]:
+        async for batch in batches:
+            for app in batch:
+                self._generations[app.id] = app.generations
+                named = [digest for release in app.releases for digest in (release.source, release.lock)]
+                self.blobs.update(filter(None, named))
+            yield batch
+
     async def only_known(self, batches: AsyncIterator[list[LogChunk]]) -> AsyncIterator[list[LogChunk]]:
         async for batch in batches:
             yield [chunk for chunk in batch if chunk.attempt <= self._attempt_of(chunk.task)]
@@ -206,7 +220,9 @@ class _Seen:
 
     def _attempt_of(self, task: int) -> int:
         at = bisect_left(self._ids, task)
-        return self._attempts[at] if at < len(self._ids) and self._ids[at] == task else -1
+        if at < len(self._ids) and self._ids[at] == task:
+            return self._attempts[at]
+        return self._generations.get(task, -1)
 
     def note_payload(self, payload: bytes) -> None:
         """The blobs that a payload names: its module, its files and its inputs."""

@@ -7,6 +7,7 @@ import msgspec
 from msgspec.structs import replace
 
 from anchor.core.access import Key
+from anchor.core.app import App
 from anchor.core.attempt import Ending, Outcome, Reason
 from anchor.core.audit import Entry
 from anchor.core.case import Case
@@ -26,6 +27,8 @@ from anchor.wire.archive import BlobDocument, TaskDocument
 BATCH = 500
 FAR = (1 << 62) - 1
 """A time by which every task is due."""
+GENERATIONS_OF_AN_EPOCH = 1_000_000
+"""So many generations an app may have within one epoch of its store."""
 Told = Callable[[str, int], None]
 T = TypeVar("T")
 
@@ -59,6 +62,9 @@ async def load(backup: Backup, store: Restorable, blobs: Blobs, *, told: Told) -
         count += len(tasks)
         await store.insert([_task_of(document) for document in tasks])
         told("tasks", count)
+    for apps in _documents(backup, "apps", App):
+        for app in apps:
+            await store.insert_app(app)
     for chunks in _documents(backup, "logs", LogChunk):
         await store.append(chunks)
     for claims in _documents(backup, "claims", Claim):
@@ -80,14 +86,20 @@ async def declare_restored(store: Restorable, clock: Clock, *, epoch: int, messa
     """Make what is in a store the truth from now on, under a new epoch.
 
     Every lease ends uncharged: whoever holds one has it from a store that is no more. Unused join tokens are void,
-    since one of them may have been used after the backup was taken. May be repeated after a crash.
+    since one of them may have been used after the backup was taken. Apps are placed anew, by generations that no node
+    can have heard of: what runs of them belongs to a store that is no more. May be repeated after a crash.
     """
     reason = Reason(FailureCode.RELEASED, "The store was restored from a backup.", "The task is tried again.")
     for state in (State.LEASED, State.CANCELLING):
         while due := await store.due(state, FAR, BATCH):
             if not any(await store.swap([_ended(task, reason, clock.now()) for task in due])):
-                raise Unavailable("Somebody else writes to this store.", hint="Stop every server that uses it.")
+                raise _disturbed()
     reached("restore.released")
+    for app_id in await store.app_versions():
+        app = await store.app(app_id)
+        if app is None or not await store.swap_app(app, _placed_anew(app, epoch)):
+            raise _disturbed()
+        reached("restore.app_placed_anew")
     for key in await store.keys():
         if key.uses_left:
             await store.swap_key(key, replace(key, ver=key.ver + 1, uses_left=0))
@@ -100,6 +112,16 @@ async def declare_restored(store: Restorable, clock: Clock, *, epoch: int, messa
 def _ended(task: Task, reason: Reason, now: int) -> Swap:
     ending = Ending(task=task.id, attempt=task.attempt, outcome=Outcome.RELEASED, reason=reason)
     return Swap(task, settle(task, ending, now=now, chance=0.5))
+
+
+def _placed_anew(app: App, epoch: int) -> App:
+    """An app that runs nowhere yet. Its generations begin where those of no other epoch can have come to."""
+    generations = max(app.generations, epoch * GENERATIONS_OF_AN_EPOCH)
+    return replace(app, ver=app.ver + 1, replicas=(), generations=generations, wake_at=0)
+
+
+def _disturbed() -> Unavailable:
+    return Unavailable("Somebody else writes to this store.", hint="Stop every server that uses it.")
 
 
 def _documents(backup: Backup, kind: str, of: type[T]) -> Iterator[list[T]]:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Protocol
 
 from anchor.core.access import Key
+from anchor.core.app import App
 from anchor.core.audit import Entry
 from anchor.core.case import Case
 from anchor.core.dag import Run
@@ -36,6 +37,9 @@ class Snapshot(Protocol):
 
     def cases(self) -> AsyncIterator[list[Case]]:
         """Cases by rising id."""
+
+    def apps(self) -> AsyncIterator[list[App]]:
+        """Apps by rising id; their variables are encrypted, as in the store."""
 
     async def unfulfilled(self) -> list[Claim]:
         """Claims not carried out yet."""

@@ -16,6 +16,7 @@ from anchor.adapters.mongo.schema import MIGRATIONS
 from anchor.adapters.mongo.store import MongoStore
 from anchor.adapters.mongo.trouble import in_our_words
 from anchor.core.access import Key
+from anchor.core.app import App
 from anchor.core.audit import Entry
 from anchor.core.case import Case
 from anchor.core.dag import Run
@@ -26,6 +27,7 @@ from anchor.ports.store import Claim, LogChunk
 T = TypeVar("T")
 BATCH = 1000
 _WITH_PAYLOAD = {field: 0 for field in READ if field != "payload"}
+_app_from = msgspec.json.Decoder(App).decode
 _case_from = msgspec.json.Decoder(Case).decode
 _entry_from = msgspec.json.Decoder(Entry).decode
 
@@ -61,6 +63,11 @@ class MongoSnapshot:
     async def cases(self) -> AsyncIterator[list[Case]]:
         """Cases by rising id."""
         async for batch in self._all("cases", lambda doc: _case_from(doc["json"])):
+            yield batch
+
+    async def apps(self) -> AsyncIterator[list[App]]:
+        """Apps by rising id."""
+        async for batch in self._all("apps", lambda doc: _app_from(doc["json"])):
             yield batch
 
     async def unfulfilled(self) -> list[Claim]:

@@ -21,6 +21,7 @@ from anchor.adapters.sqlite.runs import WHOLE, run_from
 from anchor.adapters.sqlite.schema import version_of
 from anchor.adapters.sqlite.trouble import explained
 from anchor.core.access import Key
+from anchor.core.app import App
 from anchor.core.audit import Entry
 from anchor.core.case import Case
 from anchor.core.dag import Run
@@ -34,6 +35,7 @@ BATCH = 1000
 _TASK_WIDTH = COLUMNS.count(",") + 1
 _node_from = msgspec.json.Decoder(Node).decode
 _key_from = msgspec.json.Decoder(Key).decode
+_app_from = msgspec.json.Decoder(App).decode
 _case_from = msgspec.json.Decoder(Case).decode
 _entry_from = msgspec.json.Decoder(Entry).decode
 
@@ -93,6 +95,11 @@ class SqliteSnapshot:
     async def cases(self) -> AsyncIterator[list[Case]]:
         """Cases by rising id."""
         async for batch in self._documents("cases", _case_from, "id"):
+            yield batch
+
+    async def apps(self) -> AsyncIterator[list[App]]:
+        """Apps by rising id."""
+        async for batch in self._documents("apps", _app_from, "id"):
             yield batch
 
     async def unfulfilled(self) -> list[Claim]:
