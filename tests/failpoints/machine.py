@@ -9,13 +9,14 @@ from typing import Any
 import httpx
 import msgspec
 from puppet import Puppet, Session, failure, sealed, success
+from tests.failpoints.hosting import Replicas, hosted
 from websockets.exceptions import WebSocketException
 
 from anchor.core.attempt import Ending, Outcome, Reason, Result
 from anchor.core.errors import FailureCode
 from anchor.core.spec import FEATURES
 from anchor.core.speed import chain
-from anchor.wire import link
+from anchor.wire import box, link
 from anchor.wire.link import Assignment, Held
 
 BEAT_SECONDS = 0.2
@@ -29,14 +30,16 @@ class Machine:
     An input `{"do": …, "value": …}` is answered by the value, after: `fail` failing once, `crash` taking the agent down
     once, `print` some output, `big` uploading it as a blob, `twice` reporting it twice, `ignore` not having
     heard of the first attempt; `hold` waits for `let_go` or a cancel, and gives in to the second cancel only. A machine
-    that `lies` answers 0 instead. It belongs to the holder of `key`, or else to whoever runs the server.
+    that `lies` answers 0 instead. What it hosts of apps is in `replicas`. It belongs to the holder of `key`, or else to
+    whoever runs the server.
     """
 
     def __init__(self, server: Any, *labels: str, slots: int = 4, key: str = "", lies: bool = False) -> None:
         headers = {"Authorization": f"Bearer {key}"} if key else dict(server.client.headers)
         with httpx.Client(base_url=server.url, headers=headers, trust_env=False, timeout=20) as client:
             joined: Any = SimpleNamespace(url=server.url, client=client)
-            self.puppet = Puppet(joined, slots=slots, labels=labels, features=tuple(FEATURES))
+            self.replicas = Replicas()
+            self.puppet = _Host(self.replicas, joined, slots=slots, labels=labels, features=tuple(FEATURES))
         self.let_go = False
         self._lies = lies
         self._held: dict[Lease, Assignment] = {}
@@ -83,6 +86,7 @@ class Machine:
                     self._end(session, success(item, _value(item)))
             if time.monotonic() >= beat_at:
                 session.beat(*self._held, *self._done)
+                session.send(hosted(session.number, self.replicas))
                 beat_at = time.monotonic() + BEAT_SECONDS
             try:
                 content = session.socket.recv(timeout=0.05)
@@ -103,6 +107,10 @@ class Machine:
             case link.Cancel():
                 for held in frame.items:
                     self._stop(session, (held.task, held.attempt))
+            case link.Host():
+                for said in self.replicas.take(frame):
+                    session.send(said)
+                session.send(hosted(session.number, self.replicas))
             case link.Measure():
                 began = time.monotonic()
                 mark = next(chain(frame.nonce, frame.rounds))
@@ -162,6 +170,18 @@ class Machine:
         for one in leases:
             self._held.pop((one.task, one.attempt), None)
             self._done.pop((one.task, one.attempt), None)
+
+
+class _Host(Puppet):
+    """A machine that secrets can be sealed to."""
+
+    def __init__(self, replicas: Replicas, server: Any, **how: Any) -> None:
+        super().__init__(server, **how)
+        self._box_key = box.public_of(replicas.key)
+
+    def hello(self, nonce: bytes, **changes: Any) -> link.Hello:
+        signature = self.key.sign(link.box_bytes(self.node, self._box_key))
+        return super().hello(nonce, box_key=self._box_key, box_signature=signature, **changes)
 
 
 def _wish(item: Assignment, session: Session) -> dict[str, Any]:

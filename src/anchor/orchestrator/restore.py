@@ -29,6 +29,8 @@ FAR = (1 << 62) - 1
 """A time by which every task is due."""
 GENERATIONS_OF_AN_EPOCH = 1_000_000
 """So many generations an app may have within one epoch of its store."""
+_EPOCHS_APART = 2_000
+"""More epochs would leave no room for generations where they travel."""
 Told = Callable[[str, int], None]
 T = TypeVar("T")
 
@@ -116,7 +118,7 @@ def _ended(task: Task, reason: Reason, now: int) -> Swap:
 
 def _placed_anew(app: App, epoch: int) -> App:
     """An app that runs nowhere yet. Its generations begin where those of no other epoch can have come to."""
-    generations = max(app.generations, epoch * GENERATIONS_OF_AN_EPOCH)
+    generations = max(app.generations, min(epoch, _EPOCHS_APART) * GENERATIONS_OF_AN_EPOCH)
     return replace(app, ver=app.ver + 1, replicas=(), generations=generations, wake_at=0)
 
 
