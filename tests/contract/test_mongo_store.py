@@ -10,6 +10,7 @@ from collections import Counter
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 from pymongo import MongoClient
 from tests.contract.mongo_relay import Fault, Relay
 
@@ -18,6 +19,7 @@ from anchor.adapters.mongo import MongoStore, connection, tally
 from anchor.adapters.mongo.clock import SLEW, MongoClock
 from anchor.adapters.mongo.documents import CODES
 from anchor.adapters.mongo.schema import MIGRATIONS
+from anchor.core.app import App, Wanted
 from anchor.core.errors import Conflict, InvalidRequest, OutOfSpace, Unavailable
 from anchor.core.node import Node, Status, with_status
 from anchor.core.task import TERMINAL, State, extend
@@ -244,6 +246,21 @@ async def test_a_node_whose_version_came_back_with_another_session_is_not_the_on
     assert not await store.swap_node(read, with_status(read, Status.DRAINING, None))
     database["nodes"].update_one({"_id": read.id}, {"$set": {"session": 5}})
     assert await store.swap_node(read, with_status(read, Status.DRAINING, None))
+
+
+@pytest.mark.parametrize("came_back", [{"generations": 3}, {"wanted": Wanted.STOPPED}])
+async def test_an_app_whose_version_came_back_with_another_life_is_not_the_one_that_was_read(
+    store, database, came_back
+):
+    app = App(id=256, name="shop", title="Shop", owner="ann", created_at=5, generations=2)
+    other = replace(app, **came_back)
+    await store.insert_app(app)
+    # What a failover makes of it: the same version, written again by somebody else.
+    database.apps.delete_one({"_id": app.id})
+    await store.insert_app(other)
+    assert not await store.swap_app(app, replace(app, ver=2))
+    assert await store.app(app.id) == other
+    assert await store.swap_app(other, replace(other, ver=2))
 
 
 async def test_the_clock_is_the_stores(store):
