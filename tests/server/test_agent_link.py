@@ -109,7 +109,7 @@ def test_a_hello_cannot_be_said_again_to_another_challenge(puppet: Puppet) -> No
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
-        ({"protocol_min": 4, "protocol_max": 5}, "upgrade_required"),
+        ({"protocol_min": 5, "protocol_max": 6}, "upgrade_required"),
         ({"protocol_min": 1, "protocol_max": 1}, "upgrade_required"),
         ({"now": -1}, "not_a_hello"),
         ({"now": 2**64 - 1}, "not_a_hello"),

@@ -1,4 +1,5 @@
-"""Protocol 2 as it was: its agents work here, its servers work with our agents, and no version crashes another."""
+"""Protocol 3 as it was, in frames that have not changed since protocol 2: its agents work here, and no version crashes
+another."""
 
 import time
 from typing import Any
@@ -106,7 +107,7 @@ def cut_to(before: Any, now: Any) -> Any:
 
 
 class OldAgent:
-    """An agent of protocol 2: it knows nothing of our structs, only arrays."""
+    """An agent of protocol 3: it knows nothing of our structs, only arrays, and nothing of apps."""
 
     def __init__(self, puppet: Puppet) -> None:
         self.puppet = puppet
@@ -127,7 +128,7 @@ class OldAgent:
             if frame[0] == kind:
                 return frame[1:]
 
-    def greet(self, held: list[list[int]], low: int = 1, high: int = 2, *, more: tuple[Any, ...] = (0,)) -> None:
+    def greet(self, held: list[list[int]], low: int = 2, high: int = 3, *, more: tuple[Any, ...] = (0,)) -> None:
         nonce = self.next("challenge")[0]
         now = int(time.time() * 1000)
         signature = self.puppet.key.sign(link.hello_bytes(nonce, self.puppet.node, now))
@@ -147,11 +148,11 @@ class OldAgent:
         self.send("report", body, self.puppet.key.sign(link.report_bytes(body)))
 
 
-def test_an_agent_of_protocol_2_works_from_hello_to_recorded_and_across_a_reconnect(puppet: Puppet) -> None:
+def test_an_agent_of_protocol_3_works_from_hello_to_recorded_and_across_a_reconnect(puppet: Puppet) -> None:
     agent = OldAgent(puppet)
     agent.greet([])
     welcome = agent.welcomed()
-    assert (welcome[0], welcome[1], welcome[5], welcome[6]) == (1, 2, [], 0)
+    assert (welcome[0], welcome[1], welcome[5], welcome[6]) == (1, 3, [], 0)
     first, second = (puppet.server.submit(requirements={"labels": ["protocols"]}) for _ in range(2))
     items = agent.next("assign")[0]
     while len(items) < 2:
@@ -179,7 +180,7 @@ def test_an_agent_of_protocol_2_works_from_hello_to_recorded_and_across_a_reconn
 
 def test_fields_and_kinds_of_frames_that_came_later_do_no_harm(puppet: Puppet) -> None:
     agent = OldAgent(puppet)
-    agent.greet([], high=9, more=(0, "a field of protocol 9", {"and": "another"}))
+    agent.greet([], high=9, more=(0, b"", b"", "a field of protocol 9", {"and": "another"}))
     assert agent.welcomed()[1] == link.PROTOCOL
     agent.send("gossip", "a frame of protocol 9")
     assert "Not understood" in agent.next("nack")[0]
@@ -189,7 +190,7 @@ def test_fields_and_kinds_of_frames_that_came_later_do_no_harm(puppet: Puppet) -
 
 
 @pytest.mark.parametrize(
-    ("low", "high"), [(4, 5), (1, 1), (0, 0)], ids=["only newer ones", "protocol 1", "only older ones"]
+    ("low", "high"), [(5, 6), (2, 2), (0, 0)], ids=["only newer ones", "protocol 2", "only older ones"]
 )
 def test_an_agent_that_speaks_no_protocol_of_ours_is_told_to_upgrade(puppet: Puppet, low: int, high: int) -> None:
     agent = OldAgent(puppet)
