@@ -18,6 +18,7 @@ COMMANDS = {
     "run": "Run a file or a command somewhere in the network and print its result.",
     "task": "List tasks, look into them, read their output, cancel and retry them.",
     "dag": "Run graphs of steps, watch them, look into them, cancel and rerun them.",
+    "app": "Deploy web apps and workers, look at them, scale them, roll them back.",
     "mapreduce": "Run a map and a reduce over many machines and print the result.",
     "verify": "Check a receipt: code, input, output, votes and signatures, without any server.",
     "case": "Look into answers that contradict what was agreed on, and decide what follows.",
@@ -34,6 +35,8 @@ COMMANDS = {
     "doctor": "Check this machine: what works, what does not, and what to do about it.",
     "bench": "Measure this machine: tasks a second, and how long one takes.",
 }
+MODULES = {"app": "apps"}
+"""Where the file of a command is called otherwise: the one called `app` is this one."""
 
 
 class LazyGroup(TyperGroup):
@@ -51,7 +54,7 @@ class LazyGroup(TyperGroup):
         """The command called, loaded."""
         name, command, rest = super().resolve_command(ctx, args)
         if name in COMMANDS:
-            command = get_command(importlib.import_module(f"anchor.cli.{name}").app)
+            command = get_command(importlib.import_module(f"anchor.cli.{MODULES.get(name, name)}").app)
             command.name = name
         return name, command, rest
 

@@ -77,6 +77,11 @@ def as_lines(lines: Iterable[Text]) -> None:
         console.print(plain(line), soft_wrap=True)
 
 
+def clear() -> None:
+    """Wipe the terminal."""
+    _console().clear()
+
+
 def state(word: str) -> Text:
     """A state in its colour."""
     return Text(word, style=STATE_STYLES.get(word, ""))

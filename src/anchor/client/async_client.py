@@ -15,6 +15,7 @@ import httpx
 from anchor.client import calls, cases, exchange, transport
 from anchor.client.address import normal_url
 from anchor.client.answers import Answer, NoAnswer
+from anchor.client.async_deploying import AsyncDeploying
 from anchor.client.async_working import AsyncWorking
 from anchor.client.calls import NodeAction, TaskLike
 from anchor.client.cases import CaseVerb
@@ -30,7 +31,7 @@ from anchor.wire.verification import CaseRow, CaseView
 T = TypeVar("T")
 
 
-class AsyncClient(AsyncWorking):
+class AsyncClient(AsyncWorking, AsyncDeploying):
     """Talks to an Anchor server from asyncio; arguments, patience and errors are those of `Client`."""
 
     def __init__(

@@ -16,6 +16,7 @@ from anchor.client.address import normal_url
 from anchor.client.answers import Answer, NoAnswer
 from anchor.client.calls import NodeAction, TaskLike
 from anchor.client.cases import CaseVerb
+from anchor.client.deploying import Deploying
 from anchor.client.exchange import Manners, Steps, Wait
 from anchor.client.fetching import Fetching, Wanted, wanted_files
 from anchor.client.follow import EventStream, Following, Happening
@@ -29,7 +30,7 @@ from anchor.wire.verification import CaseRow, CaseView
 T = TypeVar("T")
 
 
-class Client(Working):
+class Client(Working, Deploying):
     """Talks to an Anchor server, one call at a time.
 
     `url` and `token` default to ANCHOR_URL and ANCHOR_TOKEN; `token_if_asked` is sent only where a server wants one
