@@ -11,11 +11,11 @@ from typing import Any, Final
 import msgspec
 
 from anchor.core.app import AppConfig
+from anchor.core.detection import APP_FILE
 from anchor.core.errors import InvalidRequest
 
-FILE_NAME: Final = "anchor-app.toml"
 BYTES_MAX: Final = 64 * 1024
-HINT: Final = f"docs/apps.md lists what {FILE_NAME} may say."
+HINT: Final = f"docs/apps.md lists what {APP_FILE} may say."
 _FIELDS: Final = ("name", *(field.encode_name for field in msgspec.structs.fields(AppConfig)))
 _AT = re.compile(r" - at `\$(.*)`$")
 
@@ -29,7 +29,7 @@ class AppFile(msgspec.Struct, frozen=True):
 
 def read_app_file(folder: Path) -> AppFile:
     """What the file in a folder says; nothing where there is none. InvalidRequest, with the line, where it is wrong."""
-    path = folder / FILE_NAME
+    path = folder / APP_FILE
     try:
         if path.stat().st_size > BYTES_MAX:
             raise InvalidRequest(f"{path} is larger than {BYTES_MAX // 1024} KiB.", hint=HINT)
@@ -41,7 +41,7 @@ def read_app_file(folder: Path) -> AppFile:
     return app_file_of(text, where=str(path))
 
 
-def app_file_of(text: str, *, where: str = FILE_NAME) -> AppFile:
+def app_file_of(text: str, *, where: str = APP_FILE) -> AppFile:
     """The same of the file's text; `where` is what messages call it."""
     try:
         values = tomllib.loads(text)

@@ -9,11 +9,12 @@ from typing import Any, Final
 
 import msgspec
 
-from anchor.client.app_file import FILE_NAME, AppFile, app_file_of, fault_in_config, read_app_file
+from anchor.client.app_file import AppFile, app_file_of, fault_in_config, read_app_file
 from anchor.client.apps import Variables
 from anchor.client.sources import Source, source_of
 from anchor.core.app import SOURCE_BYTES_MAX
 from anchor.core.app_names import app_name_of
+from anchor.core.detection import APP_FILE
 from anchor.core.errors import InvalidRequest, TooLarge
 from anchor.core.spec import MIB
 from anchor.wire import source_archive, source_packing
@@ -63,7 +64,7 @@ def packed_app(
             f"The app's config, {fault[0] or 'as a whole'}: {fault[1]}.", hint="docs/apps.md lists what it may say."
         )
     if isinstance(source, Mapping):
-        said = app_file_of(source[FILE_NAME]) if FILE_NAME in source else AppFile()
+        said = app_file_of(source[APP_FILE]) if APP_FILE in source else AppFile()
         packed = Packed(
             title=_title(name, said, source.get("package.json"), ""),
             source=source_of(source_packing.packed_files(source)),
@@ -117,9 +118,9 @@ def _archive(path: Path, name: str) -> Packed:
         )
     with path.open("rb") as file:
         inside = source_archive.opened(file)
-    said, package = (inside.files.get(name) for name in (FILE_NAME, "package.json"))
+    said, package = (inside.files.get(name) for name in (APP_FILE, "package.json"))
     stem = next((path.name.removesuffix(end) for end in _ENDINGS if path.name.endswith(end)), path.stem)
-    told = AppFile() if said is None else app_file_of(said.decode("utf-8", "replace"), where=f"{FILE_NAME} in {path}")
+    told = AppFile() if said is None else app_file_of(said.decode("utf-8", "replace"), where=f"{APP_FILE} in {path}")
     return Packed(
         title=_title(name, told, None if package is None else package.decode("utf-8", "replace"), stem),
         source=source_of(path),

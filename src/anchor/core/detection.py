@@ -15,6 +15,8 @@ SITE_FOLDERS: Final = ("", "public", "dist", "build", "site", "_site", "docs")
 """Where a static site's index.html may lie."""
 SERVED: Final = "serve"
 """What stands for the web process of a static site, which a server of ours is."""
+APP_FILE: Final = "anchor-app.toml"
+"""What clients read of a source before they send it: how the app wants to be run."""
 _SHOWN: Final = 8
 _INDEX: Final = "index.html"
 
@@ -23,7 +25,7 @@ Files = Mapping[str, bytes | None]
 
 def is_read(path: str) -> bool:
     """Whether detection wants to know what is in the file."""
-    return path == PROCFILE or node_source.is_read(path) or python_source.is_read(path)
+    return path in (PROCFILE, APP_FILE) or node_source.is_read(path) or python_source.is_read(path)
 
 
 def detected(files: Files, config: AppConfig) -> Plan:
