@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from msgspec.structs import replace
 
@@ -24,6 +24,24 @@ class Budget:
     def covers(self, mib: int) -> bool:
         """Whether `mib` could be had without waiting."""
         return not self._waiting and mib <= self._free
+
+    @contextmanager
+    def at_once(self, mib: int) -> Iterator[bool]:
+        """Hold `mib` for the length of the context if they are free this moment, before whoever waits; whether they
+        were."""
+        had = mib <= self._free
+        if had:
+            self._free -= mib
+        try:
+            yield had
+        finally:
+            if had:
+                self._give(mib)
+
+    @property
+    def free_mib(self) -> int:
+        """What nobody holds."""
+        return self._free
 
     @asynccontextmanager
     async def share(self, mib: int) -> AsyncIterator[None]:

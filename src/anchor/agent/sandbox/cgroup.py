@@ -1,10 +1,11 @@
-"""Control groups: the kernel's own bounds on the processes and the memory of a program, and its count of what they use.
+"""Control groups: the kernel's own bounds on a program's processes, memory and time, and its count of what they use.
 
 One group of version 2, or one of version 1 for each controller there is. The limit on processes is the one such limit
 that the kernel also applies to root.
 """
 
 import contextlib
+import errno
 import itertools
 import os
 import signal
@@ -14,26 +15,34 @@ from pathlib import Path
 from anchor.agent.sandbox.confinement import PROCESSES_MAX
 
 _ROOT = Path("/sys/fs/cgroup")
-_CONTROLLERS = ("pids", "memory", "cpuacct")
+_CONTROLLERS = ("pids", "memory", "cpuacct", "cpu")
 _AGENTS = "anchor-agent"
 """The group of version 2 into which the agent itself moves: one with members cannot have groups with limits below."""
 _MEMORY_SPARE_MIB = 32
 """What the kernel's limit lies above the task's: page tables and the like are charged to it as well."""
 _MIB = 1024 * 1024
+_PERIOD_MICROSECONDS = 100_000
 _numbers = itertools.count(1)
 
 
 class Group:
-    """The group of one program, made empty, with its limits set. `memory_mib` 0 means no limit on memory."""
+    """The group of one program, made empty, with its limits set. `memory_mib` 0 means no limit on memory, and without
+    `cores` processor time is not bound."""
 
-    def __init__(self, folders: Mapping[str, str], memory_mib: int = 0) -> None:
+    def __init__(self, folders: Mapping[str, str], memory_mib: int = 0, cores: float | None = None) -> None:
         name = f"anchor-{os.getpid()}-{next(_numbers)}"
-        self._by_controller = {controller: Path(folder) / name for controller, folder in folders.items()}
+        self._by_controller = {
+            controller: Path(folder) / name
+            for controller, folder in folders.items()
+            if controller != "cpu" or cores is not None
+        }
         self._folders = list(dict.fromkeys(self._by_controller.values()))
         try:
             for folder in self._folders:
                 folder.mkdir()
             self._bound(memory_mib)
+            if cores is not None and "cpu" in self._by_controller:
+                _bound_time(self._by_controller["cpu"], cores)
         except OSError:
             self.removed()
             raise
@@ -111,12 +120,26 @@ class Group:
 _OOM = ("memory.events", "memory.oom_control")
 
 
+def _bound_time(group: Path, cores: float) -> None:
+    microseconds = max(round(cores * _PERIOD_MICROSECONDS), 1000)
+    try:
+        if (group / "cpu.cfs_quota_us").exists():
+            (group / "cpu.cfs_period_us").write_text(str(_PERIOD_MICROSECONDS))
+            (group / "cpu.cfs_quota_us").write_text(str(microseconds))
+        else:
+            (group / "cpu.max").write_text(f"{microseconds} {_PERIOD_MICROSECONDS}")
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        # Version 1 refuses more than the group above has: then that one is the bound.
+
+
 def parents() -> dict[str, str]:
     """The folders under which this process may make groups with limits, by controller; empty if there are none."""
     found: dict[str, str] = {}
     for controller, folder in (_version_1() or _version_2()).items():
         try:
-            tried = Group({controller: str(folder)}, 64)
+            tried = Group({controller: str(folder)}, 64, 1.0)
         except OSError:
             continue  # not ours to write to; an ordinary user's agent has RLIMIT_NPROC and the watcher instead
         tried.removed()
@@ -155,7 +178,12 @@ def _version_2() -> dict[str, Path]:
         with contextlib.suppress(OSError):
             (folder / "cgroup.subtree_control").write_text(f"+{name}")
             found[name] = folder
-    return found if len(found) > 1 else {}
+    if len(found) == 1:
+        return {}
+    with contextlib.suppress(OSError):
+        (folder / "cgroup.subtree_control").write_text("+cpu")
+        found["cpu"] = folder
+    return found
 
 
 def sweep(folders: Mapping[str, str]) -> None:

@@ -28,8 +28,8 @@ class Confinement(msgspec.Struct, frozen=True):
 
     `why` says what is missing for the next better level, `fix` what the machine's owner can do about it. `hardened` is
     a bubblewrap that can size a tmpfs and switch further user namespaces off. `cgroup` are the folders for groups that
-    bound a task, by controller (`pids`, `memory`, `cpuacct`); without one for processes it is RLIMIT_NPROC, which the
-    kernel does not apply to root, without one for memory it is the watcher.
+    bound a task, by controller (`pids`, `memory`, `cpuacct`, `cpu`). Without one for processes it is RLIMIT_NPROC,
+    which the kernel does not apply to root; for memory the watcher; for time affinity to cores.
     """
 
     level: Literal["confined", "process", "none"]
@@ -57,7 +57,7 @@ class Mount(msgspec.Struct, frozen=True):
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
     """All that a program may see and use. `directory` is its working directory, the only place it can write to
     beside `/tmp`, `/dev/shm` and the writable `mounts`; what these hold together counts against `disk_mib`. `network`
-    and `gpu` open the machine's own."""
+    and `gpu` open the machine's own. `cores` is its share of processor time, None the agent's own."""
 
     directory: Mount
     mounts: tuple[Mount, ...] = ()
@@ -65,3 +65,4 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     disk_mib: int = 1024
     network: bool = False
     gpu: bool = False
+    cores: float | None = None

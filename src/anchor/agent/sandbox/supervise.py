@@ -5,12 +5,14 @@ import codecs
 import contextlib
 import functools
 import json
+import math
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -58,21 +60,29 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
-    """What to run: `env` is the whole environment; `stdin` a file, or nothing."""
+    """What to run: `env` is the whole environment; `stdin` a file, or nothing. With `timeout_seconds` without end
+    (math.inf) it is meant to run for ever. `passed` are file descriptors that it inherits under their own numbers."""
 
     argv: list[str]
     env: Mapping[str, str]
     cell: Cell
     timeout_seconds: float
     stdin: Path | None = None
+    passed: tuple[int, ...] = ()
 
 
-async def supervise(confinement: Confinement, program: Program, write: Write) -> Ended:
+Started = Callable[[int, Watch], None]
+"""Is told the pid of the root of a program's tree (in a cell: of its init) and who watches it."""
+
+
+async def supervise(confinement: Confinement, program: Program, write: Write, started: Started | None = None) -> Ended:
     """Run `program` to its end or its limit. When this returns or raises, nothing of it is left.
 
     Cancelling kills the tree first and lets the cancellation through afterwards.
     """
     process = _Process(confinement, program, write)
+    if started is not None:
+        process.tell(started)
     cut: FailureCode | None = None
     try:
         await process.open_pipes()
@@ -92,8 +102,10 @@ class _Process:
         self._tail = ""
         self._wall_seconds = 0.0
         self._refused: FailureCode | None = None
-        self._group = Group(confinement.cgroup, program.cell.memory_mib) if confinement.cgroup else None
-        self._watch = Watch(program.cell, self._group, confined=self._confined)
+        cell = program.cell
+        self._group = Group(confinement.cgroup, cell.memory_mib, cell.cores) if confinement.cgroup else None
+        lasting = math.isinf(program.timeout_seconds)
+        self._watch = Watch(cell, self._group, confined=self._confined, lasting=lasting)
         self._status_fd, status_write = os.pipe()
         try:
             self._popen = self._spawn(confinement, status_write)
@@ -115,7 +127,7 @@ class _Process:
         program = self._program
         with contextlib.ExitStack() as stack:
             stdin: IO[bytes] | int = subprocess.DEVNULL
-            passed: tuple[int, ...] = ()
+            passed = program.passed
             argv: list[str]
             env: dict[str, str] = {}
             if program.stdin is not None:
@@ -126,13 +138,15 @@ class _Process:
                 filtered = None if calls is None else stack.enter_context(_holding(calls)).fileno()
                 told = options(confinement, program.cell, program.env, status_write, filtered)
                 args = stack.enter_context(_holding(b"".join(option.encode() + b"\0" for option in told))).fileno()
-                passed = (status_write, args) if filtered is None else (status_write, args, filtered)
+                passed += (status_write, args) if filtered is None else (status_write, args, filtered)
                 argv = wrap(confinement, program.cell, program.argv, ["--args", str(args)])
                 argv = ["/bin/sh", "-c", _FIRST_TO_GO, "sh", *argv]
             else:
                 argv, env = _reaped(program, bounded="pids" in confinement.cgroup), dict(program.env)
             if self._group is not None:
                 argv = self._group.joining(argv)
+            if program.cell.cores is not None and "cpu" not in confinement.cgroup:
+                stack.enter_context(_on_cores(program.cell.cores))
             return subprocess.Popen(
                 argv,
                 stdin=stdin,
@@ -143,6 +157,10 @@ class _Process:
                 pass_fds=passed,
                 start_new_session=True,
             )
+
+    def tell(self, started: Started) -> None:
+        """Call `started` once the root of the tree is known."""
+        self._init.add_done_callback(lambda init: None if init.cancelled() else started(init.result(), self._watch))
 
     async def open_pipes(self) -> None:
         if self._confined:
@@ -300,6 +318,28 @@ class _Process:
 def _resolve(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
+
+
+def held_by(confinement: Confinement) -> str:
+    """What holds a cell to its share of processor time here, for people."""
+    if "cpu" in confinement.cgroup:
+        return "held by a quota"
+    return "held by affinity to whole ones" if hasattr(os, "sched_setaffinity") else "not held on this system"
+
+
+@contextlib.contextmanager
+def _on_cores(cores: float) -> Iterator[None]:
+    """Bind this thread, and so whatever it starts meanwhile, to as many cores of its own, chosen by chance, as `cores`
+    begins; nothing where the system has no such call."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    mine = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, random.sample(sorted(mine), min(len(mine), math.ceil(cores))))
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, mine)
 
 
 @functools.cache

@@ -17,15 +17,21 @@ LOOK_SHARE = 0.1
 LOOK_SHARE_GROWING = 0.5
 """The most of the time that looking itself may take: the second while memory grows, and every moment counts."""
 DISK_TICK_SECONDS = 0.2
+DISK_TICK_LASTING_SECONDS = 2.0
+LOOK_SHARE_LASTING = 0.01
+"""As above, of a program that is to run for ever: its folders are looked at less often."""
 _SPARE_MIB = 48
 _MIB = 1024 * 1024
 
 
 class Watch:
-    """What one program has used so far. `group` measures what it can; the tree of processes is asked for the rest."""
+    """What one program has used so far. `group` measures what it can; the tree of processes is asked for the rest. One
+    that is `lasting` is meant to run for ever."""
 
-    def __init__(self, cell: Cell, group: Group | None, *, confined: bool) -> None:
+    def __init__(self, cell: Cell, group: Group | None, *, confined: bool, lasting: bool = False) -> None:
         self.peak_mib = 0.0
+        self.memory_mib = 0.0
+        """At the last look."""
         self.cpu_seconds = 0.0
         self.tick = TICK_SHORT_SECONDS
         self.overfull = ""
@@ -33,7 +39,7 @@ class Watch:
         self._cell = cell
         self._group = group
         self._confined = confined
-        self._last_mib = 0.0
+        self._lasting = lasting
         self._counted = [mount.outside for mount in (cell.directory, *cell.mounts) if mount.writable and mount.counted]
 
     def look(self, root: int) -> FailureCode | None:
@@ -62,12 +68,12 @@ class Watch:
 
     def _plan_next(self, memory: float, cost: float) -> None:
         room = (self._cell.memory_mib + _SPARE_MIB - memory) / FILL_MIB_PER_SECOND
-        growing = memory > self._last_mib * 1.02 + 1
+        growing = memory > self.memory_mib * 1.02 + 1
         shortest = max(TICK_SHORT_SECONDS, cost / (LOOK_SHARE_GROWING if growing else LOOK_SHARE))
         # At first often, so that a short program is measured as well.
         soon = min(room if growing else 4 * room, 1.5 * self.tick)
         self.tick = min(TICK_SECONDS, max(shortest, soon))
-        self._last_mib = memory
+        self.memory_mib = memory
 
     def _cell_tmpfs_mib(self, root: int) -> float:
         """What lies in the cell's own tmpfs: memory that belongs to no process."""
@@ -78,13 +84,15 @@ class Watch:
     async def until_full(self, root: int) -> FailureCode:
         """Return once more is on disk, or in files in memory, than may be. How often it looks depends on what a look
         costs."""
+        shortest = DISK_TICK_LASTING_SECONDS if self._lasting else DISK_TICK_SECONDS
+        share = LOOK_SHARE_LASTING if self._lasting else LOOK_SHARE
         pause = DISK_TICK_SECONDS
         while True:
             await asyncio.sleep(pause)
             began = time.perf_counter()
             if (code := await asyncio.to_thread(self.fullness, root)) is not None:
                 return code
-            pause = max(DISK_TICK_SECONDS, (time.perf_counter() - began) / LOOK_SHARE)
+            pause = max(shortest, (time.perf_counter() - began) / share)
 
     def fullness(self, root: int | None) -> FailureCode | None:
         """The limit that the writable folders are beyond, or the files that the tree under `root` has only open."""
