@@ -21,6 +21,8 @@ EXAMPLES = Path(__file__).parents[2] / "examples" / "apps"
 OVER = {"running", "failed", "stopped"}
 """States of an app in which nothing is under way any more."""
 POLL_SECONDS = 0.05
+SMALL = {"ram": "128MB", "cpu": 0.5}
+"""So that many fit on a small machine."""
 
 View = dict[str, Any]
 """An app as `GET /api/clusters/NAME` shows it."""
@@ -64,9 +66,9 @@ class Network:
             if "apps" not in specs["features"]:
                 pytest.skip(f"this node hosts no apps: {specs['missing'].get('native', 'nobody said why')}")
 
-    def create(self, name: str, files: Mapping[str, str] | None = None, **more: Any) -> View:
+    def create(self, name: str, files: Mapping[str, str], **more: Any) -> View:
         """A new app of these files; `config` takes the keys of the API."""
-        body = {"name": name, "type": "Web", "config": {}} | more | ({} if files is None else {"files": files})
+        body = {"name": name, "type": "Web", "files": files} | more | {"config": SMALL | more.get("config", {})}
         made: View = self.http.post("/api/clusters", json=body).raise_for_status().json()
         return made
 

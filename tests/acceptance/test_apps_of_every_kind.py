@@ -52,9 +52,8 @@ def deployed(network: Network, port: int) -> dict[str, float]:
 
     def example(name: str, *options: str) -> Callable[[], None]:
         def deploy() -> None:
-            done = network.anchor(
-                "app", "deploy", str(EXAMPLES / name), "--name", name, *options, seconds=DEPLOY_SECONDS
-            )
+            words = ("app", "deploy", str(EXAMPLES / name), "--name", name, "--ram", "256MB", "--cpu", "0.5", *options)
+            done = network.anchor(*words, seconds=DEPLOY_SECONDS)
             assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
 
         return deploy
