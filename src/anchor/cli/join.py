@@ -7,7 +7,6 @@ import typer
 from anchor import wiring
 from anchor.cli.options import (
     AllowApps,
-    AllowApps,
     AllowGpu,
     AllowNetwork,
     AllowUnconfined,
@@ -40,7 +39,6 @@ def join(
     runtimes: Runtimes = None,
     allow_network: AllowNetwork = None,
     allow_apps: AllowApps = None,
-    allow_apps: AllowApps = None,
     allow_gpu: AllowGpu = None,
     allow_unconfined: AllowUnconfined = None,
     programs: Programs = None,
@@ -59,7 +57,6 @@ def join(
         node_name=name,
         runtimes=runtimes,
         allow_network=allow_network,
-        allow_apps=allow_apps,
         allow_apps=allow_apps,
         allow_gpu=allow_gpu,
         allow_unconfined=allow_unconfined,

@@ -44,7 +44,6 @@ AllowNetwork = Annotated[
     bool | None, typer.Option(help="Give the network to tasks that ask for it.", show_default="no")
 ]
 AllowApps = Annotated[bool | None, typer.Option(help="Host apps, where they can be confined here.", show_default="yes")]
-AllowApps = Annotated[bool | None, typer.Option(help="Host apps, where they can be confined.", show_default="yes")]
 AllowGpu = Annotated[bool | None, typer.Option(help="Show the GPUs to tasks that ask for one.", show_default="no")]
 AllowUnconfined = Annotated[
     bool | None,

@@ -12,7 +12,6 @@ from anchor.cli.exits import Exit, Usage
 from anchor.cli.greeting import greet
 from anchor.cli.options import (
     AllowApps,
-    AllowApps,
     AllowGpu,
     AllowNetwork,
     AllowUnconfined,
@@ -55,7 +54,6 @@ def up(
     runtimes: Runtimes = None,
     allow_network: AllowNetwork = None,
     allow_apps: AllowApps = None,
-    allow_apps: AllowApps = None,
     allow_gpu: AllowGpu = None,
     allow_unconfined: AllowUnconfined = None,
     programs: Programs = None,
@@ -79,7 +77,6 @@ def up(
         node_name=name,
         runtimes=runtimes,
         allow_network=allow_network,
-        allow_apps=allow_apps,
         allow_apps=allow_apps,
         allow_gpu=allow_gpu,
         allow_unconfined=allow_unconfined,
