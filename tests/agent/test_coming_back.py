@@ -68,7 +68,7 @@ async def receive(line: ServerConnection) -> list[Any]:
     return frame
 
 
-async def hello_of(line: ServerConnection, protocols: tuple[int, int] = (2, 2)) -> list[Any]:
+async def hello_of(line: ServerConnection, protocols: tuple[int, int] = (3, 3)) -> list[Any]:
     await send(line, "challenge", bytes(32), "anchor", "0.1.0", *protocols, int(time.time() * 1000))
     hello = await receive(line)
     assert hello[0] == "hello"
@@ -76,12 +76,13 @@ async def hello_of(line: ServerConnection, protocols: tuple[int, int] = (2, 2)) 
 
 
 @pytest.mark.anyio
-async def test_an_agent_works_for_a_server_that_speaks_protocol_2_only(tmp_path: Path) -> None:
+async def test_an_agent_works_for_a_server_that_speaks_protocol_3_only(tmp_path: Path) -> None:
     recorded: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
 
     async def talk(line: ServerConnection) -> None:
         hello = await hello_of(line)
-        assert hello[2:4] == [2, 3]
+        assert hello[2:4] == [3, 4]
+        assert hello[10:] == [b"", b""], "a key for secrets of apps, of which that server knows nothing"
         await send(line, "welcome", 1, 1, 15.0, 0.2, "token", [])
         limits = {"memory_mib": 128, "timeout_seconds": 30.0, "output_bytes": 1000}
         await send(line, "assign", [[7, 1, "noop", limits, json.dumps({"input": 5}).encode(), "", "t"]])

@@ -13,6 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
 from anchor import __version__
+from anchor.agent.apps.hosting import Hosting, not_offered
 from anchor.agent.executor import Executor
 from anchor.agent.identity import Identity, not_anchor
 from anchor.agent.journal import Journal
@@ -35,6 +36,7 @@ from anchor.wire.link import (
     Held,
     Hello,
     Host,
+    Hosted,
     Measure,
     Nack,
     Recorded,
@@ -53,6 +55,8 @@ UPGRADE_SAID_SECONDS = 3600.0
 FAREWELL_SECONDS = 3.0
 METRICS_SECONDS = 1.0
 """How long a heartbeat waits for fresh figures of the machine before it goes with the last ones."""
+PROTOCOL_OF_APPS = 4
+"""Servers that speak an older one know nothing of apps."""
 WORST_FRAME_BYTES = 40 * 1024 * 1024
 """A server may send an assignment larger than an agent's frames may be; this is the most an agent reads."""
 
@@ -70,6 +74,7 @@ class Connection:
         profile: Callable[[], Profile],
         metrics: Callable[[], Metrics],
         slots: int,
+        box_key: bytes = b"",
     ) -> None:
         self._url = url
         self._identity = identity
@@ -82,6 +87,8 @@ class Connection:
         self._profile = profile
         self._metrics = metrics
         self._slots = slots
+        self._box_key = box_key
+        self._protocol = 0
         self._socket: ClientConnection | None = None
         self._outbox: list[bytes] = []
         self._wake = asyncio.Event()
@@ -98,15 +105,22 @@ class Connection:
         self._showing: asyncio.Task[None] | None = None
         self._leaving = False
         self._executor: Executor
+        self._hosting: Hosting | None = None
 
-    def serve(self, executor: Executor) -> None:
-        """Whose frames to carry."""
+    def serve(self, executor: Executor, hosting: Hosting | None = None) -> None:
+        """Whose frames to carry; without `hosting` no apps run here."""
         self._executor = executor
+        self._hosting = hosting
 
     @property
     def session(self) -> int:
         """The session that is open, or was last; 0 before the first."""
         return self._session
+
+    @property
+    def hosting_session(self) -> int:
+        """The session that is open with a server that knows apps; 0 where there is none."""
+        return self._session if self._socket is not None and self._protocol >= PROTOCOL_OF_APPS else 0
 
     def send(self, frame: FromAgent) -> None:
         """Queue a frame; dropped while there is no session (what must arrive is presented again after a hello)."""
@@ -209,6 +223,7 @@ class Connection:
             now = time.time_ns() // 1_000_000
             asked = time.monotonic()
             profile = await asyncio.to_thread(self._profile)
+            box = self._box_key if challenge.protocol_max >= PROTOCOL_OF_APPS else b""
             hello = Hello(
                 node=self._identity.node,
                 signature=self._identity.sign(wire.hello_bytes(challenge.nonce, self._identity.node, now)),
@@ -220,6 +235,8 @@ class Connection:
                 profile=profile,
                 held=self._executor.held(),
                 epoch=self._epoch,
+                box_key=box,
+                box_signature=self._identity.sign(wire.box_bytes(self._identity.node, box)) if box else b"",
             )
             await socket.send(wire.encode(hello))
             answer = await _next(socket)
@@ -234,6 +251,7 @@ class Connection:
             reached("link.epoch_kept")
             self._epoch = answer.epoch
         self._session = answer.session
+        self._protocol = answer.protocol
         self._lease_seconds = answer.lease_seconds
         self._heartbeat_seconds = answer.heartbeat_seconds
         self._pauses.lease_seconds = answer.lease_seconds
@@ -271,8 +289,16 @@ class Connection:
                     return
                 case Measure():
                     self._show_speed(frame)
-                case Challenge() | Welcome() | Refused() | Host():
+                case Host():
+                    self._host(frame)
+                case Challenge() | Welcome() | Refused():
                     self.send(Nack("Not now."))
+
+    def _host(self, frame: Host) -> None:
+        if self._hosting is not None:
+            self._hosting.want(frame.items)
+        else:
+            self.send(Hosted(self._session, [not_offered(item) for item in frame.items]))
 
     def _show_speed(self, asked: Measure) -> None:
         """Answer in the meantime; one question at a time."""

@@ -11,12 +11,13 @@ ALWAYS = ("files", "modules", "deterministic", "inputs", "seals")
 MIB_IN_GIB = 1024
 
 
-def offered(machine: Profile, policy: Policy, memory_mib: int) -> Profile:
-    """The machine as tasks may have it: `memory_mib` is what all of them together get."""
+def offered(machine: Profile, policy: Policy, memory_mib: int, *, hosts: bool = False) -> Profile:
+    """The machine as tasks and apps may have it: `memory_mib` is what all of them together get, `hosts` whether apps
+    run here."""
     profile = replace(
         machine,
         task_memory_mib=memory_mib,
-        features=(*ALWAYS, *(("network",) if policy.network else ())),
+        features=(*ALWAYS, *(("network",) if policy.network else ()), *(("apps",) if hosts else ())),
         gpu_tasks=policy.gpu,
     )
     if policy.cores is not None:
@@ -38,6 +39,7 @@ def in_a_line(profile: Profile, slots: int, held: Held | None) -> str:
         _cores(profile, held),
         f"{profile.task_memory_mib / MIB_IN_GIB:.1f} GiB of RAM",
         "network for tasks that ask" if "network" in profile.features else "no network",
+        "apps" if "apps" in profile.features else "no apps",
     ]
     if profile.gpus:
         parts.append("GPU for tasks that ask" if profile.gpu_tasks else "no GPU")

@@ -18,10 +18,11 @@ _MIB: Final = 1024**2
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """The owner's wishes. None means that nothing was said: the machine's own size is the limit.
 
-    `runtimes` are those offered. `network` and `gpu` allow them to tasks that ask. `programs` are the commands a native
-    task may start (None: any the system has). `cores`, `memory_mib` and `disk_mib` are the share of the machine that
-    all tasks together get. `unconfined` offers native tasks even where their confinement does not work here: for
-    machines whose every submitter is trusted.
+    `runtimes` are those offered. `apps` lets apps run here. `network` and `gpu` allow them to tasks that ask, the
+    network to apps too. `programs` are the commands a native task may start (None: any the system has). `cores`,
+    `memory_mib` and `disk_mib` are the share of the machine that all tasks together get. `unconfined` offers
+    native tasks, and hosts apps, even where their confinement does not work here: for machines whose every submitter is
+    trusted.
     """
 
     runtimes: tuple[str, ...] = ALL_RUNTIMES
@@ -32,6 +33,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     memory_mib: int | None = None
     disk_mib: int | None = None
     unconfined: bool = False
+    apps: bool = True
 
 
 def share_bytes(text: str, whole_bytes: int) -> int:

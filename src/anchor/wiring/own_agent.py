@@ -56,6 +56,7 @@ def policy_of(settings: Settings) -> Policy:
         memory_mib=mib(settings.ram, memory_bytes()),
         disk_mib=mib(settings.disk, disk_bytes(settings.data)),
         unconfined=settings.allow_unconfined,
+        apps=settings.allow_apps,
     )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import socket
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,7 @@ from anchor.agent.sandbox import cgroup
 from anchor.agent.sandbox.confinement import Confinement
 from anchor.agent.threads import in_thread
 from anchor.core.app import WEB
+from anchor.core.attempt import Reason
 from anchor.wire.link import AppOutput, FromAgent, Hosted, HostItem, ReplicaStatus
 
 STATUS_SECONDS: Final = 5.0
@@ -29,6 +31,15 @@ LAST_SECONDS: Final = 3.0
 """From SIGTERM to SIGKILL when the agent stops."""
 LEFTOVERS_MAX: Final = 100
 """Logs of replicas that are gone, and were not sent yet."""
+
+
+def not_offered(item: HostItem) -> ReplicaStatus:
+    """What an agent that hosts no apps says of one."""
+    if item.drains:
+        return ReplicaStatus(item.app, item.generation, "stopped", time.time_ns() // 1_000_000)
+    what = "This node hosts no apps: its owner does not let it, or it cannot confine them."
+    reason = Reason("not_offered", what, "Its owner can allow it (allow_apps); `anchor doctor` says what is missing.")
+    return ReplicaStatus(item.app, item.generation, "failed", time.time_ns() // 1_000_000, reason=reason)
 
 
 class Hosting:
@@ -106,7 +117,7 @@ class Hosting:
             if item.drains:
                 replica.retire(item.config.drain_seconds)
         elif item.drains:
-            self._stopped[key] = ReplicaStatus(item.app, item.generation, "stopped", 0)
+            self._stopped[key] = ReplicaStatus(item.app, item.generation, "stopped", time.time_ns() // 1_000_000)
         else:
             self._stopped.pop(key, None)
             self._replicas[key] = Replica(item, self._ground, self._gone)

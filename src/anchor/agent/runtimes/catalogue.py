@@ -32,7 +32,8 @@ class Catalogue:
     def __init__(self, directory: Path, policy: Policy, memory_mib: int) -> None:
         self._directory = directory
         self._policy = policy
-        self._budget = Budget(memory_mib)
+        self.budget = Budget(memory_mib)
+        """The memory that tasks and apps share."""
         self._pool = Pool(directory)
         self.runtimes: dict[str, Runtime] = {}
         self.offer = Offer({}, {})
@@ -60,7 +61,7 @@ class Catalogue:
                 missing[name] = why
             else:
                 versions[name] = version
-                self.runtimes[name] = Budgeted(runtime, self._budget)
+                self.runtimes[name] = Budgeted(runtime, self.budget)
         missing |= {name: NOT_OFFERED for name in ALL_RUNTIMES if name not in self._policy.runtimes}
         await asyncio.gather(*(runtime.start() for runtime in self.runtimes.values()))
         if any(name in versions for name in IN_WORKERS):
