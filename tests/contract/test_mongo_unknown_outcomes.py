@@ -365,7 +365,8 @@ async def test_a_name_that_another_app_has_is_never_taken_for_ours(store, rival,
 async def test_a_held_up_removal_takes_nothing_that_changed_since(store, rival, relay):
     await store.insert_app(APP)
     wanted = replace(APP, ver=2, wanted=Wanted.STOPPED)
-    relay.plan(None, None, Fault.HELD, meanwhile=lambda: rival.swap_app(APP, wanted))
+    relay.plan(None, None)
+    relay.plan(Fault.HELD, meanwhile=lambda: rival.swap_app(APP, wanted))
     with pytest.raises(UnknownOutcome):
         await store.remove_app(APP)
     await relay.release()
