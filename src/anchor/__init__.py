@@ -4,7 +4,9 @@ import importlib
 from typing import Any
 
 __version__ = "0.1.0"
-_SDK = frozenset({"AsyncClient", "AsyncFuture", "Client", "Future", "Graph", "RunFuture", "Step", "TaskFailed"})
+_SDK = frozenset(
+    {"AsyncClient", "AsyncFuture", "Client", "DeployFailed", "Future", "Graph", "RunFuture", "Step", "TaskFailed"}
+)
 
 
 def __getattr__(name: str) -> Any:

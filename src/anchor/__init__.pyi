@@ -3,6 +3,7 @@
 from anchor.client import AsyncClient as AsyncClient
 from anchor.client import AsyncFuture as AsyncFuture
 from anchor.client import Client as Client
+from anchor.client import DeployFailed as DeployFailed
 from anchor.client import Future as Future
 from anchor.client import Graph as Graph
 from anchor.client import RunFuture as RunFuture

@@ -14,7 +14,7 @@ from anchor.cli.show import Output
 from anchor.cli.talk import is_interactive, say, say_reason, stderr
 from anchor.client import Client, apps
 from anchor.client.deploys import UNDER_WAY, failure_of
-from anchor.core.app import ReplicaState
+from anchor.core.app import ReleaseState, ReplicaState
 from anchor.core.errors import NotFound
 from anchor.wire.apps import AppLine, AppView, ReplicaView
 
@@ -68,7 +68,7 @@ class Attending:
 def attend(client: Client, view: AppView, *, after: str = "", seconds: float) -> AppView | None:
     """Stay with an app until nothing of it is under way any more, or for so many seconds; how it is then, None where it
     is gone. `after` is the id of the last line of its log that is not news."""
-    drawing = Attending(view.releases[-1].number)
+    drawing = Attending(asked_for(view))
     until = time.monotonic() + seconds
     seen = view
     try:
@@ -90,8 +90,8 @@ def attend(client: Client, view: AppView, *, after: str = "", seconds: float) ->
 
 
 def stay(client: Client, view: AppView, output: Output, *, after: str = "", seconds: float) -> None:
-    """Stay with an app to the end of what its newest release stands for, and leave with the exit code for it."""
-    number = view.releases[-1].number
+    """Stay with an app until what was asked for is done, and leave with the exit code for how it went."""
+    number = asked_for(view)
     try:
         seen = attend(client, view, after=after, seconds=seconds)
     except KeyboardInterrupt:
@@ -103,8 +103,14 @@ def stay(client: Client, view: AppView, output: Output, *, after: str = "", seco
     raise typer.Exit(report(seen, number, output, seconds))
 
 
+def asked_for(view: AppView) -> int:
+    """The number of the release that a change is about: the one on its way out, else the one that serves."""
+    newest = view.releases[-1]
+    return newest.number if newest.state == ReleaseState.PENDING or not view.live else view.live
+
+
 def report(view: AppView, number: int, output: Output, seconds: float) -> Exit:
-    """Say how an app is after a change that made or kept release `number`, and where it is reached."""
+    """Say how an app is after a change about release `number`, and where it is reached."""
     if output is Output.JSON:
         show.as_json(view)
     failed = failure_of(view, number)
@@ -121,9 +127,12 @@ def report(view: AppView, number: int, output: Output, seconds: float) -> Exit:
     if view.state == "failed":
         say_reason(f"{view.name} failed", view.reason)
         return Exit.TASK_FAILED
+    if view.state == "stopped":
+        say(f"{view.name} is stopped.")
+        return Exit.OK
     why = f": {view.reason.message}" if view.reason else "."
-    say(f"{view.name} is {view.state}, release {number}, {view.ready} of {view.wanted} replicas healthy{why}")
-    if output is not Output.JSON and view.state != "stopped":
+    say(f"{view.name} is {view.state}: release {view.live}, {view.ready} of {view.wanted} replicas healthy{why}")
+    if output is not Output.JSON:
         for url in view.urls:
             typer.echo(url)
     return Exit.OK

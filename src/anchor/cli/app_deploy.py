@@ -69,6 +69,10 @@ def deploy(
         bool | None, typer.Option(help="Ask for the network outwards.", show_default="no-network")
     ] = None,
     on: Annotated[list[str] | None, typer.Option(help="A label its nodes must have; may be repeated.")] = None,
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh", help="Settings that are not said are the defaults, not those of the release before."),
+    ] = False,
     detach: Annotated[bool, typer.Option("--detach/--wait", "-d", help=DETACH_HELP)] = False,
     timeout: Annotated[
         float, typer.Option(min=1, metavar="SECONDS", help="How long to wait for it.")
@@ -99,7 +103,7 @@ def deploy(
         network=network,
         requirements={"labels": on} if on else None,
     )
-    packed = packed_app(source, name, config=config, env=variables_of(env or [], env_file))
+    packed = packed_app(source, name, config=config, env=variables_of(env or [], env_file), fresh=fresh)
     try:
         _say_what_is_packed(packed)
         with connect(url, token, patience_seconds=LONG_PATIENCE_SECONDS) as client:

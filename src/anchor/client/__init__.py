@@ -3,6 +3,7 @@
 from anchor.client.async_client import AsyncClient
 from anchor.client.async_futures import AsyncFuture, AsyncJobFuture, AsyncRunFuture
 from anchor.client.client import Client
+from anchor.client.deploys import DeployFailed
 from anchor.client.follow import StateChange
 from anchor.client.futures import Future, JobFuture, RunFuture
 from anchor.client.graph import Graph, Step
@@ -14,6 +15,7 @@ __all__ = [
     "AsyncJobFuture",
     "AsyncRunFuture",
     "Client",
+    "DeployFailed",
     "Future",
     "Graph",
     "JobFuture",

@@ -42,10 +42,11 @@ class AsyncDeploying(ABC):
         *,
         config: Mapping[str, Any] | None = None,
         env: Variables | None = None,
+        fresh: bool = False,
         wait_seconds: float | None = DEPLOY_SECONDS,
     ) -> AppView:
         """Deploy a folder, a zip or tar, or files as texts by path, and wait until it runs: see `Client.deploy`."""
-        packed = await asyncio.to_thread(packed_app, source, name, config=config, env=env)
+        packed = await asyncio.to_thread(packed_app, source, name, config=config, env=env, fresh=fresh)
         try:
             view = await self.carry_out(lambda manners: deploys.deployed(packed, manners))
         finally:

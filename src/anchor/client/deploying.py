@@ -41,16 +41,18 @@ class Deploying(ABC):
         *,
         config: Mapping[str, Any] | None = None,
         env: Variables | None = None,
+        fresh: bool = False,
         wait_seconds: float | None = DEPLOY_SECONDS,
     ) -> AppView:
         """Deploy a folder, a zip or tar, or files as texts by path, and wait up to `wait_seconds` until it runs (0: do
         not wait; None: for as long as it takes).
 
         Where there is an app of this name already this is its next release, and what `config` (keys as in the API) and
-        `env` do not name stays as it was. A folder may say its name and config in `anchor-app.toml`. DeployFailed where
-        the release does not get to run, which leaves a release that does untouched; TimeoutError after the time.
+        `env` do not name stays as it was; with `fresh` the config begins with the defaults. A folder may say its name
+        and config in `anchor-app.toml`. DeployFailed where the release does not get to run, which leaves a release
+        that does untouched; TimeoutError after the time.
         """
-        packed = packed_app(source, name, config=config, env=env)
+        packed = packed_app(source, name, config=config, env=env, fresh=fresh)
         try:
             view = self.carry_out(lambda manners: deploys.deployed(packed, manners))
         finally:

@@ -41,7 +41,8 @@ def deployed(packed: Packed, manners: Manners) -> Steps[AppView]:
     if known is None:
         config = overlaid(AppConfig(), packed.config)
         return (yield from exchange(apps.create(packed.title, digest, config, packed.env), manners))
-    changed = overlaid(newest(known).config, packed.config) if packed.config else None
+    before = AppConfig() if packed.fresh else newest(known).config
+    changed = overlaid(before, packed.config) if packed.config or packed.fresh else None
     return (yield from exchange(apps.release(known.id, digest, changed, packed.env), manners))
 
 

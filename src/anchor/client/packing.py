@@ -24,13 +24,14 @@ _ENDINGS: Final = (".tar.gz", ".tgz", ".tar", ".zip")
 
 class Packed(msgspec.Struct, frozen=True, kw_only=True):
     """A source ready to be brought. `title` is what the app is called and `name` what that is in addresses; `config` is
-    what was said of its config, `env` of its variables. `files` and `bytes` count what was packed (0 of an archive that
-    came as one), `ignored` is what was left out; `temporary` is the file to be removed afterwards."""
+    what was said of its config, `env` of its variables; with `fresh` no earlier release has a say in its config.
+    `files` and `bytes` count what was packed, `ignored` is what was left out; `temporary` is removed afterwards."""
 
     title: str
     source: Source
     config: dict[str, Any]
     env: dict[str, str | None]
+    fresh: bool = False
     files: int = 0
     bytes: int = 0
     ignored: tuple[str, ...] = ()
@@ -53,6 +54,7 @@ def packed_app(
     *,
     config: Mapping[str, Any] | None = None,
     env: Variables | None = None,
+    fresh: bool = False,
 ) -> Packed:
     """Pack a folder, take an archive as it is, or pack files given by path. What `config` says goes before what an
     `anchor-app.toml` in the source says, and so does `name`, before the name in a package.json, before the folder's.
@@ -82,7 +84,7 @@ def packed_app(
     for part in ("scale", "processes"):
         if part in packed.config and part in given:
             merged[part] = {**packed.config[part], **given[part]}
-    return msgspec.structs.replace(packed, config=merged, env=dict(env or {}))
+    return msgspec.structs.replace(packed, config=merged, env=dict(env or {}), fresh=fresh)
 
 
 def _folder(folder: Path, name: str) -> Packed:
