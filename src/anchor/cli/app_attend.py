@@ -7,7 +7,7 @@ from rich.status import Status
 
 from anchor.cli import show
 from anchor.cli.app_log_lines import drawn
-from anchor.cli.app_show import name_of
+from anchor.cli.app_show import in_short, name_of
 from anchor.cli.exits import Exit
 from anchor.cli.plain import plain
 from anchor.cli.show import Output
@@ -58,7 +58,7 @@ class Attending:
 
     def _replica(self, one: ReplicaView) -> None:
         reason = one.reason if one.state != ReplicaState.HEALTHY else None
-        text = one.state + (f" on {one.node_id}" if one.node_id else "") + (f": {reason.message}" if reason else "")
+        text = one.state + (f" on {one.node_id}" if one.node_id else "") + (f": {in_short(reason)}" if reason else "")
         key = one.process, one.index
         if self._told.get(key) != text:
             self._told[key] = text
@@ -130,7 +130,7 @@ def report(view: AppView, number: int, output: Output, seconds: float) -> Exit:
     if view.state == "stopped":
         say(f"{view.name} is stopped.")
         return Exit.OK
-    why = f": {view.reason.message}" if view.reason else "."
+    why = f": {in_short(view.reason)}" if view.reason else "."
     say(f"{view.name} is {view.state}: release {view.live}, {view.ready} of {view.wanted} replicas healthy{why}")
     if output is not Output.JSON:
         for url in view.urls:

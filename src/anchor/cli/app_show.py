@@ -7,6 +7,7 @@ from rich.text import Text
 from anchor.cli import show
 from anchor.cli.app_states import marked
 from anchor.core.app import ReplicaState
+from anchor.core.attempt import Reason
 from anchor.wire.apps import AppRow, AppView, ReleaseView, ReplicaView
 
 OVERVIEW = ("NAME", "STATE", "READY", "RELEASE", "ADDRESS", "AGE", "WHY")
@@ -26,7 +27,7 @@ def show_apps(rows: Sequence[AppRow]) -> None:
                 str(row.live or ""),
                 row.urls[0] if row.urls else "",
                 show.age(row.created_at),
-                row.reason.message if row.reason else "",
+                in_short(row.reason),
             )
             for row in rows
         ),
@@ -52,7 +53,7 @@ def show_app(view: AppView) -> None:
                 (f"Runs {name}" if len(name) < 8 else name, command)
                 for name, command in sorted(newest.plan.processes.items())
             ),
-            ("A replica", f"up to {config.ram} of RAM, {config.cpu:g} cores, {config.disk} of disk"),
+            ("A replica", f"up to {config.ram} of RAM, cores: {config.cpu:g}, {config.disk} of disk"),
             ("Health", f"GET {config.health_path}" if config.health_path else ""),
             ("Network", "outwards" if config.network else ""),
             ("Variables", ", ".join(view.env)),
@@ -70,6 +71,12 @@ def name_of(replica: ReplicaView) -> str:
     return f"{replica.process}.{replica.index}"
 
 
+def in_short(reason: Reason | None) -> str:
+    """The first line of why something is as it is: what a program printed last stands below that."""
+    first, more, _ = reason.message.partition("\n") if reason else ("", "", "")
+    return f"{first.rstrip(':')} …" if more else first
+
+
 def _place(replica: ReplicaView) -> tuple[str, int, int]:
     return replica.process, replica.index, replica.generation
 
@@ -84,10 +91,10 @@ def _replica(one: ReplicaView) -> tuple[str | Text, ...]:
         str(one.restarts or ""),
         "" if one.cpu is None else f"{one.cpu:.2f}",
         "" if one.memory_mib is None else f"{one.memory_mib:.0f} MiB",
-        one.reason.message if one.reason and one.state != ReplicaState.HEALTHY else "",
+        in_short(one.reason) if one.state != ReplicaState.HEALTHY else "",
     )
 
 
 def _release(one: ReleaseView) -> tuple[str | Text, ...]:
-    why = one.reason.message if one.reason else f"repeats {one.of}" if one.of else ""
+    why = in_short(one.reason) or (f"repeats {one.of}" if one.of else "")
     return (str(one.number), marked(one.state), show.age(one.created_at), one.by, why)
