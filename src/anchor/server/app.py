@@ -4,9 +4,10 @@ import asyncio
 import gc
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import structlog
 import uvicorn
@@ -20,6 +21,9 @@ from anchor.orchestrator.reconcile import refill
 from anchor.ports.store import Duty
 from anchor.server.desk import Desk
 from anchor.server.http import Endpoint, Route, send_problem
+from anchor.server.ingress.hosts import Hosts, Meant
+from anchor.server.ingress.pages import Trouble, say
+from anchor.server.ingress.tunnels import TunnelLink, Tunnels
 from anchor.server.lines import Lines
 from anchor.server.link import AgentLink
 from anchor.server.loops import Retention, attending, dispatching, keeping_number, reconciling, retaining
@@ -42,6 +46,8 @@ from anchor.server.routes import (
 from anchor.wire.link import FRAME_BYTES_MAX
 
 log = structlog.get_logger("anchor.server")
+Apps = Callable[[Scope, Receive, Send, Meant], Awaitable[None]]
+"""Answers a request that means an app."""
 PING_SECONDS = 60.0
 """How often a line is asked whether its other end is still there: heartbeats tell sooner, unless they cannot arrive."""
 GC_THRESHOLDS = (50_000, 20, 100)
@@ -68,8 +74,8 @@ ROUTES: list[Route] = [
 ]
 
 
-def application(desk: Desk, lines: Lines) -> ASGIApp:
-    """Everything this server answers."""
+def application(desk: Desk, lines: Lines, hosts: Hosts, tunnels: Tunnels, apps: Apps) -> ASGIApp:
+    """Everything this server answers; requests that mean an app are answered by `apps`."""
     table = [*ROUTES, *pages(ROUTES, desk.version)]
     by_path: dict[str, list[Route]] = {}
     for route in table:
@@ -81,10 +87,19 @@ def application(desk: Desk, lines: Lines) -> ASGIApp:
         for path, endpoint in endpoints.items()
     ]
     routes.append(WebSocketRoute("/agent", AgentLink(desk, lines)))
+    routes.append(WebSocketRoute("/tunnel", TunnelLink(desk, tunnels)))
     router = Router(routes, redirect_slashes=False, default=_nothing_here)
     fixed = {path: endpoint for path, endpoint in endpoints.items() if "{" not in path}
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            meant = hosts.meant(scope["headers"], scope["raw_path"])
+        except ValueError as error:
+            await say(Trouble(400, "bad_request", f"The request has {error}."), scope, send)
+            return
+        if meant is not None:
+            await apps(scope, receive, send, meant)
+            return
         # A path without parameters needs no matching, and the busiest ones are such.
         endpoint = fixed.get(scope["path"]) if scope["type"] == "http" else None
         if endpoint is None:
@@ -122,12 +137,29 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _http_protocol() -> "type[asyncio.Protocol] | Literal['auto']":
-    if sys.platform == "win32":  # no httptools there; h11 has bounds of its own
-        return "auto"
-    from anchor.server.heads import BoundedHeads  # noqa: PLC0415 - needs httptools
+@dataclass(frozen=True)
+class _Front:
+    """How connections are spoken with, who answers for apps, and what has to run for that."""
 
-    return BoundedHeads
+    protocol: "type[asyncio.Protocol] | Literal['auto']"
+    apps: Apps
+    watch: Callable[[], Coroutine[Any, Any, None]] | None = None
+
+
+def _front(desk: Desk, hosts: Hosts, tunnels: Tunnels) -> _Front:
+    if sys.platform == "win32":  # no httptools there; h11 has bounds of its own
+        return _Front("auto", _no_apps_here)
+    from anchor.server.heads import heads_for  # noqa: PLC0415 - needs httptools
+    from anchor.server.ingress.door import Ingress  # noqa: PLC0415
+    from anchor.server.ingress.forward import Forwarder  # noqa: PLC0415
+
+    ingress = Ingress(desk, hosts, tunnels)
+    return _Front(heads_for(ingress), Forwarder(ingress), ingress.watch)
+
+
+async def _no_apps_here(scope: Scope, receive: Receive, send: Send, meant: Meant) -> None:
+    hint = "Run the server on Linux or macOS; agents on Windows are fine."
+    await say(Trouble(501, "no_ingress", "A server on Windows passes no requests on to apps.", hint), scope, send)
 
 
 async def run(
@@ -144,10 +176,12 @@ async def run(
 
     `number` is this server's duty among those of a shared store, `queue_trouble` says what is wrong with the queue.
     """
+    hosts, tunnels = Hosts(desk.apps_domain, desk.url), Tunnels()
+    front = _front(desk, hosts, tunnels)
     config = uvicorn.Config(
-        application(desk, lines),
+        application(desk, lines, hosts, tunnels, front.apps),
         lifespan="off",
-        http=_http_protocol(),
+        http=front.protocol,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -174,6 +208,7 @@ async def run(
     kept_up = [
         dispatching(desk), reconciling(desk, queue_trouble), attending(desk), retaining(desk, retention),
         *([keeping_number(desk, number)] if number is not None else []),
+        *([front.watch()] if front.watch is not None else []),
     ]  # fmt: skip
     loops = [asyncio.create_task(loop) for loop in kept_up]
     try:
@@ -182,6 +217,7 @@ async def run(
         desk.ready = False
         desk.stopping.set()
         await _let_agents_go(desk, lines)
+        tunnels.close()
         server.should_exit = True
         await _end(loops)
         await serving
