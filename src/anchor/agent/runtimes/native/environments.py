@@ -1,25 +1,22 @@
 """Dependency environments: installed once per set of packages and tool versions, shared read-only by every task."""
 
-import asyncio
 import hashlib
 import json
-import os
 import re
-import tempfile
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from anchor.agent.files.removal import remove
 from anchor.agent.job import Emit
 from anchor.agent.runtimes.native.installer import CannotInstall, Installer
+from anchor.agent.runtimes.native.shelf import Make, Shelf
 from anchor.agent.runtimes.native.toolchains import NODE_WHEEL, NodeToolchain, Toolchains, python_toolchain
 from anchor.agent.sandbox.confinement import Confinement
 from anchor.core.errors import FailureCode
 
 ENVIRONMENTS_MAX = 64
-"""Beyond this the environment unused for longest is removed."""
+ENVIRONMENTS_BYTES_MAX = 16 * 1024**3
+"""Beyond these the environments unused for longest are removed."""
 
 _NPM_NAME = re.compile(r"(?:@[a-z0-9~-][a-z0-9._~-]*/)?[A-Za-z0-9~-][A-Za-z0-9._~-]*")
 _NPM_RANGE = re.compile(r"[0-9A-Za-z^~<>=*][0-9A-Za-z.^~<>=*|+ -]*")
@@ -28,9 +25,6 @@ _PIP = re.compile(
     r"(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)(?P<extras>\[[A-Za-z0-9._, -]*\])?\s*"
     r"(?:@\s*(?P<at>[0-9][0-9A-Za-z.+!_-]*)|(?P<range>(?:[<>=!~]=?=?\s*[0-9A-Za-z.*+!_-]+\s*,?\s*)*))"
 )
-
-Make = Callable[[Path], Awaitable[None]]
-"""Fills an empty folder with an environment."""
 
 
 def npm_dependencies(wanted: Sequence[str]) -> dict[str, str]:
@@ -65,17 +59,18 @@ class Environments:
     """The environments of one agent, under `state`: `environments/`, `toolchains/`, and the installers' caches."""
 
     def __init__(self, state: Path, confinement: Confinement, *, path: str | None = None) -> None:
-        self._folder = state / "environments"
+        self._shelf = Shelf(state / "environments", count_max=ENVIRONMENTS_MAX, bytes_max=ENVIRONMENTS_BYTES_MAX)
         self._tools = Toolchains(state / "toolchains", path=path)
         self._installer = Installer(state, confinement)
-        self._locks: dict[str, asyncio.Lock] = {}
-        self._in_use: Counter[str] = Counter()
+
+    @property
+    def installer(self) -> Installer:
+        """What installs packages here."""
+        return self._installer
 
     def prepare(self) -> None:
         """Make the folders and remove what an interrupted installation left."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        for leftover in self._folder.glob("tmp-*"):
-            remove(leftover)
+        self._shelf.prepare()
         self._installer.prepare()
 
     async def node(self, emit: Emit) -> NodeToolchain:
@@ -109,8 +104,8 @@ class Environments:
             if packages:
                 await self._installer.install_npm(folder, node, emit)
 
-        key = _key("javascript", sorted(packages.items()), node.version)
-        async with self._kept(key, make, ", ".join(wanted), emit) as folder:
+        key = key_of("javascript", sorted(packages.items()), node.version)
+        async with self.kept(key, make, ", ".join(wanted), emit) as folder:
             yield folder
 
     @asynccontextmanager
@@ -125,42 +120,24 @@ class Environments:
             if packages:
                 await self._installer.install_wheels(folder, packages, emit)
 
-        key = _key("python", packages, tool.version, str(tool.program), seen_as)
-        async with self._kept(key, make, ", ".join(packages), emit) as folder:
+        key = key_of("python", packages, tool.version, str(tool.program), seen_as)
+        async with self.kept(key, make, ", ".join(packages), emit) as folder:
             yield folder
 
     @asynccontextmanager
-    async def _kept(self, key: str, make: Make, what: str, emit: Emit) -> AsyncIterator[Path]:
-        folder = self._folder / key
-        self._in_use[key] += 1
-        try:
-            async with self._locks.setdefault(key, asyncio.Lock()):
-                if not folder.exists():
-                    if what:
-                        emit("progress", f"installing {what}\n")
-                    await self._make(folder, make)
-                    self._remove_oldest()
-            os.utime(folder)
+    async def kept(self, key: str, make: Make, what: str, emit: Emit) -> AsyncIterator[Path]:
+        """The environment of this key, made first if it is not there (`what` is said of it then), kept while the
+        context is open."""
+
+        async def told(folder: Path) -> None:
+            if what:
+                emit("progress", f"installing {what}\n")
+            await make(folder)
+
+        async with self._shelf.kept(key, told) as folder:
             yield folder
-        finally:
-            self._in_use[key] -= 1
-
-    async def _make(self, folder: Path, make: Make) -> None:
-        fresh = Path(tempfile.mkdtemp(prefix="tmp-", dir=self._folder))
-        try:
-            await make(fresh)
-            # Whatever has this name is complete: it appears at once or not at all.
-            await asyncio.to_thread(fresh.rename, folder)
-        finally:
-            await asyncio.to_thread(remove, fresh)
-
-    def _remove_oldest(self) -> None:
-        kept = [folder for folder in self._folder.iterdir() if not folder.name.startswith("tmp-")]
-        kept.sort(key=lambda folder: folder.stat().st_mtime, reverse=True)
-        for folder in kept[ENVIRONMENTS_MAX:]:
-            if not self._in_use[folder.name]:
-                remove(folder)
 
 
-def _key(*parts: object) -> str:
+def key_of(*parts: object) -> str:
+    """A name for what is made of these parts."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]

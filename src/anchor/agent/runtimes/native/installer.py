@@ -86,11 +86,7 @@ class Installer:
 
     async def install_wheels(self, folder: Path, packages: list[str], emit: Emit) -> None:
         """Put packages into a virtual environment, and compile them without giving any of them a chance to run."""
-        options = ["--python", f"{self._seen(folder)}/bin/python", "--link-mode", "copy", "--only-binary", ":all:"]
-        await self._uv(["pip", "install", *options, "--", *packages], folder, emit)
-        compiler = [self._base_program, "-I", "-S", "-m", "compileall", "-q", "-j", "0", f"{self._seen(folder)}/lib"]
-        # Not all that is in a package has to compile; what does not is compiled, and complained of, when imported.
-        await self._run(compiler, self._environment({}), folder, emit, mounts=(self._base,), network=False)
+        await self._install_wheels(folder, ["--", *packages], emit)
 
     async def fetch_wheel(self, folder: Path, package: str, emit: Emit) -> None:
         """Unpack one package from the index into a folder, all of it beside nothing."""
@@ -99,12 +95,50 @@ class Installer:
 
     async def install_npm(self, folder: Path, node: NodeToolchain, emit: Emit) -> None:
         """Install what the package.json in the folder names."""
+        await self._npm(["install", "--omit=dev"], folder, node, emit)
+
+    async def lock_npm(self, folder: Path, node: NodeToolchain, emit: Emit) -> None:
+        """Settle the versions of what the package.json in the folder names: leaves a package-lock.json."""
+        await self._npm(["install", "--package-lock-only", "--include=dev"], folder, node, emit)
+
+    async def install_npm_lock(self, folder: Path, node: NodeToolchain, emit: Emit, *, dev: bool) -> None:
+        """Install exactly what the package-lock.json in the folder says, checked against the hashes in it."""
+        await self._npm(["ci", "--prefer-offline", "--include=dev" if dev else "--omit=dev"], folder, node, emit)
+
+    async def lock_wheels(self, folder: Path, wanted: str, locked: str, emit: Emit) -> None:
+        """Settle the versions of the requirements in the file `wanted` of the folder: leaves them, and all that they
+        need, in the file `locked`, each with its hashes, for every system."""
+        options = ["--python", self._base_program, "--universal", "--generate-hashes", "--only-binary", ":all:"]
+        options += ["--quiet", "--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"]
+        place = self._seen(folder)
+        await self._uv(["pip", "compile", *options, "-o", f"{place}/{locked}", f"{place}/{wanted}"], folder, emit)
+
+    async def export_wheels(self, folder: Path, locked: str, emit: Emit) -> None:
+        """Write what the uv.lock and the pyproject.toml in the folder pin into the file `locked`, as requirements."""
+        options = ["--frozen", "--offline", "--no-dev", "--no-emit-project", "--no-header", "--no-annotate", "--quiet"]
+        place = self._seen(folder)
+        options += ["--python", self._base_program, "--project", place, "-o", f"{place}/{locked}"]
+        await self._uv(["export", *options], folder, emit, network=False)
+
+    async def install_wheel_lock(self, folder: Path, locked: str, emit: Emit) -> None:
+        """Put exactly the requirements in the file `locked` into the virtual environment of the folder."""
+        place = self._seen(folder)
+        await self._install_wheels(folder, ["--no-deps", "--require-hashes", "-r", f"{place}/{locked}"], emit)
+
+    async def _install_wheels(self, folder: Path, what: list[str], emit: Emit) -> None:
+        options = ["--python", f"{self._seen(folder)}/bin/python", "--link-mode", "copy", "--only-binary", ":all:"]
+        await self._uv(["pip", "install", *options, *what], folder, emit)
+        compiler = [self._base_program, "-I", "-S", "-m", "compileall", "-q", "-j", "0", f"{self._seen(folder)}/lib"]
+        # Not all that is in a package has to compile; what does not is compiled, and complained of, when imported.
+        await self._run(compiler, self._environment({}), folder, emit, mounts=(self._base,), network=False)
+
+    async def _npm(self, command: list[str], folder: Path, node: NodeToolchain, emit: Emit) -> None:
         binary = Mount(node.program, inside_name(node.program, "/anchor/node/bin/node"))
         npm = Mount(node.npm.parent.parent, inside_name(node.npm.parent.parent, "/anchor/npm"))
         cache = Mount(self._state / "npm-cache", "/anchor/cache", writable=True, counted=False)
         program = binary.seen(self._confinement)
-        command = [program, f"{npm.seen(self._confinement)}/bin/npm-cli.js", "install", "--ignore-scripts"]
-        command += ["--no-audit", "--no-fund", "--no-update-notifier", "--omit=dev", "--loglevel=notice"]
+        command = [program, f"{npm.seen(self._confinement)}/bin/npm-cli.js", *command, "--ignore-scripts"]
+        command += ["--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=notice"]
         command += ["--cache", cache.seen(self._confinement), "--prefix", self._seen(folder)]
         env = self._environment(installer_environment(), str(Path(program).parent))
         await self._checked(command, env, folder, emit, mounts=(binary, npm, cache))
@@ -112,13 +146,18 @@ class Installer:
     def _seen(self, folder: Path) -> str:
         return Mount(folder, _FOLDER).seen(self._confinement)
 
-    async def _uv(self, arguments: list[str], folder: Path, emit: Emit) -> None:
+    async def _uv(self, arguments: list[str], folder: Path, emit: Emit, *, network: bool = True) -> None:
         binary = Mount(Path(uv_program()), inside_name(Path(uv_program()), "/anchor/bin/uv"))
         cache = Mount(self._state / "uv-cache", "/anchor/cache", writable=True, counted=False)
         told = {"UV_CACHE_DIR": cache.seen(self._confinement), "UV_PYTHON_DOWNLOADS": "never"}
         env = self._environment({**uv_environment(), **told})
         await self._checked(
-            [binary.seen(self._confinement), *arguments], env, folder, emit, mounts=(self._base, binary, cache)
+            [binary.seen(self._confinement), *arguments],
+            env,
+            folder,
+            emit,
+            mounts=(self._base, binary, cache),
+            network=network,
         )
 
     def _environment(self, given: Mapping[str, str], path: str = "") -> dict[str, str]:
@@ -132,9 +171,16 @@ class Installer:
         return env
 
     async def _checked(
-        self, command: list[str], env: Mapping[str, str], folder: Path, emit: Emit, *, mounts: tuple[Mount, ...]
+        self,
+        command: list[str],
+        env: Mapping[str, str],
+        folder: Path,
+        emit: Emit,
+        *,
+        mounts: tuple[Mount, ...],
+        network: bool = True,
     ) -> None:
-        ended, said = await self._run(command, env, folder, emit, mounts=mounts, network=True)
+        ended, said = await self._run(command, env, folder, emit, mounts=mounts, network=network)
         if ended.cut is FailureCode.TIMEOUT:
             raise CannotInstall(
                 f"Installing took longer than {INSTALL_SECONDS} s.", "Name fewer packages, or try again."

@@ -34,15 +34,15 @@ _PROGRESS = "progress"
 def offer(state: Path, policy: Policy = Policy()) -> tuple[str | None, str]:  # noqa: B008 - it is frozen
     """The versions native tasks get here, or None and why there are none. Runs programs: call it in a thread."""
     confinement = probe()
-    if (why := _refusal(confinement, policy)) is not None:
+    if (why := refusal(confinement, policy)) is not None:
         return None, why
     node = Toolchains(state / "toolchains").installed_node()
     versions = [f"node {node.version}" if node else "node on demand", f"python {python_toolchain().version}"]
     return ", ".join([*versions, confinement.level]), confinement.why
 
 
-def _refusal(confinement: Confinement, policy: Policy) -> str | None:
-    """Why no native tasks run with this confinement; None if they do."""
+def refusal(confinement: Confinement, policy: Policy) -> str | None:
+    """Why neither native tasks nor apps run with this confinement; None if they do."""
     if confinement.level == "confined" or (confinement.level == "process" and policy.unconfined):
         return None
     return f"{confinement.why}. {confinement.fix}".strip() if confinement.fix else confinement.why
@@ -101,7 +101,7 @@ class Native:
 
     async def _run(self, job: Job, emit: Emit) -> Ran:
         environments = self._environments
-        why = _refusal(self._confinement, self._policy)
+        why = refusal(self._confinement, self._policy)
         if why is not None or environments is None:
             hint = "Run `anchor doctor` on the node."
             return failed(FailureCode.RUNTIME_UNAVAILABLE, f"Native tasks do not run here: {why}", hint)
