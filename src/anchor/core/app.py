@@ -91,7 +91,8 @@ class Release(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One version of an app. `source` is the digest of the blob that holds its archive (zip or tar). `lock` is that
     of the blob with the versions its first build settled on, where the source itself pins none; `prepared` says that
     its `release` process has run. `env` are its variables, each encrypted by the server. `of` is the number of the
-    release it repeats, where somebody went back to that one."""
+    release it repeats, where somebody went back to that one. `live_at` is when it came to serve (Unix ms, 0: never),
+    and `settled` says that every replica wanted of it has been healthy at one time since it was asked for."""
 
     number: int
     source: str
@@ -105,6 +106,8 @@ class Release(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     prepared: bool = False
     reason: Reason | None = None
     of: int = 0
+    live_at: int = 0
+    settled: bool = False
 
 
 class ReplicaState(StrEnum):
@@ -124,11 +127,16 @@ class ReplicaState(StrEnum):
     FAILED = "failed"
 
 
+Place = tuple[str, int]
+"""A process and a number from 0 on: where one replica belongs."""
+
+
 class Replica(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One process of a release on one node. `generation` is its fence: numbered through the whole app and never used
     twice, so that an older one can neither be routed to nor speak. `index` is its place among those of its `process`;
     of each place at most one generation is healthy at a time. `since` is when it came into its state (Unix ms).
-    `avoided` are nodes on which this place failed before."""
+    `avoided` are nodes on which this place failed before, one after the other; `tries` counts how often it was given
+    up on all of them and begun again. While it is not healthy, `reason` is why it failed last."""
 
     process: str
     index: int
@@ -140,6 +148,12 @@ class Replica(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     restarts: int = 0
     reason: Reason | None = None
     avoided: tuple[str, ...] = ()
+    tries: int = 0
+
+    @property
+    def place(self) -> Place:
+        """Which of the app's replicas it is, whatever its generation."""
+        return self.process, self.index
 
 
 class Wanted(StrEnum):
@@ -155,7 +169,8 @@ class App(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `name` is unique among all apps; `title` is what its owner called it. `releases` are the newest ones by rising
     number, the last is what was asked for last; `live` is the number of the one that serves (0: none yet).
-    `generations` is the highest generation given out.
+    `generations` is the highest generation given out; those up to `renewed` are to be replaced by new ones, since
+    somebody asked for a restart.
     """
 
     id: int
@@ -169,6 +184,7 @@ class App(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     live: int = 0
     replicas: tuple[Replica, ...] = ()
     generations: int = 0
+    renewed: int = 0
     wake_at: int | None = None
     changed_at: int = 0
     reason: Reason | None = None
@@ -180,6 +196,23 @@ class App(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def replica(self, generation: int) -> Replica | None:
         """The replica of this generation, if there is (still) one."""
         return next((one for one in self.replicas if one.generation == generation), None)
+
+
+def is_run(replica: Replica) -> bool:
+    """Whether a node is to have this replica."""
+    return replica.state not in (ReplicaState.UNPLACED, ReplicaState.FAILED)
+
+
+def processes_of(release: Release) -> list[str]:
+    """The processes a release keeps running: the web process first."""
+    names = set(release.plan.processes) - {RELEASE} | ({WEB} if release.plan.kind == "static" else set())
+    return sorted(names, key=lambda name: (name != WEB, name))
+
+
+def places_of(release: Release) -> list[Place]:
+    """Where a release wants replicas: the web process first, each process from 0 on."""
+    scale = release.config.scale
+    return [(name, index) for name in processes_of(release) for index in range(scale.get(name, 1))]
 
 
 def routable(app: App) -> list[Replica]:

@@ -6,6 +6,7 @@ from anchor.core.attempt import Reason
 from anchor.core.errors import FailureCode
 from anchor.core.node import Status
 from anchor.core.task import State, Task, holds
+from anchor.orchestrator.apps.sweep import look_after
 from anchor.orchestrator.fleet import Seat
 from anchor.orchestrator.nodes import take_back
 from anchor.orchestrator.world import World
@@ -16,7 +17,7 @@ async def attend(world: World, node_id: str, tasks: Collection[int]) -> None:
 
     Its seat takes over what the record says. A session that is over (superseded elsewhere, or its node blocked) loses
     its seat and its line. Of the tasks named, those that somebody wants stopped are cancelled at the node, and
-    those that it does not list from now on are taken back.
+    those that it does not list from now on are taken back. The apps that it runs, or could run, are looked after.
     """
     seat = world.fleet.seat(node_id)
     if seat is None:
@@ -32,9 +33,12 @@ async def attend(world: World, node_id: str, tasks: Collection[int]) -> None:
         await take_back(world, seat, held, Reason(FailureCode.RELEASED, f"{node_id} was blocked."))
         world.fleet.leave(node_id, seat.session)
         await world.links.hang_up(node_id, seat.session)
+        await look_after(world, node_id)
         return
     if node.status is Status.READY:
         world.bus.work_waits()
+    if world.apps.is_news(node_id, (seat.session, seat.status, seat.leaving)):
+        await look_after(world, node_id)
     wanted = [task for task in await world.store.get(sorted(tasks)) if task is not None] if tasks else []
     for task in wanted:
         miss_if_unlisted(seat, task, now=world.clock.now())

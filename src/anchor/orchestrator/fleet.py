@@ -106,7 +106,8 @@ class Seat:
     def short_of(self, need: Need) -> str | None:
         """What of the memory and cores that a task asks for is not there at the moment."""
         held = [need_of_shape(shape) for _, shape in self.held.booked.values()]
-        mib, cores = sum(one.memory_mib for one in held), sum(one.min_cores for one in held)
+        mib = sum(one.memory_mib for one in held) + self._fleet.promised_mib(self.node)
+        cores = sum(one.min_cores for one in held)
         return short_of(need, self.profile, self.record.metrics, booked_mib=mib, booked_cores=cores)
 
     def meets(self, need: Need) -> bool:
@@ -153,6 +154,8 @@ class Fleet:
         self._holders: dict[str, list[str]] = {}
         self._inputs: dict[int, tuple[str, ...]] = {}
         self.shares = Shares()
+        self.promised_mib: Callable[[str], int] = lambda node: 0
+        """The memory that the apps on a node were promised (MiB)."""
         self.closed = False
         """Nobody is given anything more: this server is about to stop."""
         self.handing_out = 0

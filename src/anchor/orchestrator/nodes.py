@@ -9,6 +9,7 @@ from anchor.core.errors import Conflict, FailureCode, NotFound, Unavailable
 from anchor.core.node import Metrics, Node, Profile, Status, beat, greet, with_status
 from anchor.core.task import State, Task, adopt, holds
 from anchor.failpoints import reached
+from anchor.orchestrator.apps.sweep import look_after
 from anchor.orchestrator.audit import note, note_refused
 from anchor.orchestrator.epochs import give_up_held, is_unknown, refuse_newer
 from anchor.orchestrator.fleet import Seat
@@ -136,6 +137,8 @@ async def heartbeat(
     if new is None or seat is None:
         return None
     seat.see(new)
+    if leaving and not metrics.trouble:
+        world.bus.node_changed(node_id)  # its apps are moved while it is still there
     now = world.clock.now()
     if new.status is Status.BLOCKED:
         held_here = [(task, attempt) for task, (attempt, _) in seat.held.items()]
@@ -193,6 +196,7 @@ async def set_status(world: World, node_id: str, status: Status, *, by: str) -> 
         seat.see(node)
     world.bus.node_changed(node_id)
     world.bus.work_waits()
+    await look_after(world, node_id)
     return node
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from anchor.core.ids import KeySequence
 from anchor.core.task import Task
+from anchor.orchestrator.app_memory import AppMemory
 from anchor.orchestrator.fleet import Fleet
 from anchor.orchestrator.list_memory import ListMemory
 from anchor.orchestrator.run_memory import RunMemory
@@ -50,3 +51,8 @@ class World:
     ended: deque[Task] = field(default_factory=deque)
     runs: RunMemory = field(default_factory=RunMemory)
     lists: ListMemory = field(default_factory=ListMemory)
+    apps: AppMemory = field(default_factory=AppMemory)
+
+    def __post_init__(self) -> None:
+        """What apps were promised is not there for tasks."""
+        self.fleet.promised_mib = lambda node: self.apps.promised(node).mib
