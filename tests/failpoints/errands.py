@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from bson import ObjectId
 from pymongo import AsyncMongoClient, MongoClient
 from tests.failpoints.agents import LABEL, whole
+from tests.failpoints.app_steps import have_an_app
 from tests.failpoints.engines import Shared
 from tests.failpoints.launch import Died, Program, call
 from tests.failpoints.tour import Lost, Step, Tour, spec
@@ -71,7 +72,8 @@ class BackupTour(Tour):
 
 
 def fill(tour: BackupTour) -> None:
-    """Tasks that ended, with output and blobs, and one that waits."""
+    """Tasks that ended, with output and blobs, one that waits, and an app."""
+    have_an_app(tour)
     for number, do in enumerate(("echo", "print", "big")):
         tour.submit(do, spec(do, number, "main"))
     tour.machine("main")

@@ -1,6 +1,7 @@
 """The replicas of a node of the tests' own: each is at once what the command of its web process says."""
 
 import time
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -11,23 +12,30 @@ from anchor.wire import box, link
 from anchor.wire.link import AppOutput, Chunk, Host, HostItem, ReplicaStatus
 
 Place = tuple[int, int]
+PAGE = "x" * 60_000 + "\n"
+PAGES_AT_ONCE = 8
 
 
 class Replicas:
     """A web process with the command `breaks` fails at once, any other runs at once, and stops when it is told to. Each
-    prints `lines` when it begins, and, where it has variables, what they are."""
+    prints what its variables are when it begins; one with the command `prints` never stops printing."""
 
-    def __init__(self, lines: int = 3) -> None:
+    def __init__(self) -> None:
         self.key = box.new_private_key()
-        self._lines = lines
         self._there: dict[Place, HostItem] = {}
+        self._printed: Counter[Place] = Counter()
 
     def take(self, host: Host) -> list[Any]:
         """Do as the server says; the frames to answer with, but for the state of all."""
         wanted = {(item.app, item.generation): item for item in host.items}
         begun = [item for place, item in wanted.items() if place not in self._there]
         self._there = wanted
-        return [AppOutput(self._said(item)) for item in begun]
+        return [AppOutput(self._print(item, [_variables(self.key, item)])) for item in begun]
+
+    def go_on(self) -> list[AppOutput]:
+        """What is printed all the time."""
+        printing = [item for item in self._there.values() if item.plan.processes[WEB] == "prints"]
+        return [AppOutput(self._print(item, [PAGE] * PAGES_AT_ONCE)) for item in printing]
 
     def states(self) -> list[ReplicaStatus]:
         """How all of them are."""
@@ -37,12 +45,16 @@ class Replicas:
         """What runs of an app."""
         return {generation for of, generation in self._there if of == app}
 
-    def _said(self, item: HostItem) -> list[Chunk]:
-        texts = [f"line {number}\n" for number in range(self._lines)]
-        if item.env:
-            texts.append(f"{msgspec.json.decode(box.opened(self.key, item.env))}\n")
+    def _print(self, item: HostItem, texts: list[str]) -> list[Chunk]:
+        place = (item.app, item.generation)
+        first = self._printed[place] + 1
+        self._printed[place] += len(texts)
         now = int(time.time() * 1000)
-        return [Chunk(item.app, item.generation, seq, now, "stdout", text) for seq, text in enumerate(texts, start=1)]
+        return [Chunk(*place, seq, now, "stdout", text) for seq, text in enumerate(texts, start=first)]
+
+
+def _variables(key: bytes, item: HostItem) -> str:
+    return f"{msgspec.json.decode(box.opened(key, item.env)) if item.env else 'no variables'}\n"
 
 
 def _state(item: HostItem) -> ReplicaStatus:

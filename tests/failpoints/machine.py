@@ -86,6 +86,8 @@ class Machine:
                     self._end(session, success(item, _value(item)))
             if time.monotonic() >= beat_at:
                 session.beat(*self._held, *self._done)
+                for said in self.replicas.go_on():
+                    session.send(said)
                 session.send(hosted(session.number, self.replicas))
                 beat_at = time.monotonic() + BEAT_SECONDS
             try:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.engines.valkey import free_port
 from tests.failpoints.agents import AGENT_STEPS, AgentTour
+from tests.failpoints.app_steps import forget_old_logs, host_apps, print_without_end
 from tests.failpoints.checking_steps import (
     be_measured,
     find_rounds_without_copies,
@@ -83,6 +84,11 @@ SHORTCUTS: dict[str, Step] = {
     "orchestrator/measure.py": be_measured,
     "adapters/mongo/cases.py": forget_evidence,
     "mongo.runs_removed": forget_evidence,
+    **{f"orchestrator/apps/{name}.py": host_apps for name in ("advance", "change")},
+    "adapters/mongo/apps.py": host_apps,
+    "mongo.log_trimmed": print_without_end,
+    "server/app_output.py": print_without_end,
+    "server/app_log.py": forget_old_logs,
 }
 """The step to begin with, so that a point is reached sooner; the other steps follow where it is not."""
 
@@ -135,6 +141,9 @@ ALL_STEPS: tuple[Step, ...] = (
     gather_much,
     be_measured,
     forget_evidence,
+    host_apps,
+    print_without_end,
+    forget_old_logs,
 )
 
 Attempts = dict[tuple[str, Point], list[Future[bool]]]

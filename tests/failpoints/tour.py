@@ -65,6 +65,10 @@ class Tour:
         """The first end that was seen of each task."""
         self.old: set[str] = set()
         """What ended and was then left to retention."""
+        self.apps: dict[str, str] = {}
+        """Acknowledged apps that are to be there: their ids, by name."""
+        self.checks: set[Step] = set()
+        """What else has to be well at the end."""
         self._machines: dict[str, Machine] = {}
 
     # --- what a step is made of
@@ -215,6 +219,8 @@ class Tour:
             _check_end(self.task(task), wish)
         self._check_repeats()
         self._check_list()
+        for check in self.checks:
+            check(self)
         for machine in self._machines.values():
             assert machine.trouble == []
         health = self.ask("GET", "/health").json()
