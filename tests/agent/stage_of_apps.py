@@ -39,20 +39,14 @@ def answer(one):
         if path == "/sick":
             sick.append(1)
         status = b"500 No" if sick and path == "/health" else b"200 OK"
-        one.sendall(b"HTTP/1.1 %s\\r\\nContent-Length: %d\\r\\nConnection: close\\r\\n\\r\\n%s" % (status, len(body), body))
-        if path == "/slow":
-            one.recv(1)
+        head = b"HTTP/1.1 %s\\r\\nContent-Length: %d\\r\\nConnection: close\\r\\n\\r\\n" % (status, len(body))
+        one.sendall(head + body)
 
 while True:
     threading.Thread(target=answer, args=(listening.accept()[0],), daemon=True).start()
 """
 """Answers every request with its name, release and path. Once /sick was asked for, /health answers 500."""
 PYTHON = python_toolchain().program.name
-
-
-def python(code: str) -> str:
-    """The shell command that runs a file of Python which `code` is written into."""
-    return f"exec {PYTHON} -u -c '{code}'"
 
 
 class Sources:

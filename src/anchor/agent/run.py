@@ -10,6 +10,8 @@ import structlog
 
 from anchor import __version__
 from anchor.agent import cores, identity
+from anchor.agent.apps.assembly import Assembly
+from anchor.agent.apps.box_key import box_key_in
 from anchor.agent.connection import Connection
 from anchor.agent.cores import Held
 from anchor.agent.executor import Executor
@@ -20,6 +22,8 @@ from anchor.agent.offered import in_a_line, offered
 from anchor.agent.parcels import Parcels
 from anchor.agent.policy import Policy, task_memory_mib
 from anchor.agent.runtimes.catalogue import Catalogue
+from anchor.agent.runtimes.native.runtime import refusal
+from anchor.agent.sandbox.probe import probe
 from anchor.agent.seals import Sealer
 from anchor.core.errors import Unauthenticated, Unavailable
 from anchor.core.node import Profile
@@ -69,7 +73,9 @@ async def _serve(
     catalogue = Catalogue(directory, policy, memory_mib)
     parcels = Parcels()
     machine = await asyncio.to_thread(measure_profile, tuple(labels), directory)
-    base = offered(machine, policy, memory_mib)
+    confinement = await asyncio.to_thread(probe)
+    hosts = policy.apps and refusal(confinement, policy) is None
+    base = offered(machine, policy, memory_mib, hosts=hosts)
 
     def profile() -> Profile:
         offer = catalogue.offer
@@ -82,7 +88,14 @@ async def _serve(
         )
 
     connection = Connection(
-        url, me, parcels, journal, profile=profile, metrics=lambda: measure_metrics(directory), slots=slots
+        url,
+        me,
+        parcels,
+        journal,
+        profile=profile,
+        metrics=lambda: measure_metrics(directory),
+        slots=slots,
+        box_key=await asyncio.to_thread(box_key_in, directory),
     )
     executor = Executor(
         journal,
@@ -94,9 +107,12 @@ async def _serve(
         seal=Sealer(me, lambda: connection.session),
         disk_mib=policy.disk_mib,
     )
-    connection.serve(executor)
+    host = Assembly(url, directory, policy, confinement, catalogue.budget, parcels, connection) if hosts else None
+    connection.serve(executor, None if host is None else host.hosting)
     await executor.recover()
     await catalogue.start()
+    if host is not None:
+        await host.start()
     log.info(in_a_line(profile(), slots, share))
     line = asyncio.create_task(connection.run())
     stopping = asyncio.create_task(stop.wait())
@@ -108,6 +124,8 @@ async def _serve(
         stopping.cancel()
         await connection.take_no_more()
         executor.stop_all("the agent is stopping")
+        if host is not None:
+            await host.stop()
         with contextlib.suppress(TimeoutError):  # a journal that cannot be written must not keep it from stopping
             async with asyncio.timeout(STOP_SECONDS):
                 await executor.idle()

@@ -40,20 +40,20 @@ class AppLog:
 
     def write(self, stream: str, text: str) -> bool:
         """Take in what was printed; whether all of it is kept."""
-        before = self._dropped_lines
+        kept = True
         *whole, rest = (self._open[stream] + text).split("\n")
         for line in whole:
             if self._cut[stream]:
                 self._cut[stream] = False  # the end of a line whose beginning is taken in
             else:
-                self._take(stream, line)
+                kept = self._take(stream, line) and kept
         if len(rest) > LINE_CHARACTERS_MAX:
             if not self._cut[stream]:
-                self._take(stream, rest)
+                kept = self._take(stream, rest) and kept
             self._cut[stream] = True
             rest = ""
         self._open[stream] = rest
-        return self._dropped_lines == before
+        return kept
 
     def say(self, text: str) -> None:
         """A line of the agent's own."""
@@ -99,7 +99,8 @@ class AppLog:
             chunks.append(Chunk(self._app, self._generation, self._number, at, stream, text))
         return chunks
 
-    def _take(self, stream: str, line: str) -> None:
+    def _take(self, stream: str, line: str) -> bool:
+        """Keep a line if there is credit for it; whether there was."""
         if len(line) > LINE_CHARACTERS_MAX:
             line = f"{line[:LINE_CHARACTERS_MAX]} … (cut at {LINE_CHARACTERS_MAX:,} characters)"
         self._tail.append(line[:TAIL_CHARACTERS])
@@ -110,10 +111,11 @@ class AppLog:
         if size > self._credit:
             self._dropped_lines += 1
             self._dropped_bytes += size
-            return
+            return False
         self._credit -= size
         self._admit_drops()
         self._keep(stream, f"{line}\n")
+        return True
 
     def _admit_drops(self) -> None:
         if self._dropped_lines:

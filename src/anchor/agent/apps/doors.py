@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import socket
+import sys
 from collections import deque
 from pathlib import Path
 from typing import Final, Protocol
@@ -17,10 +18,14 @@ from anchor.agent.runtimes.native.toolchains import python_toolchain
 from anchor.agent.sandbox import tree
 from anchor.agent.sandbox.confinement import Confinement, Mount
 
+if sys.platform != "win32":
+    import fcntl
+
 CONNECT_SECONDS: Final = 5.0
 """How long an app's queue of connections may be full before it counts as one that does not answer."""
 _SCRIPT: Final = Path(__file__).with_name("inlet.py")
 _FDS_MAX: Final = 4
+_FD_MIN: Final = 20
 _ASKED_MAX: Final = 128
 """Connections asked for at once; the socket holds about twice as many messages."""
 
@@ -51,7 +56,10 @@ class Inlet:
 
     def __init__(self, port: int, confinement: Confinement) -> None:
         self.port = port
-        self._ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            # The shells between us and the inlet use the numbers with one digit themselves.
+            self._theirs = socket.socket(fileno=fcntl.fcntl(theirs.fileno(), fcntl.F_DUPFD_CLOEXEC, _FD_MIN))
         self._ours.setblocking(False)
         self._waiting: deque[asyncio.Future[socket.socket]] = deque()
         self._turns = asyncio.Semaphore(_ASKED_MAX)
