@@ -10,7 +10,7 @@ import structlog
 
 from anchor import __version__
 from anchor.agent import cores, identity
-from anchor.agent.apps.assembly import Assembly
+from anchor.agent.app_host import AppHost
 from anchor.agent.apps.box_key import box_key_in
 from anchor.agent.connection import Connection
 from anchor.agent.cores import Held
@@ -107,7 +107,7 @@ async def _serve(
         seal=Sealer(me, lambda: connection.session),
         disk_mib=policy.disk_mib,
     )
-    host = Assembly(url, directory, policy, confinement, catalogue.budget, parcels, connection) if hosts else None
+    host = AppHost(url, directory, policy, confinement, catalogue.budget, parcels, connection) if hosts else None
     connection.serve(executor, None if host is None else host.hosting)
     await executor.recover()
     await catalogue.start()

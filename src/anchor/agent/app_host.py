@@ -16,7 +16,7 @@ from anchor.agent.sandbox.confinement import Confinement
 from anchor.agent.tunnel import Tunnel
 
 
-class Assembly:
+class AppHost:
     """The hosting side of one agent."""
 
     def __init__(
