@@ -24,7 +24,7 @@ def tar_entries(file: BinaryIO, room: Room) -> Iterator[Entry]:
                 room.enter()
                 stream.path = member.name
                 yield _entry(archive, member, room)
-    except (tarfile.TarError, zlib.error, EOFError, UnicodeError, ValueError) as error:
+    except (tarfile.TarError, UnicodeError, ValueError) as error:
         raise damaged("it is neither a zip nor a tar, or it is damaged") from error
 
 
@@ -51,12 +51,16 @@ def _entry(archive: tarfile.TarFile, member: tarfile.TarInfo, room: Room) -> Ent
 
 
 def _chunks(content: IO[bytes], member: tarfile.TarInfo) -> Iterator[bytes]:
-    have = 0
-    while chunk := content.read(_CHUNK_BYTES):
-        have += len(chunk)
+    left = member.size
+    while left:
+        try:
+            chunk = content.read(min(left, _CHUNK_BYTES))
+        except tarfile.TarError:
+            chunk = b""
+        if not chunk:
+            raise damaged("it is cut off")
+        left -= len(chunk)
         yield chunk
-    if have != member.size:
-        raise damaged("it is cut off")
 
 
 class _Forward:
@@ -116,8 +120,11 @@ class _Forward:
                 return b""
             packed = self._unpack.unconsumed_tail or self._file.read(_CHUNK_BYTES)
             if not packed:
-                raise EOFError
-            chunk = self._unpack.decompress(packed, _CHUNK_BYTES)
+                raise damaged("it is cut off")
+            try:
+                chunk = self._unpack.decompress(packed, _CHUNK_BYTES)
+            except zlib.error as error:
+                raise damaged("it is not packed as gzip does") from error
             self._room.take(len(chunk), self.path)
             if chunk:
                 return chunk

@@ -1,11 +1,9 @@
 """Serves the files of a folder over HTTP/1.1, inside an app's cell: `python static_server.py FOLDER PORT`.
 
-Only the standard library: it is started with the agent's Python without any packages. No listings of folders, nothing
-outside the folder, no name that begins with a dot (except .well-known).
+Only with the standard library. It lists no folders, and serves nothing outside, nor names that begin with a dot.
 """
 
 import asyncio
-import contextlib
 import hashlib
 import mimetypes
 import os
@@ -16,7 +14,7 @@ import sys
 from email.utils import formatdate, parsedate_to_datetime
 from http import HTTPStatus
 from typing import Final, NamedTuple
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 HEAD_BYTES_MAX: Final = 32 * 1024
 IDLE_SECONDS: Final = 75.0
@@ -25,26 +23,12 @@ SMALL_BYTES: Final = 128 * 1024
 KEPT_BYTES_MAX: Final = 16 * 1024 * 1024
 KEPT_MAX: Final = 10_000
 TYPES: Final = {
-    ".html": "text/html; charset=utf-8",
-    ".htm": "text/html; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".mjs": "text/javascript; charset=utf-8",
-    ".json": "application/json",
-    ".map": "application/json",
-    ".txt": "text/plain; charset=utf-8",
-    ".md": "text/markdown; charset=utf-8",
-    ".xml": "application/xml",
-    ".svg": "image/svg+xml",
-    ".webp": "image/webp",
-    ".avif": "image/avif",
-    ".ico": "image/x-icon",
-    ".wasm": "application/wasm",
-    ".woff": "font/woff",
-    ".woff2": "font/woff2",
-    ".webmanifest": "application/manifest+json",
-    ".pdf": "application/pdf",
+    **dict.fromkeys(("js", "mjs"), "text/javascript"),
+    **{kind: f"image/{kind}" for kind in ("avif", "webp")},
+    **{kind: f"font/{kind}" for kind in ("woff", "woff2")},
+    "map": "application/json",
 }
+"""What Python's own list lacks, or has under other names; the machine's lists are left out."""
 _REQUEST: Final = re.compile(rb"([A-Z]+) (\S+) HTTP/1\.([01])\r\n")
 _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _CHUNK_BYTES: Final = 256 * 1024
@@ -60,7 +44,7 @@ class Request(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A file to answer with, where it lies, what it was when it was looked at, and the status it goes with."""
+    """A file to answer with: where it lies, what it was when it was looked at, and the status it goes with."""
 
     path: str
     about: os.stat_result
@@ -192,8 +176,8 @@ class Connection(asyncio.Protocol):
 
     def close_if_idle(self, now: float) -> None:
         """End a connection on which nothing has happened for long."""
-        if self._sending is None and now - self._last > IDLE_SECONDS:
-            self._transport.close()
+        if now - self._last > IDLE_SECONDS:
+            self.end()
 
     def end(self) -> None:
         """Answer what is being answered, and nothing after it."""
@@ -243,16 +227,12 @@ class Connection(asyncio.Protocol):
 
     async def _read(self, request: Request, found: Found) -> None:
         """Read a large file in a thread, and answer with it."""
-        kept: Kept | None = None
-        with contextlib.suppress(OSError):
-            kept = await asyncio.get_running_loop().run_in_executor(None, self._site.read, found)
-        self._sending = None
         try:
-            if kept is not None:
-                self._give(request, found, kept)
+            kept = await asyncio.get_running_loop().run_in_executor(None, self._site.read, found)
+            self._sending = None
+            self._give(request, found, kept)
         except OSError:
-            kept = None
-        if kept is None:
+            self._sending = None
             self._send(request, HTTPStatus.NOT_FOUND, _PLAIN, b"404 Not Found\n")
         if self._sending is None:
             self._transport.resume_reading()
@@ -278,16 +258,10 @@ class Connection(asyncio.Protocol):
                 headers += f"Content-Range: bytes {start}-{end - 1}/{about.st_size}\r\n"
         if kept.content is not None:
             self._send(request, status, headers, kept.content[start:end])
-        else:
-            self._send_file(request, status, headers, found.path, start, end)
-
-    def _send_file(self, request: Request, status: HTTPStatus, headers: str, path: str, start: int, end: int) -> None:
-        file = os.open(path, os.O_RDONLY)
-        self._transport.write(_head(status, headers, end - start, keeps=self._stays(request)))
-        if request.method == "HEAD":
-            os.close(file)
-            self._after(request)
             return
+        file = os.open(found.path, os.O_RDONLY)
+        self._transport.write(_head(status, headers, end - start, keeps=self._stays(request)))
+        end = start if request.method == "HEAD" else end
         self._sending = asyncio.get_running_loop().create_task(self._stream(request, file, start, end))
 
     async def _stream(self, request: Request, file: int, start: int, end: int) -> None:
@@ -329,6 +303,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
 
+_LISTED: Final = mimetypes.MimeTypes()
 _PLAIN: Final = "Content-Type: text/plain; charset=utf-8\r\n"
 
 
@@ -364,19 +339,12 @@ def _is_hidden(part: str) -> bool:
 
 def _quoted(path: str) -> str:
     """A path for Location: never one that begins with two slashes, which would be another host."""
-    return "/" + "".join(
-        character if character.isascii() and (character.isalnum() or character in "/-._~") else _percent(character)
-        for character in path.lstrip("/")
-    )
-
-
-def _percent(character: str) -> str:
-    return "".join(f"%{byte:02X}" for byte in character.encode())
+    return "/" + quote(path.lstrip("/"), safe="/-._~")
 
 
 def _type_of(path: str) -> str:
-    ending = os.path.splitext(path)[1].lower()
-    return TYPES.get(ending) or mimetypes.guess_type(path)[0] or "application/octet-stream"
+    found = TYPES.get(path.rpartition(".")[2].lower()) or _LISTED.guess_type(path)[0] or "application/octet-stream"
+    return f"{found}; charset=utf-8" if found.startswith("text/") else found
 
 
 def _is_known(request: Request, tag: str, about: os.stat_result) -> bool:
@@ -434,4 +402,4 @@ async def serve(folder: str, port: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(sys.argv[1], int(sys.argv[2] if len(sys.argv) > 2 else os.environ["PORT"])))
+    asyncio.run(serve(sys.argv[1], int(sys.argv[2])))
