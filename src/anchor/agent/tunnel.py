@@ -171,9 +171,8 @@ class _Pump(asyncio.Protocol):
         self._is_paused = False
         self._unread = 0
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The replica has accepted: say so, and hand over what came before."""
-        assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._hosts.streams(self._target.app, self._target.generation, 1)
         if not self._stream.is_open:
