@@ -122,8 +122,10 @@ class Installer:
 
     async def install_wheel_lock(self, folder: Path, locked: str, emit: Emit) -> None:
         """Put exactly the requirements in the file `locked` into the virtual environment of the folder."""
-        place = self._seen(folder)
-        await self._install_wheels(folder, ["--no-deps", "--require-hashes", "-r", f"{place}/{locked}"], emit)
+        options = ["--no-deps", "--require-hashes", "-r", f"{self._seen(folder)}/{locked}"]
+        # With several indexes uv looks no further than the first that has heard of a package. What has to have a known
+        # hash may come from any of them.
+        await self._install_wheels(folder, ["--index-strategy", "unsafe-best-match", *options], emit)
 
     async def _install_wheels(self, folder: Path, what: list[str], emit: Emit) -> None:
         options = ["--python", f"{self._seen(folder)}/bin/python", "--link-mode", "copy", "--only-binary", ":all:"]
