@@ -25,6 +25,7 @@ PATIENCE_SECONDS = 20.0
 SERVER = """
 import os, signal, socket, sys, threading
 signal.signal(signal.SIGTERM, lambda *_: (print("bye", flush=True), os._exit(0)))
+threading.stack_size(256 * 1024)
 listening = socket.create_server(("127.0.0.1", int(os.environ["PORT"])), backlog=100)
 sick = []
 print("listening", flush=True)
