@@ -2,15 +2,9 @@
 
 import time
 
-import schedule
+from humanize import precisedelta
 
-
-def tick() -> None:
-    print(f"It is {time.strftime('%H:%M:%S')}.", flush=True)
-
-
-tick()
-schedule.every(2).seconds.do(tick)
+started = time.monotonic()
 while True:
-    schedule.run_pending()
-    time.sleep(0.2)
+    print(f"At work for {precisedelta(time.monotonic() - started)}.", flush=True)
+    time.sleep(2)
