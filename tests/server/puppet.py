@@ -17,8 +17,24 @@ from websockets.sync.client import ClientConnection, connect
 
 from anchor.core.attempt import Ending, Outcome, Reason, Result
 from anchor.core.node import Metrics, Profile
-from anchor.wire import link
-from anchor.wire.link import Accepted, Assignment, Challenge, Chunk, Heartbeat, Held, Hello, Output, ReportBody, Welcome
+from anchor.wire import box, link
+from anchor.wire.link import (
+    Accepted,
+    AppOutput,
+    Assignment,
+    Challenge,
+    Chunk,
+    Heartbeat,
+    Held,
+    Hello,
+    Host,
+    Hosted,
+    HostItem,
+    Output,
+    ReplicaStatus,
+    ReportBody,
+    Welcome,
+)
 from anchor.wire.seals import Given, seal_from, statement_bytes, statement_of
 
 F = TypeVar("F", bound=msgspec.Struct)
@@ -31,6 +47,7 @@ class Puppet:
     def __init__(self, server: Served, *, name: str = "Puppet", slots: int = 4, **profile: Any) -> None:
         self.server = server
         self.key = Ed25519PrivateKey.generate()
+        self.box_key = box.new_private_key()
         self.slots = slots
         self.profile = Profile(runtimes={"isolate": "1"}, cores=4, ram=8.0, **profile)
         token = server.client.post("/api/nodes/join-tokens", json={}).json()["token"]
@@ -61,6 +78,8 @@ class Puppet:
             slots=self.slots,
             profile=self.profile,
             held=[],
+            box_key=box.public_of(self.box_key),
+            box_signature=self.key.sign(link.box_bytes(self.node, box.public_of(self.box_key))),
         )
         return msgspec.structs.replace(proper, **changes)
 
@@ -134,6 +153,31 @@ class Session:
     def send_signed(self, body: bytes) -> None:
         """A report of these bytes, whatever they say."""
         self.send(link.Report(body, self.puppet.key.sign(link.report_bytes(body))))
+
+    def hosts(self, count: int = 1) -> list[HostItem]:
+        """What it is to run, once that is so many replicas."""
+        until = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            items = self.next(Host, until - time.monotonic()).items
+            if len(items) == count:
+                return items
+
+    def says(self, *items: HostItem, state: Any = "healthy", **more: Any) -> None:
+        """Say that these are all it has, in this state."""
+        now = int(time.time() * 1000)
+        statuses = [ReplicaStatus(item.app, item.generation, state, now, **more) for item in items]
+        self.send(Hosted(self.number, statuses))
+
+    def prints(self, item: HostItem, first: int, *texts: str, stream: str = "stdout") -> None:
+        """Print as a replica, numbering the pieces from `first`."""
+        now = int(time.time() * 1000)
+        pieces = [Chunk(item.app, item.generation, first + at, now, stream, text) for at, text in enumerate(texts)]
+        self.send(AppOutput(pieces))
+
+    def variables(self, item: HostItem) -> dict[str, str]:
+        """A replica's variables, out of their box."""
+        found: dict[str, str] = msgspec.json.decode(box.opened(self.puppet.box_key, item.env)) if item.env else {}
+        return found
 
     def beat(self, *held: tuple[int, int], **metrics: Any) -> None:
         """A heartbeat."""

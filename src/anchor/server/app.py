@@ -26,11 +26,21 @@ from anchor.server.ingress.pages import Trouble, say
 from anchor.server.ingress.tunnels import TunnelLink, Tunnels
 from anchor.server.lines import Lines
 from anchor.server.link import AgentLink
-from anchor.server.loops import Retention, attending, dispatching, keeping_number, reconciling, retaining
+from anchor.server.loops import (
+    Retention,
+    attending,
+    attending_apps,
+    dispatching,
+    keeping_number,
+    reconciling,
+    retaining,
+)
 from anchor.server.openapi import pages
 from anchor.server.routes import (
     audit,
     blobs,
+    cluster_logs,
+    clusters,
     dags,
     files,
     health,
@@ -70,6 +80,8 @@ ROUTES: list[Route] = [
     *audit.ROUTES,
     *blobs.ROUTES,
     *verification.ROUTES,
+    *clusters.ROUTES,
+    *cluster_logs.ROUTES,
     *health.ROUTES,
 ]
 
@@ -206,7 +218,8 @@ async def run(
     server = _Server(config, on_start)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     kept_up = [
-        dispatching(desk), reconciling(desk, queue_trouble), attending(desk), retaining(desk, retention),
+        dispatching(desk), reconciling(desk, queue_trouble), attending(desk), attending_apps(desk),
+        retaining(desk, retention),
         *([keeping_number(desk, number)] if number is not None else []),
         *([front.watch()] if front.watch is not None else []),
     ]  # fmt: skip

@@ -1,7 +1,6 @@
 """What every handler can reach: the world of tasks, the gate, and facts about this server."""
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,8 +11,9 @@ from anchor.ports.parts import Parts
 from anchor.server.app_secrets import AppSecrets
 from anchor.server.gate import Gate
 from anchor.server.sketches import Sketches
-from anchor.wire.link import ReplicaStatus
 from anchor.wire.rest import TaskProgress
+
+INSPECTIONS_AT_ONCE = 2
 
 
 @dataclass
@@ -24,8 +24,8 @@ class Desk:
     nothing waits any longer for what may never come; `sketches` are graphs that somebody looked at; `remarks` go to the
     audit trail. `secrets` are how apps' variables are kept, `scratch` is a directory for what nothing needs after a
     restart, `apps_domain` what apps' names stand before in addresses ("": `apps.` of any name of this server),
-    `peer_url` how the other servers of its store reach this one; `hosted` is what nodes connected here said last of
-    the replicas they have, by node."""
+    `peer_url` how the other servers of its store reach this one; `inspecting` bounds the archives looked through at a
+    time."""
 
     world: World
     gate: Gate
@@ -41,7 +41,7 @@ class Desk:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     problems: dict[str, tuple[Reason, int]] = field(default_factory=dict)
     progress: dict[tuple[int, int], TaskProgress] = field(default_factory=dict)
-    hosted: dict[str, Sequence[ReplicaStatus]] = field(default_factory=dict)
+    inspecting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(INSPECTIONS_AT_ONCE))
     sketches: Sketches = field(default_factory=Sketches)
     remarks: Remarks = field(init=False)
 

@@ -96,7 +96,8 @@ Handler = Callable[[Call], Awaitable[Any]]
 class Route:
     """One line of the table. `roles` are the least ones that may use it (none: anybody). A route with
     `own_idempotency` minds the Idempotency-Key itself; one that `shows_secret` cannot be replayed. `stream_type` is
-    what it answers with instead where it was asked to go on and on."""
+    what it answers with instead where it was asked to go on and on. With `body_optional`, no body is an empty object.
+    """
 
     method: str
     path: str
@@ -113,6 +114,7 @@ class Route:
     shows_secret: bool = False
     content_type: str = "application/json"
     stream_type: str = ""
+    body_optional: bool = False
 
 
 class Endpoint:
@@ -187,6 +189,8 @@ class Endpoint:
             if raw.strip() not in {b"", b"{}"} and not route.streams_body:
                 raise InvalidRequest("This request takes no body.", hint="Leave it out.", code="body_not_expected")
             return None
+        if route.body_optional and not raw.strip():
+            raw, headers = b"{}", {**headers, "content-type": "application/json"}
         if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise UnsupportedMedia(
                 "The body has to be JSON.", hint="Send it with the header Content-Type: application/json."

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import secrets
 from functools import partial
 
@@ -9,6 +10,7 @@ import structlog
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import DecodeError, ValidationError
+from msgspec.structs import replace
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
@@ -19,9 +21,11 @@ from anchor.core.progress import MESSAGE_LENGTH_MAX, read_progress
 from anchor.core.task import holds
 from anchor.failpoints import reached
 from anchor.orchestrator import nodes
+from anchor.orchestrator.apps.observe import observed
 from anchor.orchestrator.settle import settle
 from anchor.ports.store import LogChunk, UnknownOutcome
 from anchor.server.admission import Admission, some_seconds
+from anchor.server.app_output import AppOutputs
 from anchor.server.beats import Beats
 from anchor.server.desk import Desk
 from anchor.server.endings import sound
@@ -44,6 +48,7 @@ from anchor.wire.link import (
     Output,
     Recorded,
     Refused,
+    ReplicaStatus,
     Report,
     Stop,
     Welcome,
@@ -62,6 +67,7 @@ OUTPUT_SLACK_BYTES = 64 * 1024
 """What an attempt may print beyond its limit (the agent's own words, progress) before the server stops keeping it."""
 NODE_ID_SHOWN = 40
 SKEW_WARN_MS = 30_000
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 class AgentLink:
@@ -73,6 +79,7 @@ class AgentLink:
         self._admission = Admission()
         self._beats = Beats(desk.world)
         self._measuring = Measuring(desk.world)
+        self._app_outputs = AppOutputs(desk.world)
         self._settling: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -226,6 +233,7 @@ class AgentLink:
                     log.error("agent link failed", node=line.node.id, exc_info=error)
         finally:
             self._measuring.left(line)
+            self._app_outputs.left(line)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -280,8 +288,10 @@ class AgentLink:
                 log.warning("agent did not understand", node=line.node.id, message=frame.message[:1000])
             case Hello():
                 line.send(Nack("There was a hello already."))
-            case Hosted() | AppOutput():
-                line.send(Nack("This server hosts no apps."))
+            case Hosted():
+                await self._hosted(line, frame)
+            case AppOutput():
+                await self._app_outputs.keep(line, frame)
             case Measured():
                 if not self._measuring.answered(line, frame):
                     line.send(Nack("Nobody asked for it."))
@@ -320,6 +330,24 @@ class AgentLink:
             )
         finally:
             settling.release()
+
+    async def _hosted(self, line: Line, frame: Hosted) -> None:
+        """Take in what a node has, and what could not be told it. A lock counts once its blob is here."""
+        if frame.session != line.node.session:
+            line.send(Nack("It is of another session."))
+            return
+        world = self._desk.world
+        named = {one.lock for one in frame.items if one.lock}
+        digests = {lock for lock in named if _DIGEST.fullmatch(lock)}
+        missing = set(await world.blobs.missing(digests)) | (named - digests) if named else set()
+        items = [replace(one, lock="") if one.lock in missing else one for one in frame.items]
+        now = world.clock.now()
+        untold = [
+            ReplicaStatus(app, generation, "failed", now, reason=reason)
+            for (app, generation), reason in line.sealing.unreadable.items()
+        ]
+        await observed(world, line.node.id, line.node.session, [*items, *untold])
+        reached("link.hosted")
 
     def _accepted(self, line: Line, frame: Accepted) -> None:
         seat = self._desk.world.fleet.seat(line.node.id, line.node.session)

@@ -10,13 +10,15 @@ import structlog
 from anchor.core.attempt import Reason
 from anchor.core.errors import AnchorError
 from anchor.failpoints import reached
+from anchor.orchestrator.apps.sweep import heard, sweep
 from anchor.orchestrator.attend import attend
 from anchor.orchestrator.dispatch import dispatch
 from anchor.orchestrator.duties import NUMBER_LEASE_MS, keep_number, take
 from anchor.orchestrator.follow import follow
 from anchor.orchestrator.reconcile import reconcile
-from anchor.ports.bus import ANY_NODE
+from anchor.ports.bus import ANY_APP, ANY_NODE
 from anchor.ports.store import Duty, UnknownOutcome
+from anchor.server.app_log import forget_old
 from anchor.server.desk import Desk
 
 log = structlog.get_logger("anchor.loops")
@@ -45,6 +47,7 @@ async def reconciling(desk: Desk, queue_trouble: Callable[[], Reason | None]) ->
     known: Reason | None = None
     while True:
         await _guarded(desk, "reconcile", lambda: reconcile(desk.world))
+        await _guarded(desk, "hosting", lambda: sweep(desk.world, desk.world.clock.now()))
         trouble = queue_trouble()
         if known is not None and (trouble is None or trouble.code != known.code):
             desk.well(known.code)
@@ -61,6 +64,16 @@ async def attending(desk: Desk) -> None:
         for node, tasks in (await world.bus.next_nodes(RECONCILE_SECONDS)).items():
             for name in [node] if node != ANY_NODE else [seat.node for seat in world.fleet.seats()]:
                 await _guarded(desk, "attend", partial(attend, world, name, tasks))
+
+
+async def attending_apps(desk: Desk) -> None:
+    """Act on what other servers say about apps, and wake who looks at those."""
+    world = desk.world
+    while True:
+        ids = await world.bus.next_apps(RECONCILE_SECONDS)
+        if ids:
+            await _guarded(desk, "apps", partial(heard, world, ids))
+            world.bus.tasks_changed(sorted(ids - {ANY_APP}))
 
 
 async def keeping_number(desk: Desk, number: Duty) -> None:
@@ -110,6 +123,7 @@ async def _remove_old(desk: Desk, retention: Retention) -> None:
         while removed == RETENTION_BATCH:
             removed = await remove(now - kept_ms, RETENTION_BATCH)
             reached("retention.removed")
+    await forget_old(world)
     await world.blobs.sweep()
     reached("retention.swept")
 

@@ -67,7 +67,7 @@ def _operation(route: Route, of: dict[str, Any], components: dict[str, Any]) -> 
         )
     if route.body is not None:
         operation["requestBody"] = {
-            "required": True,
+            "required": not route.body_optional,
             "content": {"application/json": {"schema": of[repr(route.body)]}},
         }
     if route.streams_body:

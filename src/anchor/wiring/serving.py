@@ -21,6 +21,7 @@ from anchor.core.attempt import Reason
 from anchor.core.errors import Conflict
 from anchor.core.node import Node, node_id_from
 from anchor.failpoints import reached
+from anchor.orchestrator.apps.refresh import reread
 from anchor.orchestrator.world import World
 from anchor.ports.store import Store
 from anchor.server.app import run as run_server
@@ -123,6 +124,8 @@ async def _serve(settings: Settings, started: Started, *, enrol: bool = False) -
                 started_at=clock.now(),
             )
             _mind_the_clock(desk, opened.newest_ms)
+            await reread(world)  # before any node can be told what to run: what is not remembered it would stop
+            _mind_the_secret(desk)
             await run_server(
                 desk,
                 lines,
@@ -146,6 +149,17 @@ def _mind_the_clock(desk: Desk, newest_ms: int) -> None:
         hint = "Set the clock and start again; until then times go on from that one."
         desk.trouble(Reason("clock_behind", message, hint))
         structlog.get_logger("anchor.server").warning(message, hint=hint)
+
+
+def _mind_the_secret(desk: Desk) -> None:
+    """Say so where variables of apps were encrypted under another secret than the one this server has now."""
+    for app in desk.world.apps.all():
+        try:
+            desk.secrets.decrypted(app.name, app.releases[-1].env)
+        except Conflict as error:
+            desk.trouble(Reason(error.code, error.message, error.hint))
+            structlog.get_logger("anchor.server").error(error.message, hint=error.hint)
+            return
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -1,0 +1,436 @@
+"""Apps (`clusters` in the API): create them, list them, look at one, and change what is wanted of it."""
+
+import dataclasses
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, TypedDict
+
+import msgspec
+from msgspec import Meta
+from msgspec.structs import replace
+
+from anchor.core.access import Role
+from anchor.core.app import SOURCE_BYTES_MAX, App, AppConfig, Plan, Release, Wanted
+from anchor.core.app_names import NAME_LENGTH_MAX, is_app_name
+from anchor.core.errors import Conflict, Fault, InvalidRequest, NotFound
+from anchor.core.ids import born_ms, key_of, wire_id
+from anchor.orchestrator.apps import change
+from anchor.orchestrator.once import once
+from anchor.server import app_views
+from anchor.server.app_requests import checked, merged, name_from, scale_from, type_from
+from anchor.server.app_sources import WORKER, keep_files, keep_template, keep_upload, plan_of
+from anchor.server.http import MIB, Answer, Call, Handler, Route, checked_key
+from anchor.server.paging import next_link, read_cursor
+from anchor.server.routes.tasks import changed
+from anchor.wire.apps import (
+    AppRequest,
+    AppRow,
+    AppView,
+    EnvChanges,
+    ReleaseRequest,
+    RollbackRequest,
+    ScaleRequest,
+)
+
+WAIT_SECONDS_MAX = 60.0
+LOOK_SECONDS = 1.0
+"""How often an app that somebody watches is looked at though nobody said that it changed."""
+BODY_BYTES_MAX = 16 * MIB
+CURSOR = "a"
+UPLOAD_BYTES_MAX = 2 * SOURCE_BYTES_MAX
+"""What a body may have before it is cut off; one above SOURCE_BYTES_MAX is refused with a word of its own."""
+APPS_MAX = 10_000
+"""Every server remembers all apps."""
+NAMES_TRIED_MAX = 100
+
+
+class ListQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """How many apps, and where to go on."""
+
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 50
+    cursor: str | None = None
+
+
+class ShowQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """`wait` seconds (at most 60) for the app to be another `version` than the one you have."""
+
+    wait: Annotated[float, Meta(ge=0)] = 0.0
+    version: str | None = None
+
+
+async def create(call: Call) -> Answer:
+    """A new app, which is brought up at once."""
+    wish: AppRequest = call.body
+    world, owner = call.desk.world, call.principal.name
+    name, kind, config = name_from(wish.name), type_from(wish.type), checked(wish.config)
+    if kind == "Static" and config.kind is None:
+        config = replace(config, kind="static")
+    works = kind == "Worker"
+    env = merged(call.desk.secrets, name, {}, wish.env)
+
+    async def carry_out(key: int | None) -> App:
+        if len(world.apps.all()) >= APPS_MAX:
+            raise Conflict(f"There are {APPS_MAX:,} apps already.", hint="Remove one first.", code="too_many_apps")
+        if await world.store.app_named(name) is not None:
+            raise await _taken(call, name)
+        source, plan = await _source(call, wish.source, wish.files, config, works=works)
+        if plan is None:
+            source = await keep_template(call.desk)
+            plan = await plan_of(call.desk, source, config, works=works)
+        try:
+            return await change.create(
+                world, name=name, title=wish.name, owner=owner, config=config, plan=plan, source=source, env=env,
+                by=owner, key=key,
+            )  # fmt: skip
+        except Conflict as error:
+            raise await _taken(call, name) if error.code == "name_taken" else error from None
+
+    async def done_before(key: int) -> App | None:
+        return await world.store.app(key)
+
+    return await _once(call, CREATE, carry_out, done_before)
+
+
+async def index(call: Call) -> Answer:
+    """Apps, newest first."""
+    query: ListQuery = call.query
+    below = read_cursor(CURSOR, query.cursor)
+    mine = [app for app in call.desk.world.apps.all() if call.owner in (None, app.owner)]
+    page = [app for app in reversed(mine) if below is None or app.id < below][: query.limit]
+    headers = {"x-total-count": str(len(mine))}
+    if len(page) == query.limit and page[-1].id != mine[0].id:
+        headers["link"] = next_link("/api/clusters", CURSOR, page[-1].id, limit=query.limit)
+    return Answer([app_views.row(app, call.desk) for app in page], headers=headers)
+
+
+async def find(call: Call) -> App:
+    """The app of the path, by its id or its name, if the caller may see it."""
+    text, store = call.path["id"], call.desk.world.store
+    app = await store.app_named(text) if is_app_name(text) else await store.app(_key_of(text))
+    if app is None or (call.owner is not None and app.owner != call.owner):
+        raise _no_app(text)
+    return app
+
+
+async def show(call: Call) -> AppView:
+    """One app, whole; `wait` seconds for it to change."""
+    query: ShowQuery = call.query
+    world = call.desk.world
+    app = await find(call)
+    if query.wait > 0 and query.version == str(app.ver):
+        until = world.clock.now() + int(min(query.wait, WAIT_SECONDS_MAX) * 1000)
+        with world.bus.watch_task(app.id) as watch:
+            while query.version == str(app.ver) and (left := until - world.clock.now()) > 0:
+                await changed(call, watch, min(left / 1000, LOOK_SECONDS))
+                if call.desk.stopping.is_set():
+                    break
+                app = await find(call)
+    return app_views.view(app, call.desk)
+
+
+async def release(call: Call) -> Answer:
+    """A new release: another source, another config, other variables."""
+    wish: ReleaseRequest = call.body
+    app = await find(call)
+    newest = app.releases[-1]
+    works = _works(newest)
+    config = newest.config if wish.config is None else checked(wish.config)
+    env = merged(call.desk.secrets, app.name, newest.env, wish.env)
+
+    async def carry_out(_: int | None) -> App:
+        source, plan = await _source(call, wish.source, wish.files, config, works=works)
+        if plan is None:
+            source = newest.source
+            plan = newest.plan if wish.config is None else await plan_of(call.desk, source, config, works=works)
+        return await change.release(
+            call.desk.world, app.id, source=source, config=config, plan=plan, env=env, **_asked_by(call)
+        )
+
+    return await _once(call, RELEASES, carry_out, _released_before(call, app))
+
+
+async def deploy(call: Call) -> Answer:
+    """A new release of the archive that is the body; its config and variables are as they were."""
+    app = await find(call)
+    newest = app.releases[-1]
+    source, plan = await keep_upload(call, newest.config, works=_works(newest))
+
+    async def carry_out(_: int | None) -> App:
+        return await change.release(call.desk.world, app.id, source=source, plan=plan, **_asked_by(call))
+
+    # The same archive is the same request: its digest stands for the body.
+    same = dataclasses.replace(call, raw=source.encode())
+    return await _once(same, DEPLOY, carry_out, _released_before(call, app))
+
+
+async def env_names(call: Call) -> list[str]:
+    """The names of an app's variables; their values are shown to nobody."""
+    return sorted((await find(call)).releases[-1].env)
+
+
+async def set_env(call: Call) -> AppView:
+    """Set the variables named, take away those that are null, and leave the others: in a new release."""
+    app = await find(call)
+    newest = app.releases[-1]
+    env = merged(call.desk.secrets, app.name, newest.env, call.body)
+    if env != newest.env:
+        app = await change.release(call.desk.world, app.id, env=env, **_asked_by(call))
+    return app_views.view(app, call.desk)
+
+
+async def scale(call: Call) -> AppView:
+    """Other numbers of replicas."""
+    app = await find(call)
+    wanted = scale_from(app.releases[-1].plan, call.body)
+    return app_views.view(await change.scale(call.desk.world, app.id, scale=wanted, **_asked_by(call)), call.desk)
+
+
+async def rollback(call: Call) -> Answer:
+    """Back to an earlier release, as a new one."""
+    wish: RollbackRequest = call.body
+    app = await find(call)
+
+    async def carry_out(_: int | None) -> App:
+        return await change.rollback(call.desk.world, app.id, to=wish.release, **_asked_by(call))
+
+    return await _once(call, ROLLBACK, carry_out, _released_before(call, app))
+
+
+def _does(verb: Callable[..., Awaitable[App]]) -> Handler:
+    async def act(call: Call) -> AppView:
+        app = await find(call)
+        return app_views.view(await verb(call.desk.world, app.id, **_asked_by(call)), call.desk)
+
+    return act
+
+
+async def remove(call: Call) -> AppView:
+    """Let an app drain and forget it; its name is free once it is gone."""
+    app = await find(call)
+    await change.remove(call.desk.world, app.id, **_asked_by(call))
+    return app_views.view(replace(app, wanted=Wanted.REMOVED), call.desk)
+
+
+async def _source(
+    call: Call, source: str | None, files: Mapping[str, str] | None, config: AppConfig, *, works: bool
+) -> tuple[str, Plan | None]:
+    """The digest of the source that a request brings or names, with how to run it; no plan where it does neither."""
+    if source is not None and files is not None:
+        raise InvalidRequest(
+            "The request has a source and files.",
+            hint="Send one of them.",
+            code="invalid_field",
+            errors=[Fault("/files", "stands beside source")],
+        )
+    if files is not None:
+        return await keep_files(call.desk, files, config, works=works)
+    if source is not None:
+        digest = source.removeprefix("sha256:")
+        return digest, await plan_of(call.desk, digest, config, works=works)
+    return "", None
+
+
+async def _once(
+    call: Call,
+    route: Route,
+    carry_out: Callable[[int | None], Awaitable[App]],
+    done_before: Callable[[int], Awaitable[App | None]],
+) -> Answer:
+    """The app after a change that is made once per Idempotency-Key; each of both gets the key claimed for it."""
+    world, key = call.desk.world, call.idempotency_key
+    if key is None:
+        return _answer(call, await carry_out(None))
+    async with once(
+        world, owner=call.principal.name, key=checked_key(key), digest=call.digest(route), count=1
+    ) as claimed:
+        before = None if claimed.fresh else await done_before(claimed.keys[0])
+        if before is None and claimed.done:
+            raise NotFound("The app of this Idempotency-Key is gone.", hint="Use a new key to create another one.")
+        return _answer(call, before or await carry_out(claimed.keys[0]), replayed=before is not None)
+
+
+def _answer(call: Call, app: App, *, replayed: bool = False) -> Answer:
+    headers = {"location": f"/api/clusters/{wire_id('app', app.id)}"}
+    if replayed:
+        headers["idempotent-replayed"] = "true"
+    return Answer(app_views.view(app, call.desk), headers=headers)
+
+
+def _released_before(call: Call, app: App) -> Callable[[int], Awaitable[App | None]]:
+    async def done_before(key: int) -> App | None:
+        """The app, where this caller has put out a release of it since the key was claimed."""
+        now = await call.desk.world.store.app(app.id)
+        mine = [one for one in app.releases if one.by == call.principal.name and one.created_at >= born_ms(key)]
+        return now if mine else None
+
+    return done_before
+
+
+class _Asked(TypedDict):
+    owner: str | None
+    by: str
+
+
+def _asked_by(call: Call) -> _Asked:
+    return {"owner": call.owner, "by": call.principal.name}
+
+
+def _works(newest: Release) -> bool:
+    """Whether what this app runs is not to be routed to."""
+    return set(newest.plan.processes) == {WORKER}
+
+
+async def _taken(call: Call, name: str) -> Conflict:
+    free = name
+    for number in range(2, NAMES_TRIED_MAX):
+        ending = f"-{number}"
+        free = name[: NAME_LENGTH_MAX - len(ending)].rstrip("-") + ending
+        if await call.desk.world.store.app_named(free) is None:
+            break
+    return Conflict(
+        f"There is an app {name} already.",
+        hint=f"{free} is free. To put out a new release of {name}: `anchor app deploy`, or "
+        f"POST /api/clusters/{name}/releases.",
+        code="name_taken",
+        errors=[Fault("/name", "is taken")],
+    )
+
+
+def _key_of(text: str) -> int:
+    try:
+        return key_of("app", text)
+    except NotFound:
+        raise _no_app(text) from None
+
+
+def _no_app(text: str) -> NotFound:
+    return NotFound(
+        f"There is no app {text[:80]!r}.", hint="List what there is: `anchor app ls`, or GET /api/clusters."
+    )
+
+
+CREATE = Route(
+    method="POST",
+    path="/api/clusters",
+    handler=create,
+    summary="Create an app and bring it up",
+    roles=(Role.SUBMITTER,),
+    body=AppRequest,
+    response=AppView,
+    status=201,
+    body_bytes_max=BODY_BYTES_MAX,
+    own_idempotency=True,
+)
+RELEASES = Route(
+    method="POST",
+    path="/api/clusters/{id}/releases",
+    handler=release,
+    summary="Put out a new release of an app; what is left out is as it was",
+    roles=(Role.SUBMITTER,),
+    body=ReleaseRequest,
+    response=AppView,
+    status=201,
+    body_bytes_max=BODY_BYTES_MAX,
+    own_idempotency=True,
+)
+DEPLOY = Route(
+    method="POST",
+    path="/api/clusters/{id}/deploy",
+    handler=deploy,
+    summary="Put out a new release of the zip, tar or tar.gz that is the body",
+    roles=(Role.SUBMITTER,),
+    response=AppView,
+    status=201,
+    body_bytes_max=UPLOAD_BYTES_MAX,
+    streams_body=True,
+    own_idempotency=True,
+)
+ROLLBACK = Route(
+    method="POST",
+    path="/api/clusters/{id}/rollback",
+    handler=rollback,
+    summary="Go back to an earlier release, as a new one",
+    roles=(Role.SUBMITTER,),
+    body=RollbackRequest,
+    body_optional=True,
+    response=AppView,
+    status=202,
+    own_idempotency=True,
+)
+ROUTES = [
+    CREATE,
+    Route(
+        method="GET",
+        path="/api/clusters",
+        handler=index,
+        summary="List apps, newest first",
+        roles=(Role.VIEWER,),
+        query=ListQuery,
+        response=list[AppRow],
+    ),
+    Route(
+        method="GET",
+        path="/api/clusters/{id}",
+        handler=show,
+        summary="One app, by its id or its name, waiting for it to change if asked",
+        roles=(Role.VIEWER,),
+        query=ShowQuery,
+        response=AppView,
+    ),
+    Route(
+        method="DELETE",
+        path="/api/clusters/{id}",
+        handler=remove,
+        summary="Stop an app and forget it",
+        roles=(Role.SUBMITTER,),
+        response=AppView,
+        status=202,
+    ),
+    RELEASES,
+    DEPLOY,
+    Route(
+        method="POST",
+        path="/api/clusters/{id}/scale",
+        handler=scale,
+        summary="Run other numbers of replicas, by process",
+        roles=(Role.SUBMITTER,),
+        body=ScaleRequest,
+        response=AppView,
+        status=202,
+    ),
+    ROLLBACK,
+    Route(
+        method="GET",
+        path="/api/clusters/{id}/env",
+        handler=env_names,
+        summary="The names of an app's variables",
+        roles=(Role.VIEWER,),
+        response=list[str],
+    ),
+    Route(
+        method="PUT",
+        path="/api/clusters/{id}/env",
+        handler=set_env,
+        summary="Change variables of an app, in a new release; null takes one away",
+        roles=(Role.SUBMITTER,),
+        body=EnvChanges,
+        response=AppView,
+        status=202,
+        body_bytes_max=MIB,
+    ),
+    *(
+        Route(
+            method="POST",
+            path=f"/api/clusters/{{id}}/{name}",
+            handler=_does(verb),
+            summary=summary,
+            roles=(Role.SUBMITTER,),
+            response=AppView,
+            status=202,
+        )
+        for name, verb, summary in (
+            ("restart", change.restart, "Replace every replica by a new one, one after the other"),
+            ("stop", change.stop, "Run nothing of an app until it is started again"),
+            ("start", change.start, "Run a stopped app again"),
+        )
+    ),
+]
