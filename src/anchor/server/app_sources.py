@@ -14,6 +14,7 @@ from anchor.core.app import SOURCE_BYTES_MAX, WEB, AppConfig, Plan
 from anchor.core.detection import detected
 from anchor.core.errors import Fault, InvalidRequest, OutOfSpace, TooLarge, Unprocessable
 from anchor.core.spec import MIB
+from anchor.failpoints import reached
 from anchor.server.desk import Desk
 from anchor.server.http import Call
 from anchor.wire.source_archive import opened
@@ -75,6 +76,7 @@ async def keep_upload(call: Call, config: AppConfig, *, works: bool) -> tuple[st
         plan = await _planned(desk, file, config, works)
         file.seek(0)
         digest, _ = await desk.world.blobs.put(_chunks(file))
+        reached("app_sources.upload_kept")
     return digest, plan
 
 
@@ -127,6 +129,7 @@ async def _keep(desk: Desk, content: bytes) -> str:
         yield content
 
     digest, _ = await desk.world.blobs.put(once())
+    reached("app_sources.files_kept")
     return digest
 
 
