@@ -27,6 +27,7 @@ from anchor.agent.sandbox.probe import probe
 from anchor.agent.seals import Sealer
 from anchor.core.errors import Unauthenticated, Unavailable
 from anchor.core.node import Profile
+from anchor.wire import box
 
 log = structlog.get_logger("anchor.agent")
 STOP_SECONDS = 5.0
@@ -95,7 +96,7 @@ async def _serve(
         profile=profile,
         metrics=lambda: measure_metrics(directory),
         slots=slots,
-        box_key=await asyncio.to_thread(box_key_in, directory),
+        box_key=box.public_of(await asyncio.to_thread(box_key_in, directory)),
     )
     executor = Executor(
         journal,
