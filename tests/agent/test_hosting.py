@@ -163,7 +163,7 @@ async def test_what_cannot_run_says_why_and_whom_to_ask(tmp_path: Path, monkeypa
         "elsewhere": f"PORT=3999 exec {PYTHON} -u server.py",
         "ill": SERVE,
         "hungry": f"exec {PYTHON} -c 'x = bytes(range(256)) * (400 << 12); input()' <> /dev/zero",
-        "hoarding": "head -c 100000000 /dev/zero > full; sleep 60",
+        "hoarding": "head -c 100000000 /dev/zero > full",
         "unprepared": SERVE,
         "idle": SERVE,
         "greedy": SERVE,
