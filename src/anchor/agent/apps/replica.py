@@ -114,6 +114,7 @@ class Replica:
         self._quiet.set()
         self._hurry = asyncio.Event()
         self._deadline = 0.0
+        self._ends: deque[float] = deque()
         self._bringing: asyncio.Task[None] | None = None
         self._life = asyncio.create_task(self._live())
         self._retiring: asyncio.Task[None] | None = None
@@ -308,7 +309,7 @@ class Replica:
             names = ", ".join(sorted(built.processes)) or "none"
             what = f"The source has no process {item.process}; it has {names}."
             raise _Failed(Reason("no_process", what, "Name it in a Procfile or in config.processes."))
-        ends: deque[float] = deque()
+        ends = self._ends
         in_a_row = 0
         self._begin()
         while self._retiring is None:
@@ -426,6 +427,8 @@ class Replica:
 
     async def _never(self, port: int, fault: str) -> Reason:
         others = await in_thread(ports_within, self._root)
+        if self._reason is not None and not others:
+            return endings.crash_loop(len(self._ends), ENDS_WITHIN_SECONDS, self._reason)
         return endings.never_listened(port, others, self.item.config.start_seconds, fault, self.log.tail())
 
     async def _retire(self, drain_seconds: float, end_seconds: float) -> None:
