@@ -11,6 +11,7 @@ import posixpath
 import re
 import signal
 import sys
+from contextlib import suppress
 from email.utils import formatdate, parsedate_to_datetime
 from http import HTTPStatus
 from typing import Final, NamedTuple
@@ -157,7 +158,7 @@ class Connection(asyncio.Protocol):
             self._sending.cancel()
 
     def pause_writing(self) -> None:
-        """The visitor reads more slowly than we send."""
+        """Wait: the visitor reads more slowly than is sent."""
         self._may_write.clear()
 
     def resume_writing(self) -> None:
@@ -171,8 +172,8 @@ class Connection(asyncio.Protocol):
         if self._sending is not None:
             if len(self._waiting) > HEAD_BYTES_MAX:
                 self._transport.pause_reading()
-            return
-        self._answer_waiting()
+        else:
+            self._answer_waiting()
 
     def close_if_idle(self, now: float) -> None:
         """End a connection on which nothing has happened for long."""
@@ -246,8 +247,8 @@ class Connection(asyncio.Protocol):
             self._send(request, HTTPStatus.NOT_MODIFIED, headers, None)
             return
         start, end, status = 0, about.st_size, found.status
-        if status is HTTPStatus.OK and "range" in request.headers and _range_counts(request, tag, about):
-            asked = _range_of(request.headers["range"], about.st_size)
+        if status is HTTPStatus.OK and request.headers.get("if-range", tag) == tag:
+            asked = _range_of(request.headers.get("range", ""), about.st_size)
             if asked == "beyond":
                 beyond = f"Content-Range: bytes */{about.st_size}\r\n"
                 self._send(request, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, beyond, b"")
@@ -354,16 +355,10 @@ def _is_known(request: Request, tag: str, about: os.stat_result) -> bool:
     return _not_since(request.headers.get("if-modified-since", ""), about)
 
 
-def _range_counts(request: Request, tag: str, about: os.stat_result) -> bool:
-    condition = request.headers.get("if-range")
-    return condition is None or condition == tag or _not_since(condition, about)
-
-
 def _not_since(text: str, about: os.stat_result) -> bool:
-    try:
+    with suppress(TypeError, ValueError, OverflowError):
         return int(about.st_mtime) <= parsedate_to_datetime(text).timestamp()
-    except (TypeError, ValueError, OverflowError):
-        return False
+    return False
 
 
 def _range_of(text: str, size: int) -> tuple[int, int] | str | None:
