@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from anchor.core.errors import Conflict
 
+SECRET_CHANGED: Final = "secret_changed"
 _FORM: Final = b"\x01"
 """Which construction this is; another one would begin with another byte."""
 _NONCE_BYTES: Final = 12
@@ -49,7 +50,7 @@ class AppSecrets:
                 f"The variable {name} of {app} was encrypted under another secret than this server has now.",
                 hint="Start the server with the secret it had (ANCHOR_SECRET, or the file secret among its data), "
                 f"or set the variables anew: `anchor app env {app} set`.",
-                code="secret_changed",
+                code=SECRET_CHANGED,
             ) from None
 
 

@@ -8,7 +8,7 @@ from functools import partial
 import structlog
 
 from anchor.core.attempt import Reason
-from anchor.core.errors import AnchorError
+from anchor.core.errors import AnchorError, Conflict
 from anchor.failpoints import reached
 from anchor.orchestrator.apps.sweep import heard, sweep
 from anchor.orchestrator.attend import attend
@@ -19,6 +19,7 @@ from anchor.orchestrator.reconcile import reconcile
 from anchor.ports.bus import ANY_APP, ANY_NODE
 from anchor.ports.store import Duty, UnknownOutcome
 from anchor.server.app_log import forget_old
+from anchor.server.app_secrets import SECRET_CHANGED
 from anchor.server.desk import Desk
 
 log = structlog.get_logger("anchor.loops")
@@ -74,6 +75,20 @@ async def attending_apps(desk: Desk) -> None:
         if ids:
             await _guarded(desk, "apps", partial(heard, world, ids))
             world.bus.tasks_changed(sorted(ids - {ANY_APP}))
+            if SECRET_CHANGED in desk.problems:
+                mind_the_secret(desk)
+
+
+def mind_the_secret(desk: Desk) -> None:
+    """Say so while variables of apps are encrypted under another secret than the one this server has now."""
+    for app in desk.world.apps.all():
+        try:
+            desk.secrets.decrypted(app.name, app.releases[-1].env)
+        except Conflict as error:
+            desk.trouble(Reason(error.code, error.message, error.hint))
+            log.error(error.message, hint=error.hint)
+            return
+    desk.well(SECRET_CHANGED)
 
 
 async def keeping_number(desk: Desk, number: Duty) -> None:

@@ -12,6 +12,7 @@ from anchor.core.node import Node, Status, is_connected
 from anchor.core.spec import Payload, need_of_shape
 from anchor.core.task import HELD, Origin, State, Task
 from anchor.orchestrator.fleet import Fleet
+from anchor.orchestrator.world import World
 from anchor.server.desk import Desk
 from anchor.server.verdicts import verification
 from anchor.wire.rest import (
@@ -161,8 +162,9 @@ def _attempts(task: Task) -> Iterable[AttemptView]:
         yield AttemptView(number=task.attempt, node_id=task.node, outcome=None, leased_at=time_of(task.leased_at))
 
 
-def node_view(node: Node, fleet: Fleet, *, now: int) -> NodeView:
+def node_view(node: Node, world: World) -> NodeView:
     """A node as shown. `active` is null where the node is connected to another server."""
+    fleet, now = world.fleet, world.clock.now()
     seat = fleet.seat(node.id)
     status = node.status.value
     if node.status is Status.READY:
@@ -200,4 +202,5 @@ def node_view(node: Node, fleet: Fleet, *, now: int) -> NodeView:
         public_key=node.public_key,
         speed=round(node.speed, 1),
         faults=node.faults,
+        replicas=len(world.apps.on(node.id)),
     )

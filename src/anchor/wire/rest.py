@@ -166,7 +166,7 @@ class NodeView(_View, frozen=True):
     """A node: `status` is online, offline, draining, blocked or quarantined; `public_key` is the raw Ed25519 key that
     its signatures are checked with. `speed` is how fast one core worked when it was last measured (thousands of
     SHA-512 rounds a second; 0: never, or it did not tell the truth); `faults` counts what went wrong there by whose
-    fault it was."""
+    fault it was; `replicas` are those of apps that it is to run."""
 
     node_id: str
     status: str
@@ -182,6 +182,7 @@ class NodeView(_View, frozen=True):
     public_key: bytes = b""
     speed: float = 0.0
     faults: dict[str, int] = {}
+    replicas: int = 0
 
 
 class QueueStats(_View, frozen=True):

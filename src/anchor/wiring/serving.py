@@ -29,7 +29,7 @@ from anchor.server.app_secrets import AppSecrets
 from anchor.server.desk import Desk
 from anchor.server.gate import Gate, digest_of
 from anchor.server.lines import Lines
-from anchor.server.loops import Retention
+from anchor.server.loops import Retention, mind_the_secret
 from anchor.wiring.engines import engines
 from anchor.wiring.own_agent import keep_agent
 from anchor.wiring.program import set_up_logs
@@ -125,7 +125,7 @@ async def _serve(settings: Settings, started: Started, *, enrol: bool = False) -
             )
             _mind_the_clock(desk, opened.newest_ms)
             await reread(world)  # before any node can be told what to run: what is not remembered it would stop
-            _mind_the_secret(desk)
+            mind_the_secret(desk)
             await run_server(
                 desk,
                 lines,
@@ -149,17 +149,6 @@ def _mind_the_clock(desk: Desk, newest_ms: int) -> None:
         hint = "Set the clock and start again; until then times go on from that one."
         desk.trouble(Reason("clock_behind", message, hint))
         structlog.get_logger("anchor.server").warning(message, hint=hint)
-
-
-def _mind_the_secret(desk: Desk) -> None:
-    """Say so where variables of apps were encrypted under another secret than the one this server has now."""
-    for app in desk.world.apps.all():
-        try:
-            desk.secrets.decrypted(app.name, app.releases[-1].env)
-        except Conflict as error:
-            desk.trouble(Reason(error.code, error.message, error.hint))
-            structlog.get_logger("anchor.server").error(error.message, hint=error.hint)
-            return
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -21,8 +21,7 @@ _NAMES_TRIED_MAX = 20
 async def index(call: Call) -> Answer:
     """Every node."""
     world = call.desk.world
-    now = world.clock.now()
-    shown = [views.node_view(node, world.fleet, now=now) for node in await world.store.nodes()]
+    shown = [views.node_view(node, world) for node in await world.store.nodes()]
     return Answer(shown, headers={"x-total-count": str(len(shown))})
 
 
@@ -34,14 +33,14 @@ async def show(call: Call) -> NodeView:
         raise NotFound(
             f"There is no node {call.path['id']!r}.", hint="List what there is: `anchor node ls`, or GET /api/nodes."
         )
-    return views.node_view(node, world.fleet, now=world.clock.now())
+    return views.node_view(node, world)
 
 
 def _becomes(status: Status) -> Handler:
     async def change(call: Call) -> NodeView:
         world = call.desk.world
         node = await set_status(world, call.path["id"], status, by=call.principal.name)
-        return views.node_view(node, world.fleet, now=world.clock.now())
+        return views.node_view(node, world)
 
     return change
 
