@@ -1,6 +1,7 @@
 """What a source is, told from the names of its files and what a few of them say."""
 
 import json
+import time
 
 import pytest
 
@@ -213,6 +214,13 @@ def test_requirements_are_read_with_their_hashes_markers_and_inclusions() -> Non
     assert requirements.names_in(lines) == {"flask", "numpy"}
     assert not requirements.is_locked(lines)
     assert requirements.is_locked(lines[:1])
+
+
+def test_lines_made_to_take_long_are_refused_at_once() -> None:
+    began = time.perf_counter()
+    for line in ("a" + " " * 200_000 + "!", "a" * 200_000 + "!", "a" + ">1," * 60_000 + "!", "a[" + "b," * 90_000):
+        assert fault_in({"requirements.txt": line}).code == "dependency_error"
+    assert time.perf_counter() - began < 2
 
 
 def test_a_package_lock_keeps_its_hashes_and_loses_its_addresses() -> None:

@@ -172,6 +172,17 @@ def test_a_header_made_to_fill_memory_is_refused() -> None:
     refusal_of(made.getvalue())
 
 
+def test_headers_upon_headers_are_refused() -> None:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w:gz") as archive:
+        for _ in range(2000):
+            header = special("x", tarfile.XHDTYPE)
+            header.size = 10
+            archive.addfile(header, io.BytesIO(b"10 path=x\n"))
+        archive.addfile(special("y", tarfile.REGTYPE))
+    refusal_of(made.getvalue())
+
+
 def test_a_zip_that_lies_about_a_size_or_hides_something_is_refused() -> None:
     honest = bytearray(zipped([("x", b"y" * 1000)]))
     central = honest.find(b"PK\x01\x02")

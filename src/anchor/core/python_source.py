@@ -1,6 +1,7 @@
 """Sources in Python: which web application they define, and which server runs it."""
 
 import ast
+import itertools
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Final, Literal, NamedTuple
@@ -23,6 +24,8 @@ SERVERS: Final[dict[str, tuple[str, ...]]] = {
 """What is installed for a process that starts with this program, where the source does not require the first itself."""
 _FILES: Final = ("main", "app", "wsgi", "asgi", "server", "application", "api")
 _FOLDERS: Final = ("", "app", "src", "api")
+_READ_MAX: Final = 50
+"""Files in which an application is looked for."""
 _VARIABLES: Final = ("app", "application", "api", "asgi", "wsgi")
 _MAKERS: Final[dict[str, Interface]] = {
     "fastapi.FastAPI": "asgi",
@@ -131,7 +134,7 @@ def _application(files: Files, packages: set[str]) -> Found | None:
     """The first variable that holds an application: one made by a known class; else one named as such are, where the
     packages tell its interface."""
     guess: Found | None = None
-    for path in _likely(files):
+    for path in itertools.islice(_likely(files), _READ_MAX):
         module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         for variable, maker in _variables(files[path] or b""):
             if interface := _MAKERS.get(maker):

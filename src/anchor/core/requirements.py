@@ -12,6 +12,7 @@ LOCK: Final = "requirements.lock"
 PYPROJECT: Final = "pyproject.toml"
 UV_LOCK: Final = "uv.lock"
 _INCLUDES_MAX: Final = 20
+_LINE_MAX: Final = 2000
 _REQUIREMENT: Final = re.compile(
     r"(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?:\[[A-Za-z0-9._, -]*\])?\s*"
     r"\(?(?:(?:[<>=!~]=?=?\s*[0-9A-Za-z.*+!_-]+)(?:\s*,\s*[<>=!~]=?=?\s*[0-9A-Za-z.*+!_-]+)*,?)?\s*\)?\s*"
@@ -67,7 +68,9 @@ def normal(name: str) -> str:
 
 def checked(line: str, where: str) -> str:
     """A requirement without its comment; InvalidRequest (`dependency_error`) where it is none of the index."""
-    if not _REQUIREMENT.fullmatch(_HASH.sub("", line).strip()):
+    # With single spaces and a bounded length, whatever is tried here takes no time.
+    bare = " ".join(_HASH.sub("", line).split())
+    if len(bare) > _LINE_MAX or not _REQUIREMENT.fullmatch(bare):
         raise _unsupported(f"{where} is {line[:200]!a}, which is no package of the index with a version")
     return line
 

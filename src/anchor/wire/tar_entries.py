@@ -24,7 +24,7 @@ def tar_entries(file: BinaryIO, room: Room) -> Iterator[Entry]:
                 room.enter()
                 stream.path = member.name
                 yield _entry(archive, member, room)
-    except (tarfile.TarError, UnicodeError, ValueError) as error:
+    except (tarfile.TarError, UnicodeError, ValueError, RecursionError) as error:
         raise damaged("it is neither a zip nor a tar, or it is damaged") from error
 
 
