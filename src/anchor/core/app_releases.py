@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from anchor.core.app import RELEASES_KEPT, App, AppConfig, Plan, Release, ReleaseState, processes_of
+from anchor.core.app import RELEASES_KEPT, App, AppConfig, Plan, Release, ReleaseState, Wanted, processes_of
 from anchor.core.attempt import Reason
 from anchor.core.errors import Conflict, NotFound
 from anchor.core.rollout import pending_of
@@ -103,6 +103,14 @@ def restarted(app: App) -> App:
         return replace(app, releases=(*app.releases[:-1], again), reason=None, renewed=app.generations)
     releases = tuple(replace(one, settled=False) if one.number == app.live else one for one in app.releases)
     return replace(app, releases=releases, renewed=app.generations, reason=None)
+
+
+def started(app: App) -> App:
+    """The app to be run again, if it was stopped: as it was."""
+    if app.wanted is not Wanted.STOPPED:
+        return app
+    releases = tuple(replace(one, settled=False) if one.number == app.live else one for one in app.releases)
+    return replace(app, releases=releases, wanted=Wanted.RUNNING)
 
 
 def _with_scale(release: Release, scale: Mapping[str, int]) -> Release:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from msgspec.structs import replace
 
 from anchor.core.app import App, AppConfig, Plan, Wanted
-from anchor.core.app_releases import back_to, released, restarted, scaled
+from anchor.core.app_releases import back_to, released, restarted, scaled, started
 from anchor.core.errors import Conflict, NotFound
 from anchor.core.ids import wire_id
 from anchor.failpoints import reached
@@ -104,12 +104,12 @@ async def restart(world: World, app_id: int, *, owner: str | None, by: str) -> A
 
 async def stop(world: World, app_id: int, *, owner: str | None, by: str) -> App:
     """Run nothing of it, until somebody starts it again."""
-    return await _changed(world, app_id, owner, "app_stopped", by, lambda app: _wanting(app, Wanted.STOPPED))
+    return await _changed(world, app_id, owner, "app_stopped", by, _stopped)
 
 
 async def start(world: World, app_id: int, *, owner: str | None, by: str) -> App:
     """Run it again as it was."""
-    return await _changed(world, app_id, owner, "app_started", by, lambda app: _wanting(app, Wanted.RUNNING))
+    return await _changed(world, app_id, owner, "app_started", by, started)
 
 
 async def remove(world: World, app_id: int, *, owner: str | None, by: str) -> None:
@@ -152,8 +152,8 @@ async def _note(world: World, app: App, kind: str, by: str) -> None:
     await note(world, kind=kind, subject=subject, message=f"{app.name} ({subject}) was {what} by {by}.", by=by)
 
 
-def _wanting(app: App, wanted: Wanted) -> App:
-    return app if app.wanted is wanted else replace(app, wanted=wanted)
+def _stopped(app: App) -> App:
+    return app if app.wanted is Wanted.STOPPED else replace(app, wanted=Wanted.STOPPED)
 
 
 def _unknown(app_id: int) -> NotFound:
