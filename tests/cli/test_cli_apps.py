@@ -2,13 +2,14 @@
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from tests.cli.command import Cli
+from tests.cli.command import Cli, exit_code_in_process
 
 from anchor.client import Client
 
@@ -32,14 +33,32 @@ HTTPServer(("", int(os.environ["PORT"])), Answer).serve_forever()
 """
 
 
-@pytest.fixture(scope="module")
-def hosting(anchor: Cli) -> Cli:
-    """The server, whose node hosts apps."""
+class Here:
+    """`anchor` inside the test: these tests have many commands and no time for as many processes."""
+
+    def __init__(self, cli: Cli, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.cli = cli
+        self.url = cli.url
+        self.directory = cli.directory
+        self._variables = {"ANCHOR_DATA": str(cli.directory / "data"), "ANCHOR_URL": cli.url, "COLUMNS": "200"}
+        self._monkeypatch = monkeypatch
+        self._capsys = capsys
+
+    def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
+        self._capsys.readouterr()
+        code = exit_code_in_process(list(words), self._variables, self._monkeypatch)
+        out, err = self._capsys.readouterr()
+        return subprocess.CompletedProcess(words, code, out, err)
+
+
+@pytest.fixture
+def hosting(anchor: Cli, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
+    """The command line of a server whose node hosts apps."""
     with Client(anchor.url) as client:
         [node] = client.nodes()
     if "apps" not in node.specs.features:
         pytest.skip(f"this node hosts no apps: {node.specs.missing.get('native', 'nobody said why')}")
-    return anchor
+    return Here(anchor, monkeypatch, capsys)
 
 
 def get(url: str, server: str) -> str:
@@ -52,12 +71,12 @@ def get(url: str, server: str) -> str:
     return answer.text
 
 
-def shown(cli: Cli, name: str) -> dict[str, Any]:
+def shown(cli: Here, name: str) -> dict[str, Any]:
     view: dict[str, Any] = json.loads(cli("app", "get", name, "-o", "json").stdout)
     return view
 
 
-def test_a_site_is_deployed_changed_and_gone_back_to(hosting: Cli) -> None:
+def test_a_site_is_deployed_changed_and_gone_back_to(hosting: Here) -> None:
     folder = hosting.directory / "Quiet Page"
     shutil.copytree(SITE, folder)
     (folder / ".env").write_text("KEY=value")
@@ -101,16 +120,16 @@ def test_a_site_is_deployed_changed_and_gone_back_to(hosting: Cli) -> None:
     assert hosting("app", "rm", "quiet-page", "--yes").returncode == 0
 
 
-def test_a_program_has_its_variables_and_its_log(hosting: Cli) -> None:
+def test_a_program_has_its_variables_and_its_log(hosting: Here) -> None:
     folder = hosting.directory / "greeter"
     folder.mkdir()
     (folder / "server.py").write_text(SERVER)
-    (folder / "Procfile").write_text("web: python server.py\nworker: sh -c 'while true; do echo tick; sleep 1; done'\n")
+    (folder / "Procfile").write_text("web: python server.py\nworker: sh -c 'while true; do echo tick; sleep 0.1; done'\n")
     (folder / "anchor-app.toml").write_text('ram = "128MB"\nscale = {worker = 0}\n')
     (folder / "secrets").write_text(f'export GREETING="{SECRET}"\n')
     made = hosting("app", "deploy", str(folder), "--env-file", str(folder / "secrets"))
     assert made.returncode == 0, made.stderr
-    assert "greets with 13 letters" in made.stderr
+    assert "web.0 is healthy on " in made.stderr
     [url, *_] = made.stdout.split()
     assert get(url, hosting.url) == SECRET
 
@@ -123,11 +142,12 @@ def test_a_program_has_its_variables_and_its_log(hosting: Cli) -> None:
 
     scaled = hosting("app", "scale", "greeter", "worker=1")
     assert scaled.returncode == 0, scaled.stderr
-    following = hosting.start("app", "logs", "greeter", "-f", "--process", "worker")
-    assert following.stdout is not None
-    assert following.stdout.readline() == "worker.0 | tick\n"
-    following.kill()
-    following.communicate()
+    with hosting.cli.start("app", "logs", "greeter", "-f", "--process", "worker") as following:
+        assert following.stdout is not None
+        lines = [following.stdout.readline() for _ in range(20)]
+        following.kill()
+    assert "worker.0 | tick\n" in lines
+    assert all(line.startswith("worker.0 | ") for line in lines)
     whole = hosting("app", "logs", "greeter", "--process", "web").stdout
     assert "web.0 | greets with 13 letters" in whole
     assert "web.0 | greets with 2 letters" in whole
@@ -138,7 +158,7 @@ def test_a_program_has_its_variables_and_its_log(hosting: Cli) -> None:
     assert hosting("app", "rm", "greeter", "-y").returncode == 0
 
 
-def test_what_is_no_app_and_what_there_is_not_is_told_with_what_to_do(hosting: Cli) -> None:
+def test_what_is_no_app_and_what_there_is_not_is_told_with_what_to_do(hosting: Here) -> None:
     folder = hosting.directory / "papers"
     folder.mkdir()
     (folder / "notes.doc").write_text("x")

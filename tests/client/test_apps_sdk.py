@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from anchor.client import AsyncClient, Client, DeployFailed
-from anchor.core.errors import InvalidRequest, NotFound
+from anchor.core.errors import NotFound, Unprocessable
 
 SITE = Path(__file__).parents[2] / "examples" / "apps" / "static-site"
 TALKER = {"Procfile": "worker: sh -c 'echo hello; sleep 1000'\n"}
@@ -72,7 +72,7 @@ async def test_texts_are_deployed_and_what_they_print_is_followed(client: Client
 def test_what_cannot_be_is_an_error(client: Client) -> None:
     with pytest.raises(NotFound):
         client.app("nobody")
-    with pytest.raises(InvalidRequest, match="no app that can be run"):
+    with pytest.raises(Unprocessable, match="no app that can be run"):
         client.deploy({"letter.txt": "x"}, "letter")
     with pytest.raises(TimeoutError, match="after 1 seconds"):
         client.deploy(TALKER, "nowhere", config={"requirements": {"labels": ["moon"]}}, wait_seconds=1)

@@ -1,6 +1,7 @@
 """Lines of an app's log on a terminal: which replica said what."""
 
 import sys
+from collections.abc import Iterable
 
 from rich.text import Text
 
@@ -23,11 +24,12 @@ def drawn(line: AppLine) -> list[Text]:
     return [Text.assemble(prefix(line), plain(text)) for text in line.text.rstrip("\n").split("\n")]
 
 
-def write(line: AppLine) -> None:
-    """A piece of a log on standard output: drawn on a terminal, as it is in a pipe."""
+def write(lines: Iterable[AppLine], *, last: int | None = None) -> None:
+    """Pieces of a log on standard output, or their `last` lines: drawn on a terminal, as they are in a pipe."""
     if sys.stdout.isatty():
-        show.as_lines(drawn(line))
+        shown = [text for line in lines for text in drawn(line)]
+        show.as_lines(shown if last is None else shown[max(0, len(shown) - last) :])
         return
-    for text in line.text.rstrip("\n").split("\n"):
-        sys.stdout.write(f"{line.process}.{line.index} | {text}\n")
+    texts = [f"{line.process}.{line.index} | {text}\n" for line in lines for text in line.text.rstrip("\n").split("\n")]
+    sys.stdout.writelines(texts if last is None else texts[max(0, len(texts) - last) :])
     sys.stdout.flush()

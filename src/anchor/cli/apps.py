@@ -102,15 +102,13 @@ def logs(
             lines = client.app_logs(name, process=process, tail=tail)
             if output is Output.JSON:
                 return show.as_json(lines)
-            for line in lines:
-                write(line)
-            return None
+            return write(lines, last=tail)
         try:
             for line in client.follow_app(name, process=process, tail=tail):
                 if output is Output.JSON:
                     show.as_line(line)
                 else:
-                    write(line)
+                    write([line])
         except KeyboardInterrupt:
             raise typer.Exit(Exit.INTERRUPTED) from None
     return None
