@@ -13,6 +13,7 @@ from anchor.core.ids import key_of
 from anchor.ports.store import LogChunk
 from anchor.server.app_log import GENERATIONS_KEPT
 from anchor.server.app_output import ORIGIN_SEQ, ORIGIN_STREAM, Origin
+from anchor.wire.source_packing import packed_files
 
 HOSTS = "hosts"
 """The label of the machine that apps run on."""
@@ -34,16 +35,16 @@ def host_apps(tour: Tour) -> None:
     until(tour, app, runs(1))
     if VARIABLE not in tour.ask("GET", f"/api/clusters/{app}/logs").text:
         raise Lost(f"{app} was not told its variable")
-    change(tour, app, "releases", {"files": files("serve again")})
+    change(tour, app, "deploy", content=packed_files(files("serve again")))
     until(tour, app, runs(2))
-    change(tour, app, "releases", {"files": files("breaks")})
+    change(tour, app, "releases", json={"files": files("breaks")})
     until(tour, app, lambda view: view["releases"][-1]["state"] == "failed" and runs(2)(view))
-    change(tour, app, "scale", {"web": 2})
+    change(tour, app, "scale", json={"web": 2})
     until(tour, app, lambda view: view["ready"] == 2)
-    change(tour, app, "rollback", {"release": 1})
+    change(tour, app, "rollback", json={"release": 1})
     until(tour, app, lambda view: view["releases"][-1]["of"] == 1 and runs(view["releases"][-1]["number"])(view))
     for verb, state in (("restart", "running"), ("stop", "stopped"), ("start", "running")):
-        change(tour, app, verb, {})
+        change(tour, app, verb, json={})
         until(tour, app, lambda view, state=state: view["state"] == state and not is_moving(view))  # type: ignore[misc]
     remove(tour, app)
 
@@ -126,9 +127,9 @@ def _created(tour: Tour, name: str, command: str = "serve") -> str:
     return app
 
 
-def change(tour: Tour, app: str, what: str, body: dict[str, Any]) -> None:
+def change(tour: Tour, app: str, what: str, **body: Any) -> None:
     """Ask for something; it is acknowledged."""
-    answer = tour.ask("POST", f"/api/clusters/{app}/{what}", json=body)
+    answer = tour.ask("POST", f"/api/clusters/{app}/{what}", **body)
     if answer.status_code not in (200, 201, 202):
         raise Lost(f"{what} was refused: {answer.status_code} {answer.text}")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import anchor
 
 ROOT = Path(anchor.__file__).parent
-_NAME = re.compile(r"[a-z]+\.[a-z_]+")
+_NAME = re.compile(r"[a-z_]+\.[a-z_]+")
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,8 @@ SHORTCUTS: dict[str, Step] = {
     "mongo.log_trimmed": print_without_end,
     "server/app_output.py": print_without_end,
     "server/app_log.py": forget_old_logs,
+    "server/app_sources.py": host_apps,
+    "link.hosted": host_apps,
 }
 """The step to begin with, so that a point is reached sooner; the other steps follow where it is not."""
 
