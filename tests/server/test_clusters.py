@@ -210,7 +210,7 @@ def test_an_upload_that_is_announced_as_too_large_is_refused_before_it_is_sent(
         ({"config": {"scale": {"web": 101}}}, 400, "invalid_field", "/config/scale/..."),
         ({"config": {"scale": {"release": 1}}}, 400, "invalid_config", "/config/scale/release"),
         ({"config": {"requirements": {"expression": "ram >"}}}, 400, "invalid_config", None),
-        ({"env": {"A-B": "1"}}, 400, "invalid_field", None),
+        ({"env": {"A-B": "1"}}, 400, "invalid_field", "/env"),
         ({"env": {"PORT": "1"}}, 400, "invalid_env", "/env/PORT"),
         ({"env": {"A": "\0"}}, 400, "invalid_env", "/env/A"),
         ({"source": "sha256:" + "0" * 64}, 422, "blob_missing", "/source"),

@@ -27,8 +27,13 @@ RELEASE: Final = "release"
 
 AppName = Annotated[str, Meta(pattern=r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")]
 """A DNS label: it is part of the app's address."""
-ProcessName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,30}$")]
-Amount = Annotated[str, Meta(pattern=r"^[0-9]{1,9}(\.[0-9]{1,3})? ?([MG]i?B)$")]
+ProcessName = Annotated[
+    str,
+    Meta(pattern=r"^[a-z][a-z0-9_-]{0,30}(?!\n)$", description="a name like web: small letters, digits, - and _"),
+]
+Amount = Annotated[
+    str, Meta(pattern=r"^[0-9]{1,9}(\.[0-9]{1,3})? ?([MG]i?B)(?!\n)$", description="an amount like 512MB or 1.5GB")
+]
 """Memory or disk: `2048MB`, `512 MiB`, `1.5GB`."""
 Command = Annotated[str, Meta(min_length=1, max_length=4000)]
 Kind = Literal["node", "python", "static", "command"]
@@ -47,14 +52,16 @@ class AppConfig(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fiel
     has to allow.
     """
 
-    port: Annotated[int, Meta(ge=1, le=65_535)] | None = None
+    port: Annotated[int, Meta(ge=1, le=65_535, description="a port from 1 to 65535")] | None = None
     ram: Amount = "512MB"
     cpu: Annotated[float, Meta(gt=0, le=1024)] = 1.0
     disk: Amount = "1GB"
     scale: Annotated[
         dict[ProcessName, Annotated[int, Meta(ge=0, le=REPLICAS_MAX)]], Meta(max_length=PROCESSES_MAX)
     ] = {}
-    health_path: Annotated[str, Meta(pattern=r"^/[!-~]{0,500}$")] | None = None
+    health_path: Annotated[str, Meta(pattern=r"^/[!-~]{0,500}(?!\n)$", description="a path like /healthz")] | None = (
+        None
+    )
     kind: Kind | None = None
     command: Command | None = None
     processes: Annotated[dict[ProcessName, Command], Meta(max_length=PROCESSES_MAX)] = {}

@@ -17,7 +17,7 @@ from anchor.core.errors import Fault, InvalidRequest
 DEPTH_MAX = 100
 """Arrays and objects inside each other, the body's own included: what every reader of JSON can follow."""
 _NAME_SHOWN_MAX = 60
-_AT = re.compile(r" - at `(?:key in )?\$(.*)`$", re.DOTALL)
+_AT = re.compile(r" - at `(?:(key)` in `)?\$(.*)`$", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`$", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(.*)`$")
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
@@ -73,7 +73,7 @@ def unfit(error: msgspec.ValidationError, known: Iterable[str], kind: Any = Any)
     text = str(error)
     place = _AT.search(text)
     message = _AT.sub("", text)
-    steps = [name or number for name, number in _STEP.findall(place.group(1))] if place is not None else []
+    steps = [name or number for name, number in _STEP.findall(place[2])] if place is not None else []
     hint = "See /api/docs for the fields of this request."
     unknown, missing = _UNKNOWN.match(message), _MISSING.match(message)
     if unknown is not None:
@@ -95,6 +95,8 @@ def unfit(error: msgspec.ValidationError, known: Iterable[str], kind: Any = Any)
             close = difflib.get_close_matches(message.split("'", 1)[-1][:_NAME_SHOWN_MAX].rstrip("'"), words, n=1)
             hint = f"Did you mean {close[0]!r}? " if close else ""
             hint += f"Use one of {', '.join(words)}."
+    elif described := _described_at(kind, steps, is_key=place is not None and place[1] is not None):
+        message = f"Expected {described}"
     message = message if len(message) < 300 else f"{message[:300]}…"
     pointer = "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps)
     return InvalidRequest(
@@ -104,6 +106,25 @@ def unfit(error: msgspec.ValidationError, known: Iterable[str], kind: Any = Any)
 
 def _words_at(kind: Any, steps: list[str]) -> list[str]:
     """The words that a place of a type takes, where it takes nothing else."""
+    arms = _arms(_kinds_at(kind, steps))
+    return [str(word) for one in arms if isinstance(one, inspect.LiteralType) for word in one.values]
+
+
+def _described_at(kind: Any, steps: list[str], *, is_key: bool) -> str:
+    """What a place of a type takes (or a key there is to be), in the words of the type; "" where it has none."""
+    kinds = _kinds_at(kind, steps)
+    if is_key:
+        kinds = [one.key_type for one in _arms(kinds) if isinstance(one, inspect.DictType)]
+    for one in kinds:
+        for arm in one.types if isinstance(one, inspect.UnionType) else [one]:
+            schema = arm.extra_json_schema if isinstance(arm, inspect.Metadata) else None
+            if schema and "description" in schema:
+                return str(schema["description"])
+    return ""
+
+
+def _kinds_at(kind: Any, steps: list[str]) -> list[inspect.Type]:
+    """The types that a place of a type may have."""
     kinds = [inspect.type_info(kind)]
     for step in steps:
         found: list[inspect.Type] = []
@@ -112,8 +133,10 @@ def _words_at(kind: Any, steps: list[str]) -> list[str]:
                 found += [field.type for field in one.fields if field.encode_name == step]
             elif isinstance(one, inspect.ListType):
                 found.append(one.item_type)
+            elif isinstance(one, inspect.DictType):
+                found.append(one.value_type)
         kinds = found
-    return [str(word) for one in _arms(kinds) if isinstance(one, inspect.LiteralType) for word in one.values]
+    return kinds
 
 
 def _arms(kinds: list[inspect.Type]) -> list[inspect.Type]:

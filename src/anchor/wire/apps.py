@@ -15,10 +15,17 @@ ENV_VALUE_BYTES_MAX: Final = 32 * 1024
 FILES_MAX: Final = 1_000
 """Files in a request; more travel as one archive."""
 
-EnvName = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}(?!\n)$")]
+EnvName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}(?!\n)$", description="a name of letters, digits and _, like API_TOKEN"
+    ),
+]
 EnvChanges = dict[EnvName, Annotated[str, Meta(max_length=ENV_VALUE_BYTES_MAX)] | None]
 """Variables by name; null takes one away."""
-Digest = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}$", max_length=71)]
+Digest = Annotated[
+    str, Meta(pattern=r"^sha256:[0-9a-f]{64}$", max_length=71, description="sha256: and the 64 hex digits of a blob")
+]
 Files = Annotated[dict[Annotated[str, Meta(min_length=1, max_length=1_000)], str], Meta(max_length=FILES_MAX)]
 
 
