@@ -143,6 +143,7 @@ class Upstream:
         if not self._has_head:
             if self._heard > HEAD_BYTES_MAX:
                 self.fail("bad_answer")
+            self.consumed()
             return
         self._tell()
 

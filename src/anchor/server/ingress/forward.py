@@ -136,6 +136,7 @@ class _Exchange:
         tried: set[int] = set()
         patience = time.monotonic() + PATIENCE_SECONDS
         tries = 0
+        unanswered: NoAnswer | None = None
         while not self._cycle.disconnected:
             picked = self._ingress.picker.pick(self._app, tried)
             connected = None
@@ -144,6 +145,9 @@ class _Exchange:
                 connected = self._ingress.picker.connect(self._app.id, replica.generation, line)
                 tried.add(replica.generation)
             if connected is None:
+                if unanswered is not None:  # everybody was asked
+                    self._give_up(unanswered)
+                    return
                 await self._be_patient(patience)
                 tried.clear()
                 continue
@@ -163,6 +167,8 @@ class _Exchange:
                 if not self._may_repeat(failure) or (tries >= TRIES_MAX and not failure.is_unheard):
                     self._give_up(failure)
                     return
+                if not failure.is_unheard and not was_used:
+                    unanswered = failure
             finally:
                 self._ingress.picker.done(self._app.id, replica.generation, upstream)
                 self._upstream = None
