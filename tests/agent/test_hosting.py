@@ -10,6 +10,8 @@ import pytest
 from tests.agent.stage_of_apps import PYTHON, free_port, got, got_locally, staged
 
 from anchor.agent.apps import health, replica
+from anchor.agent.apps.box_key import box_key_in
+from anchor.agent.apps.doors import Direct
 from anchor.agent.apps.replica import NotHosted
 from anchor.agent.sandbox.confinement import Confinement
 from anchor.agent.sandbox.probe import probe
@@ -228,3 +230,49 @@ async def test_the_server_is_told_again_after_it_was_away_and_nothing_restarts(t
         stage.hosting.want([web])
         again = await stage.until_state(web, "healthy")
         assert (again.since, again.restarts) == (first.since, 0)
+
+
+@pytest.mark.anyio
+async def test_a_stopping_agent_lets_what_is_being_answered_end(tmp_path: Path) -> None:
+    async with staged(tmp_path, probe(), {"demo": DEMO}) as stage:
+        web = stage.item("demo")
+        stage.hosting.want([web])
+        await stage.until_state(web, "healthy")
+        streamed = await stage.hosting.connect(web.app, 1)
+        stage.hosting.streams(web.app, 1, 1)
+        stopping = asyncio.create_task(stage.hosting.stop())
+        await stage.until_state(web, "draining")
+        assert await got(streamed, "/last") == "web.0 of 1 /last"
+        stage.hosting.streams(web.app, 1, -1)
+        await stopping
+        await stage.until_state(web, "stopped")
+
+
+@pytest.mark.anyio
+async def test_with_the_network_of_the_machine_only_the_apps_own_listener_is_reached(tmp_path: Path) -> None:
+    stranger = socket.create_server(("127.0.0.1", 0))
+    asks = (
+        f"""exec {PYTHON} -u -c 'import socket; socket.create_connection(("127.0.0.1", PORT)); print("out"); input()'"""
+    )
+    asks = asks.replace("PORT", str(stranger.getsockname()[1])) + " <> /dev/zero"
+    async with staged(tmp_path, probe(), {"demo": {"web": SERVE, "worker": asks}}) as stage:
+        web = stage.item("demo", config={"network": True})
+        worker = stage.item("demo", 2, "worker", config={"network": True})
+        stage.hosting.want([web, worker])
+        await stage.until_state(web, "healthy")
+        assert await stage.asked(web) == "web.0 of 1 /"
+        await stage.until(lambda: "out" in stage.log(worker, "stdout"))
+        door = stage.hosting._replicas[1, 1]._door
+        assert isinstance(door, Direct)
+        door.port = stranger.getsockname()[1]
+        door._seen_at = (0, 0.0)
+        with pytest.raises(ConnectionRefusedError, match="no process of the app listens there"):
+            await stage.hosting.connect(1, 1)
+    stranger.close()
+
+
+def test_the_key_that_secrets_are_sealed_to_is_made_once_and_private(tmp_path: Path) -> None:
+    key = box_key_in(tmp_path)
+    assert box_key_in(tmp_path) == key
+    assert (tmp_path / "box.key").stat().st_mode & 0o777 == 0o600
+    assert box.opened(key, box.sealed(box.public_of(key), b"canary")) == b"canary"

@@ -25,9 +25,11 @@ class AppHost:
         directory: Path,
         policy: Policy,
         confinement: Confinement,
-        budget: Budget,
         parcels: Parcels,
         connection: Connection,
+        *,
+        memory: Budget,
+        disk: Budget | None,
     ) -> None:
         self._environments = Environments(directory, confinement)
         self._builds = Builds(directory, self._environments, confinement, parcels)
@@ -35,8 +37,9 @@ class AppHost:
             directory,
             confinement,
             self._builds,
-            budget,
+            memory,
             parcels,
+            disk=disk,
             network=policy.network,
             box_key=box_key_in(directory),
             session=lambda: connection.hosting_session,

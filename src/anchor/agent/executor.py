@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from anchor.agent.budget import Budget
 from anchor.agent.files.jobs import JobFiles
 from anchor.agent.files.room import NoRoom
 from anchor.agent.job import Job, Ran, Runtime, failed
@@ -86,6 +87,11 @@ class Executor:
         self._quiet = asyncio.Event()
         self.is_stuck = False
         """Its journal cannot be written at the moment, so it takes no work."""
+
+    @property
+    def disk(self) -> Budget | None:
+        """The owner's share of the disk for what runs; None where the owner has set none."""
+        return self._files.share
 
     async def recover(self) -> None:
         """Take up the journal of the agent's last life: what ran then has crashed."""

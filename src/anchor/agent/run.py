@@ -108,7 +108,10 @@ async def _serve(
         seal=Sealer(me, lambda: connection.session),
         disk_mib=policy.disk_mib,
     )
-    host = AppHost(url, directory, policy, confinement, catalogue.budget, parcels, connection) if hosts else None
+    host = None
+    if hosts:
+        memory, disk = catalogue.budget, executor.disk
+        host = AppHost(url, directory, policy, confinement, parcels, connection, memory=memory, disk=disk)
     connection.serve(executor, None if host is None else host.hosting)
     await executor.recover()
     await catalogue.start()

@@ -27,8 +27,8 @@ GATHER_SECONDS: Final = 0.1
 """What is printed within this time travels together."""
 OUTPUT_BYTES: Final = 128 * 1024
 """Of one log in one frame."""
-LAST_SECONDS: Final = 3.0
-"""From SIGTERM to SIGKILL when the agent stops."""
+LAST_DRAIN_SECONDS, LAST_SECONDS = 2.0, 3.0
+"""When the agent stops: for what is being answered, and from SIGTERM to SIGKILL."""
 LEFTOVERS_MAX: Final = 100
 """Logs of replicas that are gone, and were not sent yet."""
 
@@ -51,9 +51,10 @@ class Hosting:
         state: Path,
         confinement: Confinement,
         builds: Builder,
-        budget: Budget,
+        memory: Budget,
         parcels: Parcels,
         *,
+        disk: Budget | None = None,
         network: bool,
         box_key: bytes,
         session: Callable[[], int],
@@ -78,7 +79,8 @@ class Hosting:
             folder=self._folder,
             confinement=confinement,
             builds=builds,
-            budget=budget,
+            memory=memory,
+            disk=disk,
             ports=LocalPorts(),
             network=network,
             box_key=box_key,
@@ -167,10 +169,13 @@ class Hosting:
             except TimeoutError:
                 pass  # nothing changed but the figures
             self._changed.clear()
-            session = self._session()
-            # Not before the server has said what it wants here: it would take what we do not have yet for lost.
-            if session and session == self._told_in:
-                self._send(Hosted(session, self.statuses()))
+            self._say_how_it_goes()
+
+    def _say_how_it_goes(self) -> None:
+        session = self._session()
+        # Not before the server has said what it wants here: it would take what we do not have yet for lost.
+        if session and session == self._told_in:
+            self._send(Hosted(session, self.statuses()))
 
     async def _tell_logs(self) -> None:
         while True:
@@ -196,5 +201,6 @@ class Hosting:
         self._wanted = {}
         replicas = list(self._replicas.values())
         for replica in replicas:
-            replica.retire(0, LAST_SECONDS)
+            replica.retire(LAST_DRAIN_SECONDS, LAST_SECONDS)
         await asyncio.gather(*(replica.gone() for replica in replicas))
+        self._say_how_it_goes()

@@ -45,6 +45,8 @@ STABLE_SECONDS: Final = 30.0
 """Whoever was healthy for this long begins again with a clean slate."""
 WORKER_SECONDS: Final = 2.0
 """A process without a port is healthy once it has run for so long."""
+UNPRIVILEGED_PORT_MIN: Final = 1024
+"""A program in a cell may not listen below: there it is told INNER_PORT, to which its port on the machine leads."""
 HINT_SECONDS: Final = 5.0
 """When the log begins to tell of another port that it listens on."""
 
@@ -65,14 +67,16 @@ class Builder(Protocol):
 
 
 class Ground(msgspec.Struct, frozen=True, kw_only=True):
-    """What all replicas of a node share: `folder` holds their directories, `network` whether they may have the
+    """What all replicas of a node share: `folder` holds their directories, `memory` and `disk` are the owner's shares
+    (None: the owner has set none), `network` whether they may have the
     machine's, `box_key` opens their variables, `keep` brings a lock to the server and answers its digest, `changed` is
     called when there is news, `printed` when there is something in a log."""
 
     folder: Path
     confinement: Confinement
     builds: Builder
-    budget: Budget
+    memory: Budget
+    disk: Budget | None
     ports: LocalPorts
     network: bool
     box_key: bytes
@@ -240,7 +244,7 @@ class Replica:
                 Reason("network_forbidden", what, "Another node may; the owner can allow it (allow_network).")
             )
         given = _opened_env(item.env, ground.box_key)
-        with self._memory(), self._local_port():
+        with self._room(), self._local_port():
             async with ground.builds.kept(item, self._emit) as built:
                 if built.lock is not None:
                     self._bringing = asyncio.create_task(self._bring(built.lock))
@@ -253,13 +257,10 @@ class Replica:
                         self._bringing.cancel()
 
     @contextmanager
-    def _memory(self) -> Iterator[None]:
-        mib = mib_of(self.item.config.ram)
-        with self._ground.budget.at_once(mib) as had:
-            if not had:
-                free = self._ground.budget.free_mib
-                what = f"It is to have {mib} MiB of memory, and of what this node offers {free} MiB are free."
-                raise _Failed(Reason("no_room", what, "Lower config.ram, or offer more of a machine (setting ram)."))
+    def _room(self) -> Iterator[None]:
+        """Its memory, and its place on the disk where the owner has set a share, held as long as it lives."""
+        config, ground = self.item.config, self._ground
+        with _had(ground.memory, config.ram, "memory", "ram"), _had(ground.disk, config.disk, "disk", "disk"):
             yield
 
     @contextmanager
@@ -344,7 +345,8 @@ class Replica:
     def _new_door(self) -> Door:
         confined = self._ground.confinement.level == "confined"
         if confined and not self.item.config.network:
-            return Inlet(self.item.config.port or INNER_PORT, self._ground.confinement)
+            port = self.item.config.port or INNER_PORT
+            return Inlet(port if port >= UNPRIVILEGED_PORT_MIN else INNER_PORT, self._ground.confinement)
         return Direct()
 
     async def _once(self, program: Program, door: Door | None) -> tuple[Reason, float]:
@@ -353,7 +355,8 @@ class Replica:
         config = self.item.config
         what = f"{self.item.process}.{self.item.index} of release {self.item.release}"
         port = "" if door is None else f"PORT={door.port}, "
-        self._say(f"starting {what}: {port}{config.ram}, {config.cpu:g} cores ({held_by(self._ground.confinement)})")
+        cores = f"{config.cpu:g} core{'' if config.cpu == 1 else 's'} ({held_by(self._ground.confinement)})"
+        self._say(f"starting {what}: {port}{config.ram} of memory, {cores}")
         healthy_at: list[float] = []
         running = asyncio.create_task(supervise(self._ground.confinement, program, self._write, self._started))
         watching = asyncio.create_task(self._look_after(door, healthy_at))
@@ -468,6 +471,20 @@ class Replica:
     def _say(self, text: str) -> None:
         self.log.say(text)
         self._ground.printed()
+
+
+@contextmanager
+def _had(budget: Budget | None, amount: str, what: str, setting: str) -> Iterator[None]:
+    if budget is None:
+        yield
+        return
+    mib = mib_of(amount)
+    with budget.at_once(mib) as had:
+        if not had:
+            message = f"It is to have {mib} MiB of {what}, and of what this node offers {budget.free_mib} MiB are free."
+            hint = f"Lower config.{setting}, or offer more of a machine (setting {setting})."
+            raise _Failed(Reason("no_room", message, hint))
+        yield
 
 
 def _opened_env(sealed: bytes, key: bytes) -> dict[str, str]:

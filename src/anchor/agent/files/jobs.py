@@ -32,7 +32,8 @@ class JobFiles:
     def __init__(self, parcels: Parcels, jobs: Path, inputs: Path, *, disk_mib: int | None = None) -> None:
         self._parcels = parcels
         self._jobs = jobs
-        self._share = None if disk_mib is None else Budget(jobs_mib_max(disk_mib))
+        self.share = None if disk_mib is None else Budget(jobs_mib_max(disk_mib))
+        """What the directories of jobs, and of apps, share; None where the owner has set no share."""
         self._inputs = Inputs(inputs, parcels, bytes_max=inputs_bytes_max(disk_mib))
         remove(jobs)
         jobs.mkdir(parents=True, exist_ok=True)
@@ -54,14 +55,14 @@ class JobFiles:
 
     def within_share(self, limits: ResolvedLimits) -> ResolvedLimits:
         """Limits cut to what the owner lets a job have of the disk."""
-        most = limits.disk_mib if self._share is None else min(limits.disk_mib, self._share.whole_mib)
+        most = limits.disk_mib if self.share is None else min(limits.disk_mib, self.share.whole_mib)
         return limits if most == limits.disk_mib else msgspec.structs.replace(limits, disk_mib=most)
 
     @asynccontextmanager
     async def directory(self, job: Job) -> AsyncIterator[None]:
         """The directory of a job, gone when the context is left, with whatever the job has put there. It waits for its
         turn where the limits of those that are there cover the owner's share of the disk."""
-        async with nullcontext() if self._share is None else self._share.share(job.limits.disk_mib):
+        async with nullcontext() if self.share is None else self.share.share(job.limits.disk_mib):
             try:
                 await in_thread(job.directory.mkdir, _OPEN_TO_READ)
                 yield
