@@ -11,16 +11,20 @@ from typing import Any
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from structlog.testing import capture_logs
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from anchor.agent import identity
+from anchor.agent.apps.box_key import box_key_in
 from anchor.agent.pauses import BACKOFF_CAP_SECONDS, SPREAD_SECONDS, Pauses
 from anchor.agent.run import run
 from anchor.server.app_secrets import AppSecrets
 from anchor.server.lines import Lines
+from anchor.wire import box
+from anchor.wire.link import box_bytes
 
 NODE = "OLD-A1B2C3"
 PATIENCE_SECONDS = 20.0
@@ -205,3 +209,20 @@ def test_waits_grow_with_every_failure_up_to_a_minute_and_begin_small_after_a_se
 def test_a_server_that_names_a_time_is_not_asked_sooner() -> None:
     waits = [Pauses().after_refusal(4.0) for _ in range(1000)]
     assert 4.0 <= min(waits) <= max(waits) <= 4.8
+
+
+@pytest.mark.anyio
+async def test_a_hello_brings_the_signed_public_half_of_the_key_for_secrets(tmp_path: Path) -> None:
+    heard: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+
+    async def talk(line: ServerConnection) -> None:
+        hello = await hello_of(line, (3, 4))
+        if not heard.done():
+            heard.set_result(hello)
+
+    async with server(talk) as url, agent(url, tmp_path), asyncio.timeout(PATIENCE_SECONDS):
+        public, signature = (await heard)[10:]
+    assert box.opened(box_key_in(tmp_path), box.sealed(public, b"canary")) == b"canary"
+    assert public != box_key_in(tmp_path)
+    key = Ed25519PublicKey.from_public_bytes(identity.public_key_of(identity.private_key_in(tmp_path)))
+    key.verify(signature, box_bytes(NODE, public))
