@@ -188,6 +188,8 @@ def test_a_folder_that_is_no_app_is_told_so_with_what_was_looked_for_and_found()
         ({"pyproject.toml": "[project\n"}, "bad_pyproject", "line 1"),
         ({"pyproject.toml": "[tool.poetry.dependencies]\nflask='*'"}, "dependency_error", "Poetry"),
         ({"pyproject.toml": "[project]\ndynamic=['dependencies']"}, "dependency_error", "dynamic"),
+        ({"Pipfile": "", "main.py": ""}, "dependency_error", "Pipfile"),
+        ({"go.mod": "", "main.go": ""}, "not_an_app", "in Go"),
         ({"requirements.txt": "numpy"}, "not_an_app", "No web application"),
     ],
 )

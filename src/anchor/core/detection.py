@@ -17,6 +17,16 @@ SERVED: Final = "serve"
 """What stands for the web process of a static site, which a server of ours is."""
 APP_FILE: Final = "anchor-app.toml"
 """What clients read of a source before they send it: how the app wants to be run."""
+_OTHERS: Final = {
+    "go.mod": "Go",
+    "Cargo.toml": "Rust",
+    "Gemfile": "Ruby",
+    "composer.json": "PHP",
+    "pom.xml": "Java",
+    "build.gradle": "Java",
+    "mix.exs": "Elixir",
+    "Dockerfile": "a container",
+}
 _SHOWN: Final = 8
 _INDEX: Final = "index.html"
 
@@ -137,6 +147,13 @@ def _require_sound(plan: Plan, config: AppConfig) -> None:
 
 
 def _no_app(files: Files) -> InvalidRequest:
+    foreign = next((language for name, language in _OTHERS.items() if name in files), "")
+    if foreign:
+        return InvalidRequest(
+            f"This looks like an app in {foreign}, which is not built here.",
+            hint=f"Build it first, and deploy the program with a {PROCFILE} that names it, such as web: ./server.",
+            code="not_an_app",
+        )
     return InvalidRequest(
         "This is no app that can be run: it has no Procfile, package.json, requirements.txt, pyproject.toml, main.py, "
         "app.py or index.html.",

@@ -20,6 +20,8 @@ PROGRAMS: Final = frozenset(
 SERVERS: Final[dict[str, tuple[str, ...]]] = {
     "uvicorn": ("uvicorn>=0.30,<1", "websockets>=13"),
     "waitress-serve": ("waitress>=3,<4",),
+    "gunicorn": ("gunicorn>=22,<30",),
+    "hypercorn": ("hypercorn>=0.16,<1",),
 }
 """What is installed for a process that starts with this program, where the source does not require the first itself."""
 _FILES: Final = ("main", "app", "wsgi", "asgi", "server", "application", "api")

@@ -47,6 +47,8 @@ def stated(files: Files) -> list[str]:
             return list(_lines(files, name, [name]))
     if PYPROJECT in files:
         return _of_pyproject(pyproject(files))
+    if "Pipfile" in files:
+        raise _unsupported("A Pipfile is not read here", "Run `pipenv requirements > requirements.txt`.")
     return []
 
 

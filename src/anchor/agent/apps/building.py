@@ -4,6 +4,7 @@ Everything that costs something is kept under what it was made from, so that the
 same lock or the same build finds it there.
 """
 
+import asyncio
 import contextlib
 import errno
 import os
@@ -38,6 +39,8 @@ from anchor.wire.source_archive import opened
 TREES_MAX: Final = 64
 TREES_BYTES_MAX: Final = 16 * 1024 * MIB
 """Of unpacked sources, and of finished trees, each."""
+BUILDS_MAX: Final = 2
+"""Builds at a time; each may use gigabytes."""
 LOCK_BYTES_MAX: Final = 32 * MIB
 _OFFLINE: Final = re.compile(
     r"ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|error sending request|dns error|"
@@ -56,6 +59,7 @@ class Builds:
         self._environments = environments
         self._confinement = confinement
         self._parcels = parcels
+        self._slots = asyncio.Semaphore(BUILDS_MAX)
         bounds = {"count_max": TREES_MAX, "bytes_max": TREES_BYTES_MAX}
         self._sources = Shelf(self._state / "sources", **bounds)
         self._trees = Shelf(self._state / "trees", **bounds)
@@ -108,7 +112,8 @@ class Builds:
             return source
 
         async def make(folder: Path) -> None:
-            await make_tree(self._confinement, item, source, folder, ready, emit)
+            async with self._slots:
+                await make_tree(self._confinement, item, source, folder, ready, emit)
 
         lock = (ready.lock or b"").decode()
         key = key_of(_hex(item.source), lock, item.plan.build, sorted(ready.env.items()), str(linked), ready.path)

@@ -1,6 +1,7 @@
 """The dependencies of an app: versions settled once per release, installed once per lock, shared by its replicas."""
 
 import json
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -55,7 +56,9 @@ async def npm(
 
     lock = cleaned(brought or given or b"{}")
     if not (brought or given):
-        async with environments.kept(key_of("npm-settled", wanted, node.version), settle, "", emit) as settled:
+        async with environments.kept(
+            key_of("npm-settled", wanted, node.version, _today()), settle, "", emit
+        ) as settled:
             lock = cleaned(await in_thread((settled / _LOCK).read_bytes))
     key = key_of("npm-locked", wanted, lock.decode(), node.version, dev)
     async with environments.kept(key, install, f"npm packages ({_names(lock)})", emit) as folder:
@@ -99,7 +102,9 @@ async def pip(
     is_pinned = requirements.is_locked(lines) and not servers
     lock = wanted.encode() if is_pinned else given or b""
     if not lock and (lines or servers):
-        async with environments.kept(key_of("pip-settled", wanted, tool.version), settle, "", emit) as settled:
+        async with environments.kept(
+            key_of("pip-settled", wanted, tool.version, _today()), settle, "", emit
+        ) as settled:
             lock = await in_thread((settled / _LOCKED).read_bytes)
     key = key_of("pip-locked", lock.decode(), *versions)
     what = f"Python packages ({lock.count(b'==')})" if lock else ""
@@ -108,6 +113,11 @@ async def pip(
 
 
 _EXPORTED: Final = (requirements.PYPROJECT, requirements.UV_LOCK)
+
+
+def _today() -> int:
+    """Versions that a node has settled on are asked for anew on the next day."""
+    return int(time.time() // 86_400)
 
 
 def _names(lock: bytes) -> int:
