@@ -95,6 +95,9 @@ def test_without_bubblewrap_native_is_missing_and_the_doctor_says_how_to_get_it(
     found = {check["name"]: check for check in json.loads(done.stdout)}
     assert found["Runtime native"]["verdict"] == "warning"
     assert "bubblewrap is not installed" in found["Runtime native"]["found"]
+    assert found["Apps"]["verdict"] == "warning"
+    assert found["Apps"]["found"].startswith("none are hosted here: bubblewrap is not installed")
+    assert found["Apps"]["hint"] == "See Runtime native."
     assert "Install bubblewrap: " in found["Runtime native"]["hint"]
     assert found["Runtime isolate"]["found"] == "its owner does not offer it (setting: runtimes)"
     assert "neither network nor GPU" in found["Tasks get"]["found"]
@@ -109,6 +112,7 @@ def test_the_doctor_says_of_each_runtime_how_well_it_is_held(tmp_path: Path) -> 
         "json",
         ANCHOR_ALLOW_UNCONFINED="true",
         ANCHOR_ALLOW_NETWORK="true",
+        ANCHOR_ALLOW_APPS="false",
         ANCHOR_CPUS="1",
         TMPDIR=str(scratch),
     )
@@ -120,4 +124,5 @@ def test_the_doctor_says_of_each_runtime_how_well_it_is_held(tmp_path: Path) -> 
             words in found[f"Runtime {name}"]["found"]
             for words in ("confined, as a self-test showed", "held by its engine alone (", "not confined (")
         )
+    assert "its owner does not let them" in found["Apps"]["found"]
     assert list(scratch.iterdir()) == []

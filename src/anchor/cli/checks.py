@@ -18,6 +18,7 @@ import msgspec
 from anchor.agent.host import memory_bytes
 from anchor.agent.policy import ALL_RUNTIMES, Policy, task_memory_mib
 from anchor.agent.runtimes.catalogue import IN_WORKERS, NOT_OFFERED, Catalogue
+from anchor.agent.runtimes.native.runtime import refusal
 from anchor.agent.sandbox.probe import probe
 from anchor.cli import remedies
 from anchor.client import AsyncClient
@@ -48,7 +49,7 @@ async def checks(settings: Settings, policy: Policy, url: str, *, is_remote: boo
     """Everything worth knowing before or after something goes wrong."""
     server = await _server(settings, url, is_remote=is_remote)
     local = await asyncio.to_thread(_local, settings)
-    return [*local, _shares(policy), *await _runtimes(policy), server, await _clock(url, server)]
+    return [*local, _shares(policy), *await _runtimes(policy), _apps(policy), server, await _clock(url, server)]
 
 
 def _local(settings: Settings) -> list[Check]:
@@ -145,6 +146,20 @@ def _runtime(name: str, catalogue: Catalogue, machine: remedies.Machine) -> Chec
         return Check(what, "ok", f"{version}: held by its engine, which was not tested")
     found = f"{version}: not confined ({probe().why}); its tasks can read what this user can read"
     return Check(what, "warning", found, _lines(steps))
+
+
+def _apps(policy: Policy) -> Check:
+    if not policy.apps:
+        return Check("Apps", "ok", "none are hosted here: its owner does not let them (setting: allow_apps)")
+    confinement = probe()
+    why = refusal(confinement, policy)
+    if why is not None:
+        steps = [] if "native" in policy.runtimes else remedies.for_native(confinement, remedies.look())
+        return Check("Apps", "warning", f"none are hosted here: {why}", _lines(steps or ["See Runtime native."]))
+    if confinement.level == "confined":
+        return Check("Apps", "ok", "hosted here: confined as native tasks are")
+    found = f"hosted here, not confined ({confinement.why}): they can read what this user can read"
+    return Check("Apps", "warning", found)
 
 
 def _lines(steps: list[str]) -> str:
