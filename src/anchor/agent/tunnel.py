@@ -17,6 +17,7 @@ from anchor.wire.tunnel import MESSAGE_BYTES_READ_MAX, Stream, Target, TunnelBro
 log = structlog.get_logger("anchor.agent")
 OPEN_SECONDS = 10.0
 PING_SECONDS = 20.0
+UNSENT_BYTES = 128 * 1024
 CONNECT_SECONDS = 10.0
 """How long an app may take to accept a connection before the stream is refused."""
 
@@ -87,8 +88,16 @@ class Tunnel:
             proxy=None,
             ssl=trusted() if address.startswith("wss:") else None,
         ) as connection:
+            _queue_little(connection)
             log.info("the tunnel is open", url=self._url)
             await _Line(connection, self._hosts).serve(self._unwanted)
+
+
+def _queue_little(connection: ClientConnection) -> None:
+    """Have the system refuse more than it can send soon: what waits here can still be overtaken by another stream."""
+    connected = connection.transport.get_extra_info("socket")
+    if connected is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
 
 
 class _Line:
