@@ -181,7 +181,6 @@ def test_replicas_and_variables_are_read(tmp_path: Path) -> None:
         (["env", "shop", "set"], 2),
         (["env", "shop", "frobnicate"], 2),
         (["env", "shop", "set", "A"], 2),
-        (["get", "shop"], 7),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
