@@ -6,7 +6,7 @@ import multiprocessing
 import pytest
 from anchorsim.cluster import Report
 from anchorsim.many import Broken, outcomes
-from anchorsim.swarm import FAULTS
+from anchorsim.swarm import DRAWN
 
 from anchor.core.attempt import Outcome
 from anchor.core.task import TRANSITIONS
@@ -38,7 +38,7 @@ def test_three_hundred_seeds_take_every_step_of_the_lifecycle_under_every_fault(
     reports = [report for report in _all() if isinstance(report, Report) and report.seed < LOOKED_AT]
     steps = {step for report in reports for step in report.steps}
     assert {(old, new) for (old, _), new in TRANSITIONS.items()} <= steps
-    assert {fault for report in reports for fault in report.faults} == set(FAULTS)
-    assert {fault for report in reports for fault in report.struck} == {*FAULTS, *CAME_ABOUT}
+    assert {fault for report in reports for fault in report.faults} == DRAWN
+    assert {fault for report in reports for fault in report.struck} == {*DRAWN, *CAME_ABOUT}
     outcomes_seen = {outcome for report in reports for outcome in report.outcomes}
     assert set(Outcome) - outcomes_seen <= {Outcome.TIMED_OUT, Outcome.LIMIT_EXCEEDED}  # to a server, both are errors

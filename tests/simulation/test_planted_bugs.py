@@ -5,11 +5,12 @@ from collections.abc import Callable
 import pytest
 from anchorsim.cluster import first_failure
 from anchorsim.planted import BUGS, Bug
+from anchorsim.planted_apps import APP_BUGS
 
 SEEDS_MAX = 150
 
 
-@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+@pytest.mark.parametrize("bug", [*BUGS, *APP_BUGS], ids=lambda bug: bug.name)
 def test_a_planted_bug_is_found_within_150_seeds(bug: Bug, record_property: Callable[[str, object], None]) -> None:
     with bug.planted():
         found = first_failure(range(SEEDS_MAX), bug.wiring)
@@ -19,8 +20,8 @@ def test_a_planted_bug_is_found_within_150_seeds(bug: Bug, record_property: Call
 
 
 def test_planting_leaves_nothing_behind() -> None:
-    before = [getattr(place, name) for bug in BUGS for place, name, _ in bug.patches]
-    for bug in BUGS:
+    before = [getattr(place, name) for bug in (*BUGS, *APP_BUGS) for place, name, _ in bug.patches]
+    for bug in (*BUGS, *APP_BUGS):
         with bug.planted():
             assert all(getattr(place, name) is wrong for place, name, wrong in bug.patches)
-    assert [getattr(place, name) for bug in BUGS for place, name, _ in bug.patches] == before
+    assert [getattr(place, name) for bug in (*BUGS, *APP_BUGS) for place, name, _ in bug.patches] == before

@@ -15,6 +15,7 @@ from anchor.core.errors import FailureCode
 from anchor.core.node import Profile
 from anchor.wire.link import UNKNOWN_EPOCH
 from anchorsim.clocks import drifting
+from anchorsim.hosting import SimHosting
 from anchorsim.network import Connection, Frame, Weather
 from anchorsim.scheduler import Host, Simulator
 from anchorsim.server import HEARTBEAT_MS, LEASE_MS, Hello, Server
@@ -94,6 +95,7 @@ class Agent:
         self.local_ms = drifting(sim.rng)
         self.host = Host(name)
         self.host.alive = False
+        self.hosting = SimHosting(self)
         self._weather = weather
         self._on_forget = on_forget
         self._bugs = bugs
@@ -109,11 +111,12 @@ class Agent:
         self.running: dict[Held, int] = {}
         self._beat_sent = 0
         self._tries = 0
+        self.hosting.running.clear()
         self.sim.log("agent up", self.name)
         for held, entry in self.journal.items():
             if entry.ending is None:
                 self._journal_crash(held, entry)
-        self._soon(int(self.sim.rng.random() * 200), self._connect)
+        self.soon(int(self.sim.rng.random() * 200), self._connect)
 
     def crash(self) -> None:
         """kill -9."""
@@ -141,6 +144,11 @@ class Agent:
         """Whether any attempt at a task here, ever, came to this value."""
         return any(ran == task and came_to == value for ran, _, came_to in self._ran_since)
 
+    @property
+    def hosts(self) -> bool:
+        """Whether it runs apps."""
+        return "apps" in self.profile.features
+
     def hang_up(self) -> None:
         """The connection breaks."""
         if self.host.alive:
@@ -152,7 +160,8 @@ class Agent:
         else:
             entry.ending = _failed(held, Outcome.CRASHED, FailureCode.AGENT_RESTARTED)
 
-    def _soon(self, delay_ms: int, action: Callable[..., None], *args: Any) -> None:
+    def soon(self, delay_ms: int, action: Callable[..., None], *args: Any) -> None:
+        """Do something in a while, if this life lasts so long."""
         self.sim.after(delay_ms, self._act, self.host, action, args)
 
     def _act(self, host: Host, action: Callable[..., None], args: tuple[Any, ...]) -> None:
@@ -183,11 +192,11 @@ class Agent:
         )
         self._beat_sent = self.sim.now
         connection.up("hello", Hello(self.slots, self.profile, list(self.journal), self.epoch))
-        self._soon(WELCOME_MS, self._unwelcome, connection)
+        self.soon(WELCOME_MS, self._unwelcome, connection)
 
     def _connect_later(self) -> None:
         self._tries += 1
-        self._soon(50 + int(self.sim.rng.random() * min(4_000, 200 * 2**self._tries)), self._connect)
+        self.soon(50 + int(self.sim.rng.random() * min(4_000, 200 * 2**self._tries)), self._connect)
 
     def _unwelcome(self, connection: Connection) -> None:
         if self.connection is connection and self.session == 0:
@@ -213,7 +222,9 @@ class Agent:
             for entry in self.journal.values():
                 entry.reported_at = 0  # whatever the old connection carried may be lost
             self._report(connection)
-            self._soon(self.local_ms(HEARTBEAT_MS), self._heartbeat, connection)
+            self.soon(self.local_ms(HEARTBEAT_MS), self._heartbeat, connection)
+            if self.hosts:
+                self.hosting.say_again(connection)
         elif kind == "closed" or kind == "refused":
             self._lost_connection(connection)
         elif self.session == 0:
@@ -225,6 +236,8 @@ class Agent:
                 entry = self.journal.get(held)
                 if entry is not None and entry.ending is None:
                     self._end(held, _failed(held, Outcome.CANCELLED, FailureCode.CANCELLED))
+        elif kind == "host":
+            self.hosting.want(body)
         elif kind == "recorded":
             self._drop(body)
         elif kind == "renewed":
@@ -239,14 +252,14 @@ class Agent:
             return
         self._beat_sent = self._beat_sent or self.sim.now
         connection.up("heartbeat", list(self.journal))
-        self._soon(self.local_ms(HEARTBEAT_MS), self._heartbeat, connection)
+        self.soon(self.local_ms(HEARTBEAT_MS), self._heartbeat, connection)
 
     def _renew(self) -> None:
         """The lease runs from when the oldest unanswered frame was sent: never later than the server counts."""
         if self._beat_sent:
             self.lease_until = self._beat_sent + self.local_ms(LEASE_MS)
             self._beat_sent = 0
-            self._soon(self.lease_until - self.sim.now, self._check_lease)
+            self.soon(self.lease_until - self.sim.now, self._check_lease)
 
     def _check_lease(self) -> None:
         if self.lease_until <= self.sim.now and self.running:
@@ -267,7 +280,7 @@ class Agent:
             entry.reported_at = now
         if due:
             connection.up("report", [entry.ending for _, entry in due])
-            self._soon(REPEAT_MS, self._report, connection)
+            self.soon(REPEAT_MS, self._report, connection)
         if self._bugs.forgets_early:
             self._drop([held for held, _ in due])
 
@@ -285,7 +298,7 @@ class Agent:
             if self.sim.rng.random() < self.nature.long_share:
                 self.sim.struck.add("long runs")
                 longest = 2 * LEASE_MS
-            self._soon(1 + int(self.sim.rng.random() * longest), self._ran, held)
+            self.soon(1 + int(self.sim.rng.random() * longest), self._ran, held)
         if news:
             connection.up("accepted", news)
 
@@ -310,7 +323,7 @@ class Agent:
                 content = value.encode()
                 digest = hashlib.sha256(content).hexdigest()
                 if self._bugs.names_blob_first:
-                    self._soon(3_000, self.truth.blobs.setdefault, digest, content)
+                    self.soon(3_000, self.truth.blobs.setdefault, digest, content)
                 else:
                     self.truth.blobs[digest] = content
                 result = Result(blob=digest, size=len(content))
@@ -334,7 +347,7 @@ class Agent:
             self._took_since[*held, (self.sim.now - began) / 1000] = began
         self.journal[held] = Entry(ending)
         if self.connection is not None:
-            self._soon(int(self.sim.rng.random() * 5), self._report, self.connection)
+            self.soon(int(self.sim.rng.random() * 5), self._report, self.connection)
 
     def _drop(self, items: list[Held]) -> None:
         for held in items:

@@ -12,6 +12,8 @@ from anchor.core.ids import born_ms
 from anchor.core.node import Node
 from anchor.core.task import State
 from anchorsim.agent import Agent, Bugs, Nature
+from anchorsim.app_rules import AppRules
+from anchorsim.app_users import AppUsers
 from anchorsim.clocks import SWING_MS_MAX, ServerClock
 from anchorsim.graph_rules import GraphRules
 from anchorsim.invariants import Invariants
@@ -22,7 +24,7 @@ from anchorsim.round_rules import RoundRules
 from anchorsim.scheduler import EPOCH_MS, Simulator, Violation
 from anchorsim.server import LEASE_MS, Server, Site
 from anchorsim.store import SimStore
-from anchorsim.swarm import Swarm, drawn_faults
+from anchorsim.swarm import Swarm, drawn_apps, drawn_faults
 from anchorsim.truth import BACKOFF_CAP_MS, Truth
 from anchorsim.users import Users
 
@@ -84,9 +86,10 @@ class Cluster:
         self.invariants = Invariants(sim, self.truth, by_name, lease_ms=LEASE_MS)
         self.graph_rules = GraphRules(self.truth)
         self.round_rules = RoundRules(self.truth)
+        self.app_rules = AppRules(self.truth)
         self.readies: list[SimReady] = []
         count = 1 if rng.random() < 0.5 else 2 + int(rng.random() * 2)
-        self.faults = faults = drawn_faults(rng, servers=count)
+        self.faults = faults = drawn_faults(rng, servers=count) | drawn_apps(seed)
         self.truth.remembers = "rollback" in faults
         self.wall_ms = 0
         self.bus_loss = 0.0
@@ -98,6 +101,7 @@ class Cluster:
             alone=alone,
             make_ready=lambda host: self._new_ready() if shared is None else SharedReady(sim, host, shared),
             make_store=wiring.store,
+            hosts_apps="apps" in faults,
             clock=self._clock_alone if alone else self._clock_among_others,
             others=self._others_of,
         )
@@ -117,6 +121,8 @@ class Cluster:
                 agent.lies = "constant" if rng.random() < 0.5 else "random"
             if checked or at == 0 or rng.random() < 0.6:
                 agent.profile = replace(agent.profile, runtimes={"isolate": "1"}, features=("inputs", "seals"))
+            if "apps" in faults:
+                agent.profile = replace(agent.profile, features=(*agent.profile.features, "apps"))
             self.agents.append(agent)
             by_name[agent.name] = agent
             self.truth.nodes[agent.name] = Node(id=agent.name, owner=f"owner-{at}", public_key=b"", joined_at=sim.now)
@@ -124,6 +130,7 @@ class Cluster:
         self.swarm = Swarm(self)
         self.restores = Restores(self)
         self.users = Users(sim, self.truth, self.weather, self.servers, self.invariants)
+        self.apps = AppUsers(self.users, by_name, self.app_rules)
 
     def torment(self) -> None:
         """Run with faults."""
@@ -141,6 +148,8 @@ class Cluster:
             for _ in range(1 + int(rng.random() * 5)):
                 sim.after(int(rng.random() * TORMENT_MS), self.users.graphs.schedule)
                 sim.after(int(rng.random() * TORMENT_MS), self.users.graphs.rerun_any)
+        if "apps" in faults:
+            self.apps.begin(TORMENT_MS)
         self.swarm.strike_until(EPOCH_MS + TORMENT_MS)
         sim.run(EPOCH_MS + TORMENT_MS)
 
@@ -166,6 +175,7 @@ class Cluster:
             raise Violation(6, f"not everything has ended {bound} ms after the faults: {self.users.unsettled()}")
         took = sim.now - began
         sim.run(sim.now + LINGER_MS)
+        self.apps.converge()
         self.invariants.still_there()
         self.users.graphs.still_there()
         return took, bound

@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 from msgspec.structs import replace
 
+from anchor.core.app import App, Replica
 from anchor.core.errors import NotFound
 from anchor.core.task import Task
 from anchor.ports.ready import Hint
+from anchorsim.hosting import items_of
 from anchorsim.network import Connection
 from anchorsim.scheduler import Call, Host, Simulator
 from anchorsim.truth import Truth
@@ -99,16 +101,24 @@ class SharedReady:
 class SimBus:
     """Tells this server at once; what the others hear of it is the cluster's business."""
 
-    def __init__(self, host: Host, on_work: Callable[[], None], on_node: Callable[[str, Sequence[int]], None]) -> None:
+    def __init__(
+        self,
+        host: Host,
+        on_work: Callable[[], None],
+        on_node: Callable[[str, Sequence[int]], None],
+        on_apps: Callable[[Sequence[int]], None],
+    ) -> None:
         self._host = host
         self._on_work = on_work
         self._on_node = on_node
+        self._on_apps = on_apps
 
     def tasks_changed(self, ids: Sequence[int]) -> None:
         """Nobody looks on here."""
 
     def apps_changed(self, ids: Sequence[int]) -> None:
-        """Nobody looks on here."""
+        if self._host.alive:
+            self._on_apps(ids)
 
     def node_changed(self, node: str, tasks: Sequence[int] = ()) -> None:
         if self._host.alive:
@@ -162,6 +172,11 @@ class SimLinks:
         connection = self.by_node.get(node)
         if self._host.alive and connection is not None:
             connection.down("cancel", [(task.id, task.attempt) for task in tasks if task.session == connection.session])
+
+    async def host(self, node: str, session: int, replicas: Sequence[tuple[App, Replica]]) -> None:
+        connection = self.by_node.get(node)
+        if self._host.alive and connection is not None and connection.session == session:
+            connection.down("host", items_of(replicas))
 
     async def hang_up(self, node: str, session: int) -> None:
         connection = self.by_node.get(node)

@@ -10,6 +10,9 @@ from anchor.core.ids import KeySequence, born_ms
 from anchor.core.node import Metrics, Profile, Status
 from anchor.core.spec import TaskSpec
 from anchor.orchestrator import graphs, nodes, reconcile
+from anchor.orchestrator.apps.hosting import tell
+from anchor.orchestrator.apps.observe import observed
+from anchor.orchestrator.apps.sweep import heard, sweep
 from anchor.orchestrator.attend import attend
 from anchor.orchestrator.cancel import cancel
 from anchor.orchestrator.dispatch import dispatch
@@ -18,6 +21,7 @@ from anchor.orchestrator.settle import settle
 from anchor.orchestrator.submit import submit, submit_once
 from anchor.orchestrator.world import World
 from anchor.ports.ready import Ready
+from anchor.wire.link import ReplicaStatus
 from anchorsim.clocks import ServerClock
 from anchorsim.network import Connection, Frame
 from anchorsim.numbers import Numbered
@@ -47,7 +51,8 @@ class Hello:
 class Site:
     """What a server is put into: the truth, its queue, its way to the other servers and its clock.
 
-    `alone` is a server on the embedded store, which nobody shares; `others` hears what it says on the bus;
+    `alone` is a server on the embedded store, which nobody shares; `hosts_apps`: there are apps in this run; `others`
+    hears what it says on the bus;
     `clock` makes the clock of a life that finds `newest` (Unix ms) as the newest time in the store.
     """
 
@@ -55,6 +60,7 @@ class Site:
     alone: bool
     make_ready: Callable[[Host], Ready]
     make_store: Callable[[Truth], SimStore]
+    hosts_apps: bool
     clock: Callable[[int], ServerClock]
     others: Callable[["Server"], Iterable["Server"]]
 
@@ -94,7 +100,7 @@ class Server:
         self.world = World(
             store=self._site.make_store(truth),
             ready=self._site.make_ready(host),
-            bus=SimBus(host, self._work_waits, self._node_changed),
+            bus=SimBus(host, self._work_waits, self._node_changed, self._apps_changed),
             blobs=SimBlobs(truth),
             links=self.links,
             clock=clock,
@@ -137,6 +143,11 @@ class Server:
             self._changed.setdefault(node, set()).update(tasks)
             self._attend(self.host)
 
+    def hear_of_apps(self, ids: Sequence[int]) -> None:
+        """Somebody says that apps changed."""
+        if self.up and self.host.paused_until <= self.sim.now:
+            self.sim.spawn(self.host, heard(self.world, set(ids)), Origin("heard"), _nothing)
+
     # What agents send
 
     def frame(self, host: Host, connection: Connection, frame: Frame) -> None:
@@ -168,6 +179,9 @@ class Server:
             if kind == "heartbeat" and connection.session:
                 self._heartbeat(host, connection, body)
                 return
+            if kind == "hosted" and connection.session:
+                self._hosted(host, connection, body)
+                return
             if kind == "accepted":
                 seat = self.world.fleet.seat(connection.agent, connection.session)
                 if seat is not None:
@@ -190,6 +204,8 @@ class Server:
                 stop = [(task.id, task.attempt) for task in greeted.cancelled if task.session == connection.session]
                 if stop:
                     connection.down("cancel", stop)
+                if "apps" in hello.profile.features:
+                    self.sim.spawn(host, tell(self.world, [connection.agent]), Origin("tell"), _nothing)
                 if connection.hung_up:
                     self._hung_up(host, connection)
             self._next_frame(host, connection)
@@ -212,6 +228,14 @@ class Server:
 
         origin = Origin("heartbeat", node=connection.agent, session=connection.session)
         step = nodes.heartbeat(self.world, connection.agent, connection.session, metrics=Metrics(), held=held)
+        self._handle(host, connection, step, origin, done)
+
+    def _hosted(self, host: Host, connection: Connection, statuses: Sequence[ReplicaStatus]) -> None:
+        def done(_: Any, error: BaseException | None) -> None:
+            self._next_frame(host, connection)
+
+        origin = Origin("hosted", node=connection.agent, session=connection.session)
+        step = observed(self.world, connection.agent, connection.session, statuses)
         self._handle(host, connection, step, origin, done)
 
     def _report(self, host: Host, connection: Connection, endings: Sequence[Ending]) -> None:
@@ -316,6 +340,10 @@ class Server:
         step = nodes.set_status(self.world, node, status, by="operator")
         self.sim.spawn(self.host, step, Origin("operator"), _nothing)
 
+    def ask_of_app(self, step: Coroutine[Any, Any, Any]) -> None:
+        """Any request about an app."""
+        self.sim.spawn(self.host, step, Origin("app"), _nothing)
+
     # Loops
 
     def _work_waits(self) -> None:
@@ -327,6 +355,10 @@ class Server:
         self.sim.after(0, self.hear_of_node, node, tasks)
         for other in self._site.others(self):
             self.sim.after(1 + int(self.sim.rng.random() * 5), other.hear_of_node, node, tasks)
+
+    def _apps_changed(self, ids: Sequence[int]) -> None:
+        for other in self._site.others(self):
+            self.sim.after(1 + int(self.sim.rng.random() * 5), other.hear_of_apps, ids)
 
     def _attend(self, host: Host) -> None:
         if not host.alive or self._attending or not self._changed:
@@ -383,7 +415,12 @@ class Server:
             wait = SWEEP_MS if error is None else 2 * SWEEP_MS
             self.sim.after(wait + int(self.sim.rng.random() * 50), self._sweep, host)
 
-        self.sim.spawn(host, reconcile.reconcile(self.world), Origin("reconcile"), done)
+        self.sim.spawn(host, self._swept(), Origin("reconcile"), done)
+
+    async def _swept(self) -> None:
+        await reconcile.reconcile(self.world)
+        if self._site.hosts_apps:
+            await sweep(self.world, self.world.clock.now())
 
 
 def _nothing(_: Any, error: BaseException | None) -> None:

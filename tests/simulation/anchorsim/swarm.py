@@ -21,6 +21,8 @@ FAULTS = (
     "cancelled handlers", "long runs", "rejects", "nowhere", "endless", "skew",
     "graphs", "checked",
 )  # fmt: skip
+DRAWN = frozenset({*FAULTS, "apps"})
+"""All that a seed may have."""
 _OF_MANY = frozenset({"queue outage", "rollback", "lossy bus", "skew"})
 """Faults of what servers share; they need several."""
 _OF_ONE = frozenset({"wall clock"})
@@ -28,12 +30,18 @@ _OF_ONE = frozenset({"wall clock"})
 _SHARES = {"rollback": 0.25, "restore": 0.15, "checked": 0.2}
 """How often a fault is chosen; the others are at 45 %. These two excuse some checks, so they are rare."""
 ROLLBACK_MS_MAX = 600
+APPS_SHARE = 0.1
 
 
 def drawn_faults(rng: random.Random, *, servers: int) -> frozenset[str]:
     """A choice of the faults that this many servers can have."""
     drawn = {fault for fault in FAULTS if rng.random() < _SHARES.get(fault, 0.45)}
     return frozenset(drawn - (_OF_MANY if servers == 1 else _OF_ONE))
+
+
+def drawn_apps(seed: int) -> frozenset[str]:
+    """Whether a seed has apps; drawn apart, so that one without them is the run it would be if there were none."""
+    return frozenset({"apps"}) if random.Random(seed ^ 0xA115).random() < APPS_SHARE else frozenset()
 
 
 class Swarm:
@@ -58,6 +66,8 @@ class Swarm:
         cluster.users.nowhere_share = 0.15 if "nowhere" in faults else 0.0
         cluster.users.checked_share = 0.3 if "checked" in faults else 0.0
         cluster.users.endless_share = 0.1 if "endless" in faults else 0.0
+        for agent in cluster.agents:
+            agent.hosting.fail_share = 0.1 if "apps" in faults else 0.0
 
     def disperse(self) -> None:
         """End every fault."""
@@ -67,6 +77,8 @@ class Swarm:
         sim.outages.clear()
         cluster.bus_loss = 0.0
         cluster.restores.end()
+        for agent in cluster.agents:
+            agent.hosting.fail_share = 0.0
         for ready in cluster.readies:
             ready.loss = ready.doubling = 0.0
 
