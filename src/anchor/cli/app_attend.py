@@ -73,13 +73,13 @@ def attend(client: Client, view: AppView, *, after: str = "", seconds: float) ->
     seen = view
     try:
         while True:
-            drawing.view(seen)
             while lines := client.call(apps.logs(seen.id, after=after)):
                 for line in lines:
                     drawing.line(line)
                 after = lines[-1].id
                 if len(lines) < apps.LOG_PAGE:
                     break
+            drawing.view(seen)
             if seen.state not in UNDER_WAY or time.monotonic() > until:
                 return seen
             seen = client.call(apps.app(seen.id, wait_seconds=LOOK_SECONDS, version=seen.version))

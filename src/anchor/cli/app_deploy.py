@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
+import msgspec
 import typer
 
 from anchor.cli import show
@@ -144,5 +145,10 @@ def _last_line(client: Client, name: str) -> str:
 def _brought(client: Client, packed: Packed) -> AppView:
     if not is_interactive():
         return client.carry_out(lambda manners: deployed(packed, manners))
-    with stderr.status(f"Sending {show.size(packed.source.size)}…"):
-        return client.carry_out(lambda manners: deployed(packed, manners))
+    size = packed.source.size
+    with stderr.status(f"Sending {show.size(size)}…") as status:
+        source = msgspec.structs.replace(
+            packed.source, told=lambda sent: status.update(f"Sending {show.size(size)}: {sent / size:.0%}")
+        )
+        whole = msgspec.structs.replace(packed, source=source)
+        return client.carry_out(lambda manners: deployed(whole, manners))

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -13,23 +13,26 @@ CHUNK_BYTES = 256 * 1024
 
 
 class Source(msgspec.Struct, frozen=True):
-    """Bytes with their SHA-256 (64 hex digits) and size; `content` is they themselves, or the file they are in."""
+    """Bytes with their SHA-256 (64 hex digits) and size; `content` is they themselves, or the file they are in. `told`
+    hears how many bytes of a file were read to be sent."""
 
     digest: str
     size: int
     content: bytes | Path
+    told: Callable[[int], None] | None = None
 
     def body(self, start: int = 0) -> "bytes | Body":
         """The bytes from `start` on."""
-        return self.content[start:] if isinstance(self.content, bytes) else Body(self.content, start)
+        return self.content[start:] if isinstance(self.content, bytes) else Body(self.content, start, self.told)
 
 
 class Body:
     """What a file holds from `start` on; it can be iterated over more than once."""
 
-    def __init__(self, path: Path, start: int) -> None:
+    def __init__(self, path: Path, start: int, told: Callable[[int], None] | None = None) -> None:
         self._path = path
         self._start = start
+        self._told = told
 
     def __iter__(self) -> Iterator[bytes]:
         """The bytes in chunks."""
@@ -37,6 +40,8 @@ class Body:
             file.seek(self._start)
             while chunk := file.read(CHUNK_BYTES):
                 yield chunk
+                if self._told is not None:
+                    self._told(file.tell())
 
 
 def source_of(content: "bytes | str | os.PathLike[str]") -> Source:
