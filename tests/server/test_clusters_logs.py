@@ -144,8 +144,7 @@ def test_an_agent_that_came_back_counts_anew_and_nothing_is_lost(server: Served,
         session.prints(first, 1, "before\n")
         printed(server, "again", 1)
     with puppet.connect() as session:
-        items = session.hosts(2)
-        session.says(*items)
         session.prints(first, 1, "after\n")
+        session.says(*session.hosts(2))
         assert [line["text"] for line in printed(server, "again", 2)] == ["before\n", "after\n"]
         remove_all(server, session)

@@ -15,8 +15,8 @@ from anchor.failpoints import reached
 from anchor.orchestrator.world import World
 from anchor.ports.store import LogChunk
 from anchor.server.host_items import Place
-from anchor.server.lines import Line
-from anchor.wire.link import AppOutput, Chunk, HostItem
+from anchor.server.lines import HOSTS_MAX, Line
+from anchor.wire.link import AppOutput, Chunk
 
 KEPT_BYTES: Final = 1024 * 1024
 """Of one generation's output."""
@@ -78,7 +78,7 @@ class _Kept:
 
 
 class AppOutputs:
-    """Keeps output of the replicas that the nodes connected here were told to run, and of no others."""
+    """Keeps output of the replicas that the nodes connected here are to run, or were told to; of no others."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -94,20 +94,32 @@ class AppOutputs:
         newest = max((chunk.at for chunk in frame.items), default=0)
         places: dict[Place, list[Chunk]] = {}
         for chunk in frame.items:
-            if (chunk.task, chunk.attempt) in line.hosts:
-                places.setdefault((chunk.task, chunk.attempt), []).append(chunk)
+            places.setdefault((chunk.task, chunk.attempt), []).append(chunk)
         for place, chunks in places.items():
-            await self._keep(line, place, chunks, newest)
-        if places:
-            self._world.bus.tasks_changed([app for app, _ in places])
+            origin = self._origin(line, place)
+            if origin is not None:
+                await self._keep(line, place, origin, chunks, newest)
 
-    async def _keep(self, line: Line, place: Place, chunks: list[Chunk], newest: int) -> None:
+    def _origin(self, line: Line, place: Place) -> Origin | None:
+        """Which replica of the line's node this is, None where it is none of its own."""
+        node = line.node.id
+        item = line.hosts.get(place)
+        if item is not None:
+            return Origin(item.process, item.index, item.release, node)
+        # A node that comes back may speak before it is told anything.
+        app = self._world.apps.get(place[0])
+        replica = app.replica(place[1]) if app is not None else None
+        if replica is None or replica.node != node:
+            return None
+        return Origin(replica.process, replica.index, replica.release, node)
+
+    async def _keep(self, line: Line, place: Place, origin: Origin, chunks: list[Chunk], newest: int) -> None:
         known = self._kept.setdefault(line, {})
         now = asyncio.get_running_loop().time()
         if place not in known:
             known[place] = _Kept(await self._stored(place), now)
-            for gone in [old for old in known if old not in line.hosts]:
-                del known[gone]
+            while len(known) > HOSTS_MAX:
+                del known[next(iter(known))]
         kept = known[place]
         pieces: list[LogChunk] = []
         arrived = self._world.clock.now()
@@ -120,9 +132,10 @@ class AppOutputs:
             pieces.append(LogChunk(*place, self._next(arrived), at, chunk.stream, text))
         if not pieces:
             return
-        first = [] if kept.pieces else [_origin(line.hosts[place], line.node.id, arrived)]
+        first = [] if kept.pieces else [_first(place, origin, arrived)]
         await self._world.store.append(first + pieces)
         reached("link.app_output_kept")
+        self._world.bus.tasks_changed([place[0]])
         for piece in pieces:
             kept.take(piece)
         oldest = kept.cut()
@@ -152,6 +165,5 @@ def _weight(text: str) -> int:
     return len(text.encode()) + PIECE_BYTES
 
 
-def _origin(item: HostItem, node: str, at: int) -> LogChunk:
-    origin = Origin(item.process, item.index, item.release, node)
-    return LogChunk(item.app, item.generation, ORIGIN_SEQ, at, ORIGIN_STREAM, msgspec.json.encode(origin).decode())
+def _first(place: Place, origin: Origin, at: int) -> LogChunk:
+    return LogChunk(*place, ORIGIN_SEQ, at, ORIGIN_STREAM, msgspec.json.encode(origin).decode())
