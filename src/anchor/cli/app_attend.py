@@ -63,6 +63,8 @@ class Attending:
         if self._told.get(key) != text:
             self._told[key] = text
             say(f"{name_of(one)} is {text}", style="yellow" if reason else "")
+            if reason is not None and reason.hint and one.state == ReplicaState.UNPLACED:
+                say(f"Hint: {reason.hint}", style="dim")
 
 
 def attend(client: Client, view: AppView, *, after: str = "", seconds: float) -> AppView | None:
@@ -113,6 +115,9 @@ def report(view: AppView, number: int, output: Output, seconds: float) -> Exit:
     """Say how an app is after a change about release `number`, and where it is reached."""
     if output is Output.JSON:
         show.as_json(view)
+    if view.state == "stopped":
+        say(f"{view.name} is stopped.")
+        return Exit.OK
     failed = failure_of(view, number)
     if failed is not None:
         say_reason(f"Release {number} failed", failed.reason)
@@ -127,9 +132,6 @@ def report(view: AppView, number: int, output: Output, seconds: float) -> Exit:
     if view.state == "failed":
         say_reason(f"{view.name} failed", view.reason)
         return Exit.TASK_FAILED
-    if view.state == "stopped":
-        say(f"{view.name} is stopped.")
-        return Exit.OK
     why = f": {in_short(view.reason)}" if view.reason else "."
     say(f"{view.name} is {view.state}: release {view.live}, {view.ready} of {view.wanted} replicas healthy{why}")
     if output is not Output.JSON:
