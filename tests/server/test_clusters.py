@@ -7,6 +7,7 @@ import socket
 import tarfile
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -238,6 +239,18 @@ def test_variables_are_set_and_taken_away_and_named_but_never_shown(server: Serv
     assert_problem(too_much, 400, "invalid_env", says="65,536")
     for path in ("", "/vars", "/vars/env", "/vars/logs"):
         assert "canary" not in server.client.get(f"/api/clusters{path}").text
+
+
+def test_of_variables_set_at_the_same_time_none_is_lost(server: Served, session: Session) -> None:
+    create(server, "many")
+    names = [f"V{number}" for number in range(8)]
+
+    def put(name: str) -> int:
+        return server.client.put("/api/clusters/many/env", json={name: "x"}).status_code
+
+    with ThreadPoolExecutor(len(names)) as pool:
+        assert set(pool.map(put, names)) == {202}
+    assert server.client.get("/api/clusters/many/env").json() == names
 
 
 def test_processes_are_scaled_by_name_and_the_only_one_without(

@@ -13,6 +13,9 @@ from anchor.orchestrator.apps.advance import advance, rewrite
 from anchor.orchestrator.audit import note
 from anchor.orchestrator.world import World
 
+Variables = Mapping[str, bytes]
+"""An app's variables, each encrypted."""
+
 
 async def create(
     world: World,
@@ -60,11 +63,14 @@ async def release(
     source: str | None = None,
     config: AppConfig | None = None,
     plan: Plan | None = None,
-    env: Mapping[str, bytes] | None = None,
+    env: Variables | Callable[[Variables], Variables] | None = None,
     by: str,
 ) -> App:
-    """Put out a new release; what is None is as in the newest one. Processes that `config.scale` does not name keep
-    as many replicas as they have. An app that was stopped is started by it."""
+    """Put out a new release; what is None is as in the newest one, and `env` may be made of the newest one's.
+
+    Processes that `config.scale` does not name keep as many replicas as they have. An app that was stopped is started
+    by it.
+    """
 
     def change(app: App) -> App:
         newest = app.releases[-1]
@@ -74,7 +80,7 @@ async def release(
             config=replace(config or newest.config, scale=scale),
             plan=plan or newest.plan,
             source=source or newest.source,
-            env=newest.env if env is None else dict(env),
+            env=newest.env if env is None else dict(env(newest.env) if callable(env) else env),
             by=by,
             now=world.clock.now(),
             lock=newest.lock if source in (None, newest.source) else "",

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Annotated, TypedDict
 
 import msgspec
@@ -134,7 +135,8 @@ async def release(call: Call) -> Answer:
     newest = app.releases[-1]
     works = _works(newest)
     config = newest.config if wish.config is None else checked(wish.config)
-    env = merged(call.desk.secrets, app.name, newest.env, wish.env)
+    env = partial(merged, call.desk.secrets, app.name, changes=wish.env)
+    env(newest.env)  # says what is wrong with it
 
     async def carry_out(_: int | None) -> App:
         source, plan = await _source(call, wish.source, wish.files, config, works=works)
@@ -171,8 +173,8 @@ async def set_env(call: Call) -> AppView:
     """Set the variables named, take away those that are null, and leave the others: in a new release."""
     app = await find(call)
     newest = app.releases[-1]
-    env = merged(call.desk.secrets, app.name, newest.env, call.body)
-    if env != newest.env:
+    env = partial(merged, call.desk.secrets, app.name, changes=call.body)
+    if env(newest.env) != newest.env:
         app = await change.release(call.desk.world, app.id, env=env, **_asked_by(call))
     return app_views.view(app, call.desk)
 
