@@ -191,7 +191,7 @@ async def test_what_cannot_run_says_why_and_whom_to_ask(tmp_path: Path, monkeypa
             stage.hosting.want(list(items.values()))
             await stage.until_state(items["ill"], "healthy")
             expected = {
-                "crashing": ("crash_loop", "It ended with code 3. Its last lines: first\nError: no database"),
+                "crashing": ("crash_loop", "It ended with code 3. Its last lines:\nfirst\nError: no database"),
                 "signalled": ("crash_loop", "It was ended by signal 11 (SIGSEGV)."),
                 "silent": ("never_listened", "It did not listen on port"),
                 "elsewhere": ("wrong_port", "It listens on port 3999, not on "),

@@ -9,6 +9,7 @@ from anchor.core.attempt import Reason
 from anchor.core.errors import FailureCode
 
 _SIGNALS_FROM = 128
+_LAST_LINES = " Its last lines:"
 
 
 def reason_of(ended: Ended, config: AppConfig, tail: str) -> Reason:
@@ -29,6 +30,11 @@ def reason_of(ended: Ended, config: AppConfig, tail: str) -> Reason:
         what = f"Its cell could not be set up: {ended.never_started}."
         return Reason("cell_failed", what, "Run `anchor doctor` on the node.")
     return Reason("ended", f"{_how(ended.code)}{_last_lines(tail)}", "Its log says more: `anchor app logs`.")
+
+
+def in_short(reason: Reason) -> str:
+    """The reason without the program's own words, which its log has anyway."""
+    return reason.message.partition(_LAST_LINES)[0]
 
 
 def crash_loop(ends: int, seconds: float, last: Reason) -> Reason:
@@ -80,4 +86,4 @@ def _how(code: int) -> str:
 
 
 def _last_lines(tail: str) -> str:
-    return f" Its last lines: {tail}" if tail else " It printed nothing."
+    return f"{_LAST_LINES}\n{tail}" if tail else " It printed nothing."

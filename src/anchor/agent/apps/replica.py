@@ -233,7 +233,7 @@ class Replica:
             self._fail(Reason("node_trouble", what, "Look at the node's disk and at its agent's log."))
 
     def _fail(self, reason: Reason) -> None:
-        self._say(f"given up: {reason.message}")
+        self._say(f"given up: {endings.in_short(reason)}")
         self._become("failed", reason)
 
     async def _lived(self) -> None:
@@ -333,7 +333,7 @@ class Replica:
             pause = BACKOFF_SECONDS[min(in_a_row, len(BACKOFF_SECONDS) - 1)]
             in_a_row += 1
             self._restarts += 1
-            self._say(f"{reason.message.splitlines()[0]} It is started again in {pause:g} s.")
+            self._say(f"{endings.in_short(reason)} It is started again in {pause:g} s.")
             self._begin(reason, anew=healthy_seconds > 0)
             await asyncio.sleep(pause)
 
