@@ -30,7 +30,7 @@ from anchor.agent.threads import in_thread
 from anchor.core.app import WEB, Plan
 from anchor.core.attempt import Reason
 from anchor.core.detection import READ_BYTES_MAX, SITE_FOLDERS, is_read
-from anchor.core.errors import AnchorError
+from anchor.core.errors import AnchorError, Unavailable
 from anchor.core.node_source import LOCKS
 from anchor.core.spec import MIB
 from anchor.wire.link import HostItem
@@ -48,6 +48,7 @@ _OFFLINE: Final = re.compile(
     re.IGNORECASE,
 )
 """What installers say where it is the node that does not reach their registry."""
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _BUILT_SITES: Final = (*SITE_FOLDERS[1:], "out")
 
 
@@ -84,7 +85,7 @@ class Builds:
         plan = item.plan
         source = await stack.enter_async_context(self._sources.kept(_hex(item.source), self._unpacking(item, emit)))
         files = await in_thread(_files_of, source)
-        given = await self._parcels.fetch(_hex(item.lock)) if item.lock else None
+        given = await self._lock(_hex(item.lock), stack) if item.lock else None
         language = languages.provided(item, files, given, self._environments, self._confinement, self._state, emit)
         ready = await stack.enter_async_context(language)
         tree = await self._tree(item, source, ready, emit, stack)
@@ -102,6 +103,13 @@ class Builds:
             processes=processes,
         )
 
+    async def _lock(self, digest: str, stack: AsyncExitStack) -> bytes:
+        async def make(folder: Path) -> None:
+            await fetched(self._parcels, digest, folder / "lock")
+
+        folder = await stack.enter_async_context(self._sources.kept(f"lock-{digest}", make))
+        return await in_thread((folder / "lock").read_bytes)
+
     def _unpacking(self, item: HostItem, emit: Emit) -> "_Unpack":
         return _Unpack(self._parcels, _hex(item.source), self._state, emit)
 
@@ -116,7 +124,8 @@ class Builds:
                 await make_tree(self._confinement, item, source, folder, ready, emit)
 
         lock = (ready.lock or b"").decode()
-        key = key_of(_hex(item.source), lock, item.plan.build, sorted(ready.env.items()), str(linked), ready.path)
+        made_with = [str(mount.outside) for mount in ready.mounts]
+        key = key_of(_hex(item.source), lock, item.plan.build, made_with, str(linked))
         return await stack.enter_async_context(self._trees.kept(key, make))
 
     async def _site(self, plan: Plan, tree: Path) -> tuple[Path, str, tuple[Mount, ...]]:
@@ -184,7 +193,10 @@ def _site_root(tree: Path, plan: Plan) -> str:
 
 
 def _hex(digest: str) -> str:
-    return digest.removeprefix("sha256:")
+    found = digest.removeprefix("sha256:")
+    if not _DIGEST.fullmatch(found):
+        raise Unavailable(f"{digest[:100]!a} names no blob.", hint="Deploy the app again.")
+    return found
 
 
 @contextlib.contextmanager

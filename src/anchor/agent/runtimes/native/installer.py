@@ -32,6 +32,8 @@ CACHE_BYTES_MAX = 4 * 1024**3
 """A cache beyond this is emptied when the agent starts."""
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 """The PATH in a cell, behind the programs of its own packages."""
+_SOON = ("--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000")
+"""A registry that is away is told of within seconds; npm by itself waits for minutes."""
 _HOME = "/anchor/home"
 _FOLDER = "/anchor/env"
 _EXPLANATION_HEAD, _EXPLANATION_TAIL = 8, 3
@@ -99,11 +101,13 @@ class Installer:
 
     async def lock_npm(self, folder: Path, node: NodeToolchain, emit: Emit) -> None:
         """Settle the versions of what the package.json in the folder names: leaves a package-lock.json."""
-        await self._npm(["install", "--package-lock-only", "--include=dev"], folder, node, emit)
+        await self._npm(["install", "--package-lock-only", "--include=dev", *_SOON], folder, node, emit)
 
     async def install_npm_lock(self, folder: Path, node: NodeToolchain, emit: Emit, *, dev: bool) -> None:
         """Install exactly what the package-lock.json in the folder says, checked against the hashes in it."""
-        await self._npm(["ci", "--prefer-offline", "--include=dev" if dev else "--omit=dev"], folder, node, emit)
+        await self._npm(
+            ["ci", "--prefer-offline", "--include=dev" if dev else "--omit=dev", *_SOON], folder, node, emit
+        )
 
     async def lock_wheels(self, folder: Path, wanted: str, locked: str, emit: Emit) -> None:
         """Settle the versions of the requirements in the file `wanted` of the folder: leaves them, and all that they

@@ -139,8 +139,9 @@ class Toolchains:
         await asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="tmp-", dir=self._folder) as fresh:
             await fetch(Path(fresh))
-            shutil.rmtree(self._folder / "node", ignore_errors=True)
-            (Path(fresh) / "node").rename(self._folder / "node")
+            if await asyncio.to_thread(self._fetched_node) is None:  # else somebody else was quicker, and may use it
+                shutil.rmtree(self._folder / "node", ignore_errors=True)
+                (Path(fresh) / "node").rename(self._folder / "node")
 
 
 def installer_environment() -> dict[str, str]:
