@@ -124,7 +124,7 @@ def test_a_program_has_its_variables_and_its_log(hosting: Here) -> None:
     folder = hosting.directory / "greeter"
     folder.mkdir()
     (folder / "server.py").write_text(SERVER)
-    (folder / "Procfile").write_text("web: python server.py\nworker: sh -c 'while true; do echo tick; sleep 0.1; done'\n")
+    (folder / "Procfile").write_text("web: python server.py\nworker: while true; do echo tick; sleep 0.1; done\n")
     (folder / "anchor-app.toml").write_text('ram = "128MB"\nscale = {worker = 0}\n')
     (folder / "secrets").write_text(f'export GREETING="{SECRET}"\n')
     made = hosting("app", "deploy", str(folder), "--env-file", str(folder / "secrets"))

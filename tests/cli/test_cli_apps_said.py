@@ -1,10 +1,12 @@
 """What is said of an app before any server is asked: its file, its archive, its name, the words of a command line."""
 
 import os
+import re
 import tarfile
 import zipfile
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.cli.command import exit_code_in_process
 
@@ -17,6 +19,7 @@ from anchor.core.app import AppConfig
 from anchor.core.app_names import app_name_of, is_app_name
 from anchor.core.errors import InvalidRequest, TooLarge
 
+ROOT = Path(__file__).parents[2]
 NOWHERE = {"ANCHOR_URL": "http://127.0.0.1:9"}
 
 
@@ -189,3 +192,16 @@ def test_mistakes_have_their_exit_codes(
 ) -> None:
     monkeypatch.chdir(folder(tmp_path / "shop", index_dot_html="hi"))
     assert exit_code_in_process(["app", *words], NOWHERE, monkeypatch) == code
+
+
+def test_the_guide_has_every_setting_and_every_example_says_what_it_is() -> None:
+    page = (ROOT / "docs" / "apps.md").read_text(encoding="utf-8")
+    table = page.partition("## Config")[2].partition("## Addresses")[0]
+    told = {name for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
+    assert told == {field.encode_name for field in msgspec.structs.fields(AppConfig)}
+    examples = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
+    for folder in sorted((ROOT / "examples" / "apps").iterdir()):
+        assert f"`{folder.name}`" in examples
+        packed_app(folder).discard()
+    [toml] = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert app_file_of(toml).config == {"healthPath": "/health", "ram": "256MB", "scale": {"web": 2}}
