@@ -115,7 +115,8 @@ def test_django_is_served_by_its_own_module() -> None:
 
 
 def test_a_program_that_requires_nothing_is_run_as_it_is() -> None:
-    assert plan_of({"main.py": "1"}) == Plan(kind="python", processes={"web": "python main.py"})
+    plan = plan_of({"main.py": "1", "docs/index.html": ""})
+    assert plan == Plan(kind="python", processes={"web": "python main.py"})
 
 
 @pytest.mark.parametrize("root", ["", "public", "dist", "_site"])

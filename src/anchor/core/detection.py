@@ -84,10 +84,10 @@ def _kind_of(files: Files, known: Mapping[str, str]) -> Kind:
         if programs & node_source.PROGRAMS:
             return "node"
         return "python" if programs & python_source.PROGRAMS else "command"
-    if _site_in(files) is not None:
-        return "static"
     if python_source.has_main(files):
         return "python"
+    if _site_in(files) is not None:
+        return "static"
     raise _no_app(files)
 
 
