@@ -151,7 +151,7 @@ class Load:
     async def _connection(self, fresh: bool) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         while self._kept and not fresh:
             reader, writer = self._kept.pop(0)
-            if not reader.at_eof() and not writer.is_closing():
+            if not reader.at_eof() and reader.exception() is None and not writer.is_closing():
                 return reader, writer
             writer.close()
         return await asyncio.open_connection("127.0.0.1", self._port, limit=HEAD_BYTES_MAX)

@@ -11,7 +11,7 @@ from tests.acceptance.network import Network, View, a_network_with, healthy, wai
 from tests.acceptance.small_apps import ANSWERING
 from tests.system.fleet import free_port
 
-KILLS = 4
+KILLS = 3
 AWAY_SECONDS = 1.0
 
 
@@ -26,8 +26,8 @@ def test_deployments_interrupted_by_kills_of_the_server_converge_and_apps_run_on
     seed = random.randrange(2**32)
     dice = random.Random(seed)
     port = free_port()
-    with a_network_with(tmp_path, nodes=2) as network:
-        network.create("small", ANSWERING, config={"port": port, "drainSeconds": 3, "requirements": {"nodes": []}})
+    with a_network_with(tmp_path) as network:
+        network.create("small", ANSWERING, config={"port": port, "drainSeconds": 3})
         network.running("small")
         # Asked on the machine that runs it, an app does not notice that its server dies, or is rolled over.
         with Load(port, f"127.0.0.1:{port}", rate=50) as local:
@@ -40,7 +40,8 @@ def test_deployments_interrupted_by_kills_of_the_server_converge_and_apps_run_on
                 view = network.until("small", lambda view, number=number: arrived(view, number))  # type: ignore[misc]
                 assert one_of_each_place(view), f"seed {seed}: {view}"
                 wait_until(lambda: network.get("small").status_code == 200, f"it is routed to again, seed {seed}")
-        assert local.counts.a_thousand <= 1.0, f"seed {seed}: {local.counts.said()}"
+        # Whoever keeps a connection to the old generation open to the end of its drain may lose a request with it.
+        assert len(local.counts.failed) <= KILLS, f"seed {seed}: {local.counts.said()}"
         assert len({answer["release"] for answer in answers(network)}) == 1
         assert_one_process_a_replica(network)
 
