@@ -104,8 +104,9 @@ def test_a_site_is_deployed_changed_and_gone_back_to(hosting: Here) -> None:
     assert "Release 2 goes on serving." in broken.stderr
     assert get(urls[0], hosting.url) == "<h1>Louder</h1>"
 
-    back = hosting("app", "rollback", "quiet-page", "1")
-    assert back.returncode == 0, back.stderr
+    seen = hosting.cli.at_a_terminal("app", "rollback", "quiet-page", "1", COLUMNS="120")
+    assert (seen.code, seen.out.decode().split()) == (0, urls), seen.text
+    assert "of 2 replicas of release 4 healthy" in seen.text
     assert "A quiet page" in get(urls[0], hosting.url)
     told = hosting("app", "get", "quiet-page").stdout
     for words in ("quiet-page", "● running", "web.0", "web.1", "● live", "✘ failed", "repeats 1", *urls):

@@ -20,21 +20,25 @@ from anchor.wire.apps import AppLine, AppView, ReplicaView
 
 LOOK_SECONDS = 0.5
 """Between two looks at the log of an app that nothing else is heard of."""
+_RUNNING = (ReplicaState.HEALTHY, ReplicaState.UNHEALTHY, ReplicaState.DRAINING)
 _QUIET = (ReplicaState.DRAINING, ReplicaState.PLACED)
 
 
 class Attending:
-    """What is drawn and said meanwhile, all of it on standard error. `release` is the one whose log is shown."""
+    """What is drawn and said meanwhile, all of it on standard error. Shown is the log of the release that is asked for,
+    but for the replicas that run already: what they say is no news of the change."""
 
-    def __init__(self, release: int) -> None:
-        self._release = release
+    def __init__(self, view: AppView) -> None:
+        self._release = asked_for(view)
+        self._old = frozenset(one.generation for one in view.replicas if one.state in _RUNNING)
         self._status: Status | None = None
         self._told: dict[tuple[str, int], str] = {}
 
     def view(self, view: AppView) -> None:
         """The app is like this now."""
         for one in view.replicas:
-            if one.release == self._release and one.state not in _QUIET:
+            is_old = one.generation in self._old and one.state == ReplicaState.HEALTHY
+            if one.release == self._release and one.state not in _QUIET and not is_old:
                 self._replica(one)
         if is_interactive():
             if self._status is None:
@@ -46,7 +50,7 @@ class Attending:
 
     def line(self, line: AppLine) -> None:
         """A replica or its build printed this."""
-        if line.release == self._release:
+        if line.release == self._release and line.generation not in self._old:
             for text in drawn(line):
                 stderr.print(text, style="dim", soft_wrap=True)
 
@@ -70,7 +74,7 @@ class Attending:
 def attend(client: Client, view: AppView, *, after: str = "", seconds: float) -> AppView | None:
     """Stay with an app until nothing of it is under way any more, or for so many seconds; how it is then, None where it
     is gone. `after` is the id of the last line of its log that is not news."""
-    drawing = Attending(asked_for(view))
+    drawing = Attending(view)
     until = time.monotonic() + seconds
     seen = view
     try:
