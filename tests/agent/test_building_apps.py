@@ -239,6 +239,14 @@ console.log("half way");
 
 
 @needs_node
+async def test_what_a_source_brings_as_node_modules_is_not_in_the_way(yard: Yard, tmp_path: Path) -> None:
+    files = {"package.json": package(dependencies={"canary": "1.0.0"}), "app.js": "console.log(require('canary'))"}
+    for at, brought in enumerate(({"node_modules": "a file"}, {"node_modules/canary/index.js": "throw 1"})):
+        async with yard.built(yard.item(files | brought)) as built:
+            assert await yard.run(built, "node app.js", tmp_path / str(at)) == "42\n"
+
+
+@needs_node
 async def test_a_build_that_fails_is_told_with_its_last_lines(yard: Yard) -> None:
     script = "for i in $(seq 60); do echo line $i; done; echo 'src/a.ts(3,7): wrong' >&2; exit 3"
     item = yard.item({"package.json": package(scripts={"start": "node x"})}, build=script)

@@ -116,7 +116,8 @@ class Builds:
     async def _tree(self, item: HostItem, source: Path, ready: Ready, emit: Emit, stack: AsyncExitStack) -> Path:
         """The source as it is run: itself, or a copy in which the build has run."""
         linked = ready.modules if self._confinement.level != "confined" else None
-        if not item.plan.build and linked is None:
+        in_the_way = ready.modules is not None and await in_thread(_is_no_folder, source / "node_modules")
+        if not item.plan.build and linked is None and not in_the_way:
             return source
 
         async def make(folder: Path) -> None:
@@ -178,6 +179,11 @@ def _files_of(folder: Path) -> dict[str, bytes | None]:
     return found
 
 
+def _is_no_folder(path: Path) -> bool:
+    """Whether something else is where a folder is to be mounted."""
+    return path.is_symlink() or path.is_file()
+
+
 def _site_root(tree: Path, plan: Plan) -> str:
     if not plan.build:
         return plan.root
@@ -213,8 +219,10 @@ def _reasons() -> Iterator[None]:
         code = "source_unavailable" if error.code == "unavailable" else error.code
         raise CannotBuild(Reason(code, error.message, error.hint)) from error
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise CannotBuild(
-            Reason("no_room", "This node's disk is full.", "Free some disk space there; other nodes may have room.")
-        ) from error
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            full = Reason(
+                "no_room", "This node's disk is full.", "Free some disk space there; other nodes may have room."
+            )
+            raise CannotBuild(full) from error
+        what = f"This node could not prepare the app: {error.strerror or error}."
+        raise CannotBuild(Reason("runtime_unavailable", what, "Run `anchor doctor` on the node.")) from error

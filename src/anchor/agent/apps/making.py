@@ -34,6 +34,8 @@ async def make_tree(
 ) -> None:
     """Fill `folder` with the source and whatever the build makes of it; CannotBuild with the build's last lines."""
     await in_thread(shutil.copytree, source, folder, symlinks=True, dirs_exist_ok=True)
+    if ready.modules is not None:
+        await in_thread(remove, folder / "node_modules")
     confined = confinement.level == "confined"
     own = folder.with_name(folder.name + ".modules")
     try:
