@@ -9,6 +9,8 @@ from typing import Any
 
 import uvicorn
 
+from anchor.adapters.local.buckets import LocalBuckets
+from anchor.adapters.local.clock import SystemClock
 from anchor.agent.tunnel import Tunnel
 from anchor.core.access import Principal, Role
 from anchor.core.app import App, Release, Replica, ReplicaState
@@ -16,6 +18,8 @@ from anchor.core.errors import Unauthenticated
 from anchor.core.node import Node
 from anchor.orchestrator.app_memory import AppMemory
 from anchor.server.app import PING_SECONDS, _front, _until, application
+from anchor.server.gate import Gate
+from anchor.server.ingress.far import Far
 from anchor.server.ingress.hosts import Hosts
 from anchor.server.ingress.tunnels import Tunnels
 from anchor.wire.link import FRAME_BYTES_MAX
@@ -50,8 +54,8 @@ class Doors:
         self.streams_of[place] = self.streams_of.get(place, 0) + delta
 
 
-class Gate:
-    """Lets nodes in by their name."""
+class OpenGate(Gate):
+    """Lets nodes in by their name, and other servers by their secret."""
 
     async def identify(self, token: str) -> Principal:
         if not token.startswith("ancn_"):
@@ -88,7 +92,7 @@ class Stand:
     async def reached(self, node: str) -> None:
         """Wait for a node's tunnel."""
         async with asyncio.timeout(10):
-            while self.tunnels.of(node) is None:
+            while self.tunnels.of(node) is None:  # noqa: ASYNC110 - nothing says when
                 await asyncio.sleep(0.005)
 
 
@@ -99,20 +103,30 @@ def release(**changes: Any) -> Release:
     return Release(**(fields | changes))
 
 
-class _Nodes:
+class NoStore:
+    """Knows every node, and nothing else."""
+
     async def node(self, node: str) -> Node:
         return Node(id=node, owner="ann", public_key=b"", joined_at=0)
 
 
 @contextlib.asynccontextmanager
-async def a_stand(port: int = 0) -> AsyncIterator[Stand]:
-    """A server on loopback, in this process."""
+async def a_stand(
+    port: int = 0, *, server: str = "alone", store: Any = None, secret: bytes = b"secret"
+) -> AsyncIterator[Stand]:
+    """A server on loopback, in this process; with a `store` it is one of several."""
     stand = Stand()
-    world = SimpleNamespace(apps=stand.apps, store=_Nodes())
+    clock = SystemClock()
+    world = SimpleNamespace(
+        apps=stand.apps, store=store or NoStore(), sole_writer=store is None, server=server, clock=clock
+    )
+    gate = OpenGate(world.store, clock, LocalBuckets(), secret=secret, open_locally=True, requests_per_second=1000)
     listener = socket.create_server(("127.0.0.1", port), backlog=2048)
     stand.port = listener.getsockname()[1]
     stand.url = f"http://127.0.0.1:{stand.port}"
-    desk: Any = SimpleNamespace(world=world, gate=Gate(), ready=True, version="test", url=stand.url, apps_domain="")
+    desk: Any = SimpleNamespace(
+        world=world, gate=gate, ready=True, version="test", url=stand.url, apps_domain="", peer_url=stand.url
+    )
     hosts = Hosts("", stand.url)
     front = _front(desk, hosts, stand.tunnels)
     lines: Any = None
@@ -127,15 +141,16 @@ async def a_stand(port: int = 0) -> AsyncIterator[Stand]:
     stand.ingress = front.apps
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     assert front.watch is not None
-    watching = asyncio.create_task(front.watch())
+    watching = [asyncio.create_task(front.watch()), asyncio.create_task(Far(desk, stand.tunnels).watch())]
     try:
         await _until(lambda: server.started)
         yield stand
     finally:
         stand.tunnels.close()
         server.should_exit = True
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
+        for one in watching:
+            one.cancel()
+        await asyncio.gather(*watching, return_exceptions=True)
         await serving
 
 

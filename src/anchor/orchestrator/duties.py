@@ -15,14 +15,17 @@ KEYS_MARGIN_MS = 2_000
 """How long before its number's lease ends a server stops making keys: more than any two servers' clocks differ."""
 
 
-async def take(store: DutyStore, name: str, *, holder: str, now: int, lease_ms: int, note: str = "") -> Duty | None:
-    """A duty in `holder`'s hands until `now + lease_ms`, taken or renewed; None while it is in somebody else's."""
+async def take(
+    store: DutyStore, name: str, *, holder: str, now: int, lease_ms: int, note: str = "", by_force: bool = False
+) -> Duty | None:
+    """A duty in `holder`'s hands until `now + lease_ms`, taken or renewed; None while it is in somebody else's, unless
+    it is taken `by_force`, since whoever comes last has it."""
     old = await store.duty(name)
     if old is None:
         mine = Duty(name=name, holder=holder, term=1, until=now + lease_ms, note=note)
     elif old.holder == holder:
         mine = replace(old, until=now + lease_ms, note=note)
-    elif old.until <= now:
+    elif old.until <= now or by_force:
         mine = Duty(name=name, holder=holder, term=old.term + 1, until=now + lease_ms, note=note)
     else:
         return None

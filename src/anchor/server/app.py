@@ -21,8 +21,10 @@ from anchor.orchestrator.reconcile import refill
 from anchor.ports.store import Duty
 from anchor.server.desk import Desk
 from anchor.server.http import Endpoint, Route, send_problem
+from anchor.server.ingress.far import Far
 from anchor.server.ingress.hosts import Hosts, Meant
 from anchor.server.ingress.pages import Trouble, say
+from anchor.server.ingress.relay import RelayLink
 from anchor.server.ingress.tunnels import TunnelLink, Tunnels
 from anchor.server.lines import Lines
 from anchor.server.link import AgentLink
@@ -100,6 +102,7 @@ def application(desk: Desk, lines: Lines, hosts: Hosts, tunnels: Tunnels, apps: 
     ]
     routes.append(WebSocketRoute("/agent", AgentLink(desk, lines)))
     routes.append(WebSocketRoute("/tunnel", TunnelLink(desk, tunnels)))
+    routes.append(WebSocketRoute("/relay", RelayLink(desk.gate, tunnels)))
     router = Router(routes, redirect_slashes=False, default=_nothing_here)
     fixed = {path: endpoint for path, endpoint in endpoints.items() if "{" not in path}
 
@@ -222,6 +225,7 @@ async def run(
         retaining(desk, retention),
         *([keeping_number(desk, number)] if number is not None else []),
         *([front.watch()] if front.watch is not None else []),
+        Far(desk, tunnels).watch(),
     ]  # fmt: skip
     loops = [asyncio.create_task(loop) for loop in kept_up]
     try:

@@ -24,6 +24,7 @@ LOCAL = Principal("local", Role.ADMIN)
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 """What a reverse proxy adds: behind one, every caller seems to be on this machine."""
+PEER_TOKEN_MS = 60_000
 CACHE_MS = 500
 """How long a key that was found live is believed without looking again."""
 
@@ -152,6 +153,20 @@ class Gate:
         if node is None or node.status is Status.BLOCKED or lease_has_ended(node, int(session), now=self._clock.now()):
             raise wrong_token()
         return Principal(name, Role.NODE)
+
+    def peer_token(self) -> str:
+        """A token by which another server of the same secret knows this one, for a minute."""
+        body = str(self._clock.now())
+        return f"ancp_{body}.{self._sign_as_peer(body)}"
+
+    def is_peer(self, token: str) -> bool:
+        """Whether a server of the same secret made this token within the last minute."""
+        body, _, signature = token.removeprefix("ancp_").partition(".")
+        is_signed = hmac.compare_digest(signature.encode(), self._sign_as_peer(body).encode())
+        return is_signed and abs(self._clock.now() - int(body)) <= PEER_TOKEN_MS
+
+    def _sign_as_peer(self, body: str) -> str:
+        return hmac.new(self._secret, b"peer-token:" + body.encode(), sha256).hexdigest()
 
     def _sign(self, body: str) -> str:
         return hmac.new(self._secret, b"node-token:" + body.encode(), sha256).hexdigest()

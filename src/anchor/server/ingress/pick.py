@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from anchor.core.app import App, Replica, routable
 from anchor.server.ingress.answer import Upstream
-from anchor.server.ingress.tunnels import TunnelLine, Tunnels
+from anchor.server.ingress.tunnels import Tunnels, Way
 
 LEFT_OUT_SECONDS = 1.0
 """For how long a replica that refused a connection gets no request that another could take."""
@@ -28,24 +28,26 @@ class Picker:
         self._idle: defaultdict[Place, deque[Upstream]] = defaultdict(deque)
         self._turn = 0
 
-    def pick(self, app: App, tried: set[int]) -> tuple[Replica, TunnelLine] | None:
-        """A replica that was not tried, with the tunnel of its node."""
-        found: list[tuple[bool, int, int, Replica, TunnelLine]] = []
+    def pick(self, app: App, tried: set[int]) -> tuple[Replica, Way] | None:
+        """A replica that was not tried, and the way to its node; the nearer of two with as much to do."""
+        found: list[tuple[bool, int, bool, int, Replica, Way]] = []
         self._turn += 1
         now = time.monotonic()
-        for at, replica in enumerate(routable(app)):
-            line = self._tunnels.of(replica.node)
-            if line is None or replica.generation in tried:
+        ready = routable(app)
+        for at, replica in enumerate(ready):
+            way = self._tunnels.of(replica.node)
+            if way is None or replica.generation in tried:
                 continue
             place = (app.id, replica.generation)
             is_out = self._left_out.get(place, 0.0) > now
-            found.append((is_out, self._busy[place], (at + self._turn) % 16, replica, line))
+            is_far = self._tunnels.here(replica.node) is None
+            found.append((is_out, self._busy[place], is_far, (at + self._turn) % len(ready), replica, way))
         if not found:
             return None
-        best = min(found, key=lambda one: one[:3])
-        return best[3], best[4]
+        best = min(found, key=lambda one: one[:4])
+        return best[4], best[5]
 
-    def connect(self, app: int, generation: int, line: TunnelLine) -> tuple[Upstream, bool] | None:
+    def connect(self, app: int, generation: int, way: Way) -> tuple[Upstream, bool] | None:
         """A connection, and whether it was used before; None where the node has too many."""
         place = (app, generation)
         idle = self._idle.get(place)
@@ -56,7 +58,7 @@ class Picker:
                 return upstream, True
             upstream.fail("idle")
         upstream = Upstream()
-        stream = line.open(app, generation, upstream)
+        stream = way.open(app, generation, upstream)
         if stream is None:
             return None
         upstream.stream = stream

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import structlog
 from starlette.types import Receive, Scope, Send
@@ -25,14 +27,14 @@ CLOSE_SECONDS = 2.0
 
 
 class TunnelLine:
-    """One node's tunnel."""
+    """A tunnel over a socket: a node's, or one of another server, which opens streams (`on_open`)."""
 
-    def __init__(self, node: str, socket: WebSocket) -> None:
+    def __init__(self, node: str, socket: WebSocket, on_open: Callable[[Stream, Target], Sink] | None = None) -> None:
         self.node = node
         self.over = asyncio.Event()
         self._socket = socket
         self._wake = asyncio.Event()
-        self._end = TunnelEnd(self._wake.set)
+        self._end = TunnelEnd(self._wake.set, on_open)
         self._frames_before = 0
         self._sending_since = float("inf")
 
@@ -98,15 +100,27 @@ class TunnelLine:
             self.over.set()
 
 
+class Way(Protocol):
+    """A way to a node."""
+
+    def open(self, app: int, generation: int, sink: Sink) -> Stream | None:
+        """A stream to a replica on it; None where there are too many."""
+
+
 class Tunnels:
-    """Every tunnel of this server, one a node."""
+    """Every tunnel of this server, one a node. `far` are the ways to nodes whose tunnel another server has."""
 
     def __init__(self) -> None:
         self._lines: dict[str, TunnelLine] = {}
+        self.far: Mapping[str, Way] = {}
 
-    def of(self, node: str) -> TunnelLine | None:
+    def here(self, node: str) -> TunnelLine | None:
         """A node's tunnel, if it has one here."""
         return self._lines.get(node)
+
+    def of(self, node: str) -> Way | None:
+        """The way to a node, if there is any."""
+        return self._lines.get(node) or self.far.get(node)
 
     def connect(self, line: TunnelLine) -> None:
         """A new tunnel; an older one of the same node is cut."""
