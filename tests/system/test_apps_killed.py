@@ -5,7 +5,6 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +66,11 @@ def one_healthy_a_place(view: View) -> bool:
     return True
 
 
-def live_through_kills(directory: Path, settings: dict[str, Any]) -> None:
-    directory.mkdir(exist_ok=True)
-    with Killed(directory, **settings) as network:
+@pytest.mark.timeout(180)
+def test_19_a_server_killed_while_it_deploys_drains_and_goes_back_brings_it_to_its_end(tmp_path: Path) -> None:
+    """On engines that servers can share; tests/acceptance kills one on its embedded store."""
+    # The waits of an agent that is cut off are in proportion to the lease.
+    with shared(tmp_path) as settings, Killed(tmp_path, lease_seconds=2, **settings) as network:
         idle = network.programs()
         network.create("killed", files("one"), config=CONFIG)
         network.kill_once(lambda view: any(one["state"] in UNDER_WAY for one in view["replicas"]))
@@ -90,15 +91,3 @@ def live_through_kills(directory: Path, settings: dict[str, Any]) -> None:
         while network.http.get("/api/clusters/killed").status_code != 404 or network.programs() - idle:
             assert time.monotonic() < deadline, "something is left of an app that was removed"
             time.sleep(0.05)
-
-
-@pytest.mark.timeout(180)
-def test_19_a_server_killed_while_it_deploys_drains_and_goes_back_brings_it_to_its_end(tmp_path: Path) -> None:
-    """On both sets of engines, side by side."""
-    with ThreadPoolExecutor() as pool, shared(tmp_path) as settings:
-        both = [
-            pool.submit(live_through_kills, tmp_path / "embedded", {}),
-            pool.submit(live_through_kills, tmp_path / "shared", settings),
-        ]
-        for one in both:
-            one.result()
