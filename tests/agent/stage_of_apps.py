@@ -10,6 +10,7 @@ from typing import Any
 
 from anchor.agent.apps.built import Built, CannotBuild
 from anchor.agent.apps.hosting import Hosting
+from anchor.agent.apps.running import Running
 from anchor.agent.budget import Budget
 from anchor.agent.job import Emit
 from anchor.agent.parcels import Parcels
@@ -155,6 +156,13 @@ class Stage:
     async def asked(self, item: HostItem, path: str = "/") -> str:
         """What the replica answers to GET."""
         return await got(await self.hosting.connect(item.app, item.generation), path)
+
+
+def running_of(stage: Stage, item: HostItem) -> Running:
+    """What runs of a replica at the moment."""
+    running = stage.hosting._replicas[item.app, item.generation]._running
+    assert running is not None
+    return running
 
 
 async def got(connected: socket.socket, path: str = "/") -> str:

@@ -7,12 +7,12 @@ import socket
 from pathlib import Path
 
 import pytest
-from tests.agent.stage_of_apps import PYTHON, free_port, got, got_locally, staged
+from tests.agent.stage_of_apps import PYTHON, free_port, got, got_locally, running_of, staged
 
 from anchor.agent.apps import health, replica
 from anchor.agent.apps.box_key import box_key_in
 from anchor.agent.apps.doors import Direct
-from anchor.agent.apps.replica import NotHosted
+from anchor.agent.apps.ground import NotHosted
 from anchor.agent.sandbox.confinement import Confinement
 from anchor.agent.sandbox.probe import probe
 from anchor.wire import box
@@ -139,7 +139,7 @@ async def test_a_crashed_replica_comes_back_and_a_sick_one_leaves_the_route(
         sick = stage.item("sick", config={"health_path": "/health"})
         stage.hosting.want([dying, sick])
         await stage.until_state(dying, "healthy")
-        root = stage.hosting._replicas[dying.app, 1]._root
+        root = running_of(stage, dying)._root
         os.kill(root, 9)
         await stage.until_state(dying, "starting")
         status = await stage.until_state(dying, "healthy")
@@ -262,7 +262,7 @@ async def test_with_the_network_of_the_machine_only_the_apps_own_listener_is_rea
         await stage.until_state(web, "healthy")
         assert await stage.asked(web) == "web.0 of 1 /"
         await stage.until(lambda: "out" in stage.log(worker, "stdout"))
-        door = stage.hosting._replicas[1, 1]._door
+        door = running_of(stage, web)._door
         assert isinstance(door, Direct)
         door.port = stranger.getsockname()[1]
         door._seen_at = (0, 0.0)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.agent.stage_of_apps import PYTHON, Stage, got, staged
+from tests.agent.stage_of_apps import PYTHON, Stage, got, running_of, staged
 
 from anchor.agent.apps import inlet
 from anchor.agent.apps.doors import Inlet
@@ -36,7 +36,7 @@ MEANT = {
 
 def inlet_of(stage: Stage, item: HostItem) -> psutil.Process:
     """The inlet of a replica, seen from outside."""
-    root = psutil.Process(stage.hosting._replicas[item.app, item.generation]._root)
+    root = psutil.Process(running_of(stage, item)._root)
     return next(one for one in root.children(recursive=True) if any("inlet.py" in part for part in one.cmdline()[:5]))
 
 
@@ -150,7 +150,7 @@ async def test_what_a_tampered_inlet_hands_over_is_looked_at(kind: str) -> None:
 AGENT = """
 import asyncio, sys
 from pathlib import Path
-from tests.agent.stage_of_apps import staged
+from tests.agent.stage_of_apps import running_of, staged
 from anchor.agent.runtimes.native.installer import foreign
 from anchor.agent.sandbox.confinement import Cell, Confinement, Mount
 from anchor.agent.sandbox.probe import probe

@@ -129,6 +129,10 @@ async def test_hostile_apps_are_held_and_their_neighbour_answers(
             assert "reached" not in stage.log(items["reaching"])
 
             # It is not accepted what an app does not accept, and nobody waits for it.
+            await stage.until(
+                lambda: any(one.app == items["unaccepting"].app and one.state == "healthy" for one in stage.statuses)
+            )
+
             async def until_refused() -> None:
                 kept = []
                 try:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from anchor.agent.apps.app_log import AppLog
+from anchor.agent.apps.ground import Builder, Ground, NotHosted
 from anchor.agent.apps.local_ports import LocalPorts
-from anchor.agent.apps.replica import Builder, Ground, NotHosted, Replica
+from anchor.agent.apps.replica import Replica
 from anchor.agent.budget import Budget
 from anchor.agent.files.removal import remove
 from anchor.agent.parcels import Parcels
