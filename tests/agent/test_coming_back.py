@@ -19,7 +19,7 @@ from websockets.http11 import Request, Response
 
 from anchor.agent import identity
 from anchor.agent.apps.box_key import box_key_in
-from anchor.agent.pauses import BACKOFF_CAP_SECONDS, SPREAD_SECONDS, Pauses
+from anchor.agent.pauses import BACKOFF_CAP_SECONDS, HOSTING_CAP_SECONDS, SPREAD_SECONDS, Pauses
 from anchor.agent.run import run
 from anchor.server.app_secrets import AppSecrets
 from anchor.server.lines import Lines
@@ -199,6 +199,9 @@ def test_waits_grow_with_every_failure_up_to_a_minute_and_begin_small_after_a_se
     for failure in range(1, 30):
         assert pauses.after_failure() <= min(BACKOFF_CAP_SECONDS, 2.0**failure)
     assert max(pauses.after_failure() for _ in range(100)) > BACKOFF_CAP_SECONDS / 2
+    pauses.hosts = True
+    assert max(pauses.after_failure() for _ in range(100)) <= HOSTING_CAP_SECONDS, "apps are out of reach meanwhile"
+    pauses.hosts = False
     assert any(pauses.after_session(1.0) > SPREAD_SECONDS for _ in range(50))
     pauses.place = 0.5
     assert pauses.after_session(60.0) == SPREAD_SECONDS / 2

@@ -175,6 +175,7 @@ class Connection:
             self._meter.shutdown(wait=False, cancel_futures=True)
 
     def _pause_after(self, session_before: int, opened: float) -> float:
+        self._pauses.hosts = self._hosting is not None and self._hosting.is_busy
         if self._session == session_before:
             return self._pauses.after_failure()
         return self._pauses.after_session(time.monotonic() - opened)

@@ -9,15 +9,19 @@ SPREAD_SECONDS = 3.75
 SETTLED_SECONDS = 10.0
 """A session that lasted less counts as one more failure."""
 BACKOFF_CAP_SECONDS = 60.0
+HOSTING_CAP_SECONDS = 8.0
+"""The same where apps run, which nobody reaches meanwhile."""
 UPGRADE_SECONDS = (300.0, 600.0)
 
 
 class Pauses:
-    """The waits of one agent, drawn with full jitter; `lease_seconds` and `place` are what the server said last."""
+    """The waits of one agent, drawn with full jitter; `lease_seconds` and `place` are what the server said last, `hosts`
+    whether apps run here."""
 
     def __init__(self) -> None:
         self.lease_seconds = UNHURRIED_LEASE_SECONDS
         self.place = -1.0
+        self.hosts = False
         self._failures = 0
 
     def after_session(self, lasted: float) -> float:
@@ -29,7 +33,7 @@ class Pauses:
         return self._pace * SPREAD_SECONDS * (self.place if self.place >= 0 else random.random())
 
     def after_failure(self) -> float:
-        """No session came about: up to min(60, 2^n) seconds after the n-th time in a row."""
+        """No session came about: up to min(60, 2^n) seconds (where apps run: min(8, 2^n)) after the n-th time in a row."""
         self._failures += 1
         return self._pace * self._backoff * random.random()
 
@@ -43,7 +47,7 @@ class Pauses:
 
     @property
     def _backoff(self) -> float:
-        return min(BACKOFF_CAP_SECONDS, 2.0 ** min(self._failures, 10))
+        return min(HOSTING_CAP_SECONDS if self.hosts else BACKOFF_CAP_SECONDS, 2.0 ** min(self._failures, 10))
 
     @property
     def _pace(self) -> float:

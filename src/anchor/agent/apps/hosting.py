@@ -96,6 +96,11 @@ class Hosting:
         await in_thread(remove, self._folder)
         await in_thread(self._folder.mkdir, parents=True)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether there are replicas here."""
+        return bool(self._replicas)
+
     def want(self, items: Sequence[HostItem]) -> None:
         """These replicas are to run from now on, and no others."""
         if self._stopping:

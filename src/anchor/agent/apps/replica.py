@@ -69,11 +69,6 @@ class Replica:
         """App and generation."""
         return self.item.app, self.item.generation
 
-    @property
-    def is_leaving(self) -> bool:
-        """Whether it was told to end."""
-        return self._retiring is not None
-
     def update(self, item: HostItem) -> None:
         """What the server says of it now: whether it serves."""
         self.item = item
