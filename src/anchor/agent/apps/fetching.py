@@ -11,20 +11,17 @@ from anchor.agent.threads import in_thread
 from anchor.core.app import SOURCE_BYTES_MAX
 from anchor.core.errors import Unavailable
 
-RETRY_SECONDS_MAX = 5.0
-
 
 async def fetched(parcels: Parcels, digest: str, file: Path) -> None:
     """Write the blob with this digest (64 hex digits), checked, into `file`, however long the server is away;
     Unavailable where it says that there is none, or sends other bytes again and again."""
-    misread = failures = 0
+    misread = 0
     while misread < TRIES_MAX:
-        before = await in_thread(_size_of, file)
+        have = await in_thread(_size_of, file)
         try:
-            await _fetch_rest(parcels, digest, file, before)
+            await _fetch_rest(parcels, digest, file, have)
         except httpx.HTTPError:
-            failures = 0 if await in_thread(_size_of, file) > before else failures + 1
-            await asyncio.sleep(min(RETRY_SECONDS * failures, RETRY_SECONDS_MAX))
+            await asyncio.sleep(RETRY_SECONDS)
             continue
         if await in_thread(_digest_of, file) == digest:
             return
