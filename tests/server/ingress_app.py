@@ -76,6 +76,8 @@ class Site:
             case "/headers":
                 writer.write(b"HTTP/1.1 200 OK\r\n" + b"X: " + bytes([120]) * 70_000)
                 await reader.read(1)
+            case "/strange":
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nX: 1\r\nX-{}: 2\r\nX'|: 3\r\n\r\nsecret")
             case "/hangup":
                 return False
             case "/never":

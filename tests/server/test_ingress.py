@@ -79,6 +79,21 @@ async def test_an_app_answers_under_its_name_and_below_its_path(ground: Ground) 
 
 
 @pytest.mark.anyio
+async def test_a_page_in_the_sandbox_may_send_to_its_own_app_and_one_elsewhere_may_not(ground: Ground) -> None:
+    ask = {"Host": "localhost", "Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "x-one"}
+    own, elsewhere = [
+        await ground.caller.options("/apps/shop/item", headers=ask | {"Origin": origin})
+        for origin in ("null", "https://elsewhere.example")
+    ]
+    assert (own.status_code, own.headers["access-control-allow-origin"]) == (204, "null")
+    assert (own.headers["access-control-allow-methods"], own.headers["access-control-allow-headers"]) == (
+        "PUT",
+        "x-one",
+    )
+    assert not any(name.startswith("access-control") for name in elsewhere.headers)
+
+
+@pytest.mark.anyio
 async def test_every_request_of_a_connection_is_judged_by_its_own_host(ground: Ground) -> None:
     ground.app("other", "b")
     reader, writer = await ground.raw(
@@ -273,7 +288,10 @@ async def test_an_answer_that_is_none_is_said_to_be_none(ground: Ground) -> None
 
 @pytest.mark.anyio
 async def test_an_answer_nobody_asked_for_reaches_nobody(ground: Ground) -> None:
+    ask = {"Host": "localhost", "Access-Control-Request-Method": "PUT", "Origin": "null"}
     for _ in range(3):
+        assert (await ground.caller.get("/strange")).status_code == 502
+        assert (await ground.caller.options("/apps/shop/unread", headers=ask)).status_code == 204
         assert (await ground.caller.get("/two")).text == "first"
         assert (await ground.caller.get("/next")).text == "a /next"
 

@@ -85,6 +85,11 @@ class Upstream:
         """Whether there is a piece that `body` need not wait for."""
         return bool(self._chunks)
 
+    @property
+    def is_through(self) -> bool:
+        """Whether the answer came whole and was taken whole, so that nothing of it can get into another."""
+        return self.is_over and not self._chunks and not self._unconsumed
+
     def consumed(self) -> None:
         """What came so far is on its way to the caller: as much again may come."""
         size, self._unconsumed = self._unconsumed, 0

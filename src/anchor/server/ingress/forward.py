@@ -8,7 +8,7 @@ from anchor.core.app import App, routable
 from anchor.server.ingress import pages
 from anchor.server.ingress.answer import NoAnswer, Upstream
 from anchor.server.ingress.door import Ingress
-from anchor.server.ingress.heads import BadHead, body_of, request_head, response_headers
+from anchor.server.ingress.heads import BadHead, body_of, preflight, request_head, response_headers
 from anchor.server.ingress.hosts import Meant
 from anchor.server.ingress.pages import Trouble, say
 
@@ -254,6 +254,14 @@ class _Exchange:
             headers = response_headers(upstream.headers, meant, host=host, origin=origin)
         except BadHead:
             raise NoAnswer("bad_answer") from None
+        if meant.prefix and scope["method"] == "OPTIONS":
+            allowed = preflight(scope["headers"], headers)
+            if allowed is not None:
+                self._has_begun = True
+                await send({"type": "http.response.start", "status": 204, "headers": allowed})
+                await send({"type": "http.response.body", "body": b""})
+                upstream.is_reusable = False  # its answer was not read
+                return
         if upstream.status in (204, 304):
             headers = [header for header in headers if header[0] != b"content-length"]
         self._has_begun = True

@@ -156,6 +156,25 @@ def _below_prefix(kept: Headers, prefix: bytes, host: bytes, origin: bytes) -> l
     return found
 
 
+def preflight(asked: Headers, answered: Headers) -> list[tuple[bytes, bytes]] | None:
+    """What a browser is told that asks, for a page in the sandbox, whether that may send something to its own app; None
+    where it does not ask that, or the app said something on it itself."""
+    said = dict(asked)
+    method = said.get(b"access-control-request-method")
+    if method is None or said.get(b"origin") != b"null" or _BAD_VALUE.search(method):
+        return None
+    allowed = [value for name, value in answered if name == b"access-control-allow-origin"]
+    if allowed != [b"null"] or any(name == b"access-control-allow-methods" for name, _ in answered):
+        return None
+    wanted = said.get(b"access-control-request-headers", b"")
+    return [
+        (b"access-control-allow-origin", b"null"),
+        (b"access-control-allow-methods", method),
+        *([(b"access-control-allow-headers", wanted)] if wanted and not _BAD_VALUE.search(wanted) else []),
+        (b"vary", b"origin"),
+    ]
+
+
 def own_cookie(value: bytes, prefix: bytes) -> bytes:
     """A Set-Cookie that reaches nobody but the app that sets it; empty where it may not be set."""
     pair, *attributes = value.split(b";")

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 PATH_PREFIX = b"/apps/"
 APPS_LABEL = "apps"
+HOST_LENGTH_MAX = 260
 KNOWN_MAX = 2000
 """Host headers whose meaning is remembered."""
 
@@ -51,7 +52,8 @@ class Hosts:
             found = self._read(host)
             if len(self._known) >= KNOWN_MAX:
                 self._known.clear()
-            self._known[host] = found
+            if len(host) <= HOST_LENGTH_MAX:
+                self._known[host] = found
             return found
 
     def _read(self, host: bytes) -> Meant | None:

@@ -1,7 +1,6 @@
 """What a caller is told where an app cannot answer: a small page for people, a problem document for programs."""
 
 import html
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -32,15 +31,16 @@ small{{color:#666}}@media(prefers-color-scheme:dark){{body{{color:#ddd;backgroun
 """
 
 
-@dataclass(frozen=True, slots=True)
 class Trouble(Exception):
     """Why there is no answer of the app's; `retry_after` in seconds."""
 
-    status: int
-    code: str
-    detail: str
-    hint: str = ""
-    retry_after: int | None = None
+    def __init__(self, status: int, code: str, detail: str, hint: str = "", retry_after: int | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.hint = hint
+        self.retry_after = retry_after
 
 
 def page(trouble: Trouble, accept: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:

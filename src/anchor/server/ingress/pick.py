@@ -69,7 +69,7 @@ class Picker:
         """A request is through; the connection is kept if it can be asked again."""
         place = (app, generation)
         self._release(place)
-        if upstream.is_over and upstream.is_reusable and len(self._idle[place]) < IDLE_MAX:
+        if upstream.is_through and upstream.is_reusable and len(self._idle[place]) < IDLE_MAX:
             upstream.idle_since = time.monotonic()
             self._idle[place].append(upstream)
         else:
