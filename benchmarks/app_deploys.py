@@ -43,18 +43,17 @@ def main() -> None:
 
 
 def _bare(directory: str) -> dict[str, str]:
-    """The variables of a user whose machine has neither Node nor anything downloaded before: a home of its own, and a
-    PATH of links to all programs but Node's."""
-    programs = Path(directory) / "programs"
-    home = Path(directory) / "home"
-    programs.mkdir()
-    home.mkdir()
-    for folder in os.environ["PATH"].split(os.pathsep):
-        for program in Path(folder).glob("*") if Path(folder).is_dir() else ():
-            if program.name not in TOOLS and not (programs / program.name).exists():
-                (programs / program.name).symlink_to(program.resolve())
-    assert all(shutil.which(tool, path=str(programs)) is None for tool in TOOLS)
-    return {"PATH": str(programs), "HOME": str(home), "XDG_CACHE_HOME": str(home / ".cache")}
+    """The PATH of a machine without Node: links to all programs but its own. What installers keep lies with the agent,
+    whose state is new."""
+    folder = Path(directory) / "programs"
+    folder.mkdir()
+    places = [Path(place) for place in os.environ["PATH"].split(os.pathsep) if Path(place).is_dir()]
+    programs = {program.name: program for place in reversed(places) for program in place.iterdir()}
+    for name, program in programs.items():
+        if name not in TOOLS:
+            (folder / name).symlink_to(program)
+    assert all(shutil.which(tool, path=str(folder)) is None for tool in TOOLS)
+    return {"PATH": str(folder)}
 
 
 def _round(directory: Path) -> dict[str, float]:
