@@ -25,7 +25,7 @@ WEB: Final = "web"
 RELEASE: Final = "release"
 """The process that runs once, to its end, before the first replica of a release does."""
 
-AppName = Annotated[str, Meta(pattern=r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")]
+AppName = Annotated[str, Meta(pattern=r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?(?!\n)$")]
 """A DNS label: it is part of the app's address."""
 ProcessName = Annotated[
     str,

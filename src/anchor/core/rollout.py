@@ -21,7 +21,7 @@ NODES_TRIED: Final = 3
 """Nodes on which a place may fail in a row before it is given up on."""
 SURGE_SHARE: Final = 4
 """Of so many places one at a time gets another replica while it has a healthy one; at least one does."""
-CODE_FAULTS: Final = frozenset({"build_failed", "not_an_app", "release_failed", "dependency_error"})
+CODE_FAULTS: Final = frozenset({"build_failed", "not_an_app", "release_failed", "dependency_error", "secret_changed"})
 """Failures that lie in the app: they would be the same on any node."""
 
 

@@ -83,10 +83,12 @@ class AppMemory:
             self._promised[node].pop(app_id, None)
 
     def is_news(self, node: str, seen: Seen) -> bool:
-        """Whether a node is something else now than when this was asked last."""
-        known = self._seen.get(node)
+        """Whether a node is something else now than when its apps were looked after last."""
+        return self._seen.get(node) != seen
+
+    def saw(self, node: str, seen: Seen) -> None:
+        """A node's apps were looked after as it was then."""
         self._seen[node] = seen
-        return known != seen
 
 
 def _orders_of(app: App) -> dict[str, Orders]:

@@ -37,8 +37,10 @@ async def attend(world: World, node_id: str, tasks: Collection[int]) -> None:
         return
     if node.status is Status.READY:
         world.bus.work_waits()
-    if world.apps.is_news(node_id, (seat.session, seat.status, seat.leaving)):
+    seen = (seat.session, seat.status, seat.leaving)
+    if world.apps.is_news(node_id, seen):
         await look_after(world, node_id)
+        world.apps.saw(node_id, seen)
     wanted = [task for task in await world.store.get(sorted(tasks)) if task is not None] if tasks else []
     for task in wanted:
         miss_if_unlisted(seat, task, now=world.clock.now())

@@ -14,6 +14,8 @@ from anchorsim.hosting import BROKEN, SILENT
 from anchorsim.scheduler import Violation
 from anchorsim.truth import Truth, Undone
 
+_MAY_STOP = (ReplicaState.DRAINING, ReplicaState.FAILED)
+
 
 class AppRules:
     """Watches the apps of one simulated cluster."""
@@ -40,6 +42,13 @@ class AppRules:
         self.states_seen.update(one.state for one in new.replicas)
         if old is not None:
             self._follows(old, new)
+
+    def stopped(self, node: str, app_id: int, generation: int) -> None:
+        """Look at a machine that stops a replica because it was told so."""
+        app = self._truth.apps.get(app_id)
+        replica = app.replica(generation) if app is not None else None
+        if replica is not None and replica.node == node and replica.state not in _MAY_STOP:
+            raise Violation("stopped", f"{node} was told to stop {replica} of app {app_id}")
 
     def _proved(self, app: App) -> None:
         live = app.release(app.live)

@@ -126,6 +126,9 @@ class Cluster:
             self.agents.append(agent)
             by_name[agent.name] = agent
             self.truth.nodes[agent.name] = Node(id=agent.name, owner=f"owner-{at}", public_key=b"", joined_at=sim.now)
+            # A list that comes twice, or from a truth that was put back, may be old; the next one mends what it does.
+            if faults.isdisjoint(("double", "rollback", "restore")):
+                agent.hosting.on_stop = self.app_rules.stopped
         self.nature = nature
         self.swarm = Swarm(self)
         self.restores = Restores(self)

@@ -1,6 +1,6 @@
 """What a simulated machine hosts: replicas that build, start, fail, drain and end, and what it says of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -58,13 +58,15 @@ class SimHosting:
         self.running: dict[Key, Running] = {}
         self._stopped: list[Key] = []
         self.fail_share = 0.0
-        self.deaf = False
+        self.on_stop: Callable[[str, int, int], None] | None = None
 
     def want(self, items: Sequence[Item]) -> None:
         """Run these and nothing else."""
         wanted = {(item.app, item.generation): item for item in items}
         for key, one in list(self.running.items()):
             if key not in wanted or wanted[key].source != one.item.source:  # given out again after a rollback
+                if self.on_stop is not None:
+                    self.on_stop(self._agent.name, *key)
                 self._stop(key)
         for key, item in wanted.items():
             known = self.running.get(key)

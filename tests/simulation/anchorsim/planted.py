@@ -178,10 +178,10 @@ def _wake_never(task: Task, *, now: int, **_: Any) -> Task:
     return replace(core_task.wake(task, now=now), wake_at=None)
 
 
-def _cancelled_in_mid_run(task: Task, *, by: str, now: int) -> Task:
+def _cancelled_in_mid_run(task: Task, *, by: str, now: int, reason: Reason | None = None) -> Task:
     if task.state is State.LEASED:
         return replace(task, ver=task.ver + 1, state=State.CANCELLED, wake_at=None, finished_at=now)
-    return core_task.cancel(task, by=by, now=now)
+    return core_task.cancel(task, by=by, now=now, reason=reason)
 
 
 def _settled_with_a_slip(task: Task, ending: Ending, *, now: int, chance: float) -> Task:

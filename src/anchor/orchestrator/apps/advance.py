@@ -11,6 +11,7 @@ from anchor.core.node import Node, Status, is_connected
 from anchor.core.rollout import step
 from anchor.failpoints import reached
 from anchor.orchestrator.apps.hosting import tell
+from anchor.orchestrator.apps.refresh import look_up
 from anchor.orchestrator.world import World
 from anchor.ports.store import UnknownOutcome
 
@@ -27,10 +28,13 @@ async def rewrite(world: World, app_id: int, change: Callable[[App], App]) -> Ap
 
     `change` is asked again with a newer document where somebody else was faster, and may raise.
     """
-    app = world.apps.get(app_id) or await world.store.app(app_id)
+    app = world.apps.get(app_id)
+    concerned: set[str] = set()
+    if app is None:
+        app, concerned = await look_up(world, app_id)
     for _ in range(TRIES_MAX):
+        await tell(world, concerned)
         if app is None:
-            await tell(world, world.apps.drop(app_id))
             return None
         now = max(world.clock.now(), app.changed_at)
         nodes = await nodes_for(world, app)
@@ -46,15 +50,15 @@ async def rewrite(world: World, app_id: int, change: Callable[[App], App]) -> Ap
             raise
         if written:
             reached("apps.written")
-            nodes_concerned = world.apps.keep(new)
+            known = world.apps.get(app_id)
+            if known is not None and (known is app or known.ver < new.ver):  # else another change came after this one
+                concerned = world.apps.keep(new)
             if not rests:
                 world.bus.apps_changed([app_id])
-            await tell(world, nodes_concerned)
+            await tell(world, concerned)
             reached("apps.told")
             return await _removed(world, new) if new.wanted is Wanted.REMOVED and not new.replicas else new
-        app = await world.store.app(app_id)
-        if app is not None:
-            await tell(world, world.apps.keep(app))
+        app, concerned = await look_up(world, app_id)
     raise Unavailable("The app changed too often.", hint="Try again.", retry_after_seconds=1)
 
 

@@ -48,7 +48,8 @@ async def create(
             )
         app = there
     reached("apps.created")
-    world.apps.keep(app)
+    if world.apps.get(app_id) is None:  # else a sweep has taken it further already
+        world.apps.keep(app)
     world.bus.apps_changed([app_id])
     after = await advance(world, app_id) or app
     await _note(world, after, "app_created", by)

@@ -9,8 +9,8 @@ from anchor.orchestrator.world import World
 async def tell(world: World, nodes: Iterable[str]) -> None:
     """Tell those of the nodes that are connected here, and host apps, all that they are to run."""
     here = _hosts(world, nodes)
-    if here and not world.sole_writer:
-        # Told from an old memory a node would stop what another server has just placed there.
+    if here and not (world.sole_writer and world.apps.loaded):
+        # Told from an old memory, or from none yet, a node would stop what was placed there.
         here |= _hosts(world, await reread(world))
     for node in sorted(here):
         seat = world.fleet.seat(node)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from anchor.core.app import App
 from anchor.orchestrator.world import World
 from anchor.ports.bus import ANY_APP
 
@@ -14,9 +15,19 @@ async def reread(world: World, ids: Collection[int] = (ANY_APP,)) -> set[str]:
     for app_id in sorted(versions.keys() | known.keys() if ANY_APP in ids else versions.keys()):
         if known.get(app_id) == versions.get(app_id):
             continue
-        app = await world.store.app(app_id)
-        nodes |= world.apps.drop(app_id) if app is None else world.apps.keep(app)
+        nodes |= (await look_up(world, app_id))[1]
     if ANY_APP in ids:
         world.apps.loaded = True
         world.apps.refreshed_at = world.clock.now()
     return nodes
+
+
+async def look_up(world: World, app_id: int) -> tuple[App | None, set[str]]:
+    """An app as it is now, and the nodes that are to run something else than was remembered. What was remembered
+    meanwhile was read or written later, and stays."""
+    before = world.apps.get(app_id)
+    app = await world.store.app(app_id)
+    known = world.apps.get(app_id)
+    if known is not before:
+        return known, set()
+    return app, world.apps.drop(app_id) if app is None else world.apps.keep(app)

@@ -19,8 +19,9 @@ async def sweep(world: World, now: int) -> None:
         await tell(world, await reread(world))
     while due := await world.store.apps_due(now, PAGE):
         for app in due:
-            if app.ver != getattr(world.apps.get(app.id), "ver", 0):
-                await tell(world, world.apps.keep(app))
+            known = world.apps.get(app.id)
+            if known is None or known.ver != app.ver:
+                await tell(world, await reread(world, [app.id]))
             await advance(world, app.id)
         if len(due) < PAGE:
             break

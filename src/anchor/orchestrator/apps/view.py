@@ -18,7 +18,8 @@ class AppState(NamedTuple):
 
 def state_of(app: App) -> AppState:
     """`deploying` while a release is on its way out (or more replicas are); then `running` with all that is wanted,
-    `degraded` with a part of it, `failed` with nothing. A failed release is the reason of whatever goes on after it."""
+    `degraded` with a part of it (or nothing for the moment), `failed` with nothing until something changes. A failed
+    release is the reason of whatever goes on after it."""
     if app.wanted is Wanted.REMOVED:
         return AppState("removing", None)
     if app.wanted is Wanted.STOPPED:
@@ -36,7 +37,7 @@ def state_of(app: App) -> AppState:
     stuck = any(not is_run(one) for one in app.replicas if one.place in missing)
     if not live.settled and not stuck:
         return AppState("deploying", app.reason or trouble)
-    return AppState("degraded" if healthy else "failed", trouble or app.reason)
+    return AppState("failed" if stuck and not healthy else "degraded", trouble or app.reason)
 
 
 def _trouble(app: App) -> Reason | None:
