@@ -15,8 +15,8 @@ UPGRADE_SECONDS = (300.0, 600.0)
 
 
 class Pauses:
-    """The waits of one agent, drawn with full jitter; `lease_seconds` and `place` are what the server said last, `hosts`
-    whether apps run here."""
+    """The waits of one agent, drawn with full jitter; `lease_seconds` and `place` are what the server said last,
+    `hosts` whether apps run here."""
 
     def __init__(self) -> None:
         self.lease_seconds = UNHURRIED_LEASE_SECONDS
@@ -33,7 +33,7 @@ class Pauses:
         return self._pace * SPREAD_SECONDS * (self.place if self.place >= 0 else random.random())
 
     def after_failure(self) -> float:
-        """No session came about: up to min(60, 2^n) seconds (where apps run: min(8, 2^n)) after the n-th time in a row."""
+        """No session came about for the n-th time in a row: up to min(60, 2^n) seconds; min(8, 2^n) where apps run."""
         self._failures += 1
         return self._pace * self._backoff * random.random()
 

@@ -5,8 +5,8 @@ import contextlib
 import errno
 import itertools
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
 from anchor.agent.apps.pump import pumped
@@ -34,29 +34,32 @@ class LocalPorts:
 
     def __init__(self) -> None:
         self._ports: dict[int, LocalPort] = {}
+        self._changing = asyncio.Lock()
 
-    @contextmanager
-    def claimed(self, port: int, app: int, name: str) -> Iterator["LocalPort"]:
+    @asynccontextmanager
+    async def claimed(self, port: int, app: int, name: str) -> AsyncIterator["LocalPort"]:
         """Hold a port for one replica of an app; others of the same app hold it too. PortRefused."""
-        held = self._ports.get(port)
-        if held is not None and held.app != app:
-            raise PortRefused(
-                Reason(
-                    "port_in_use",
-                    f"Port {port} of this machine is that of the app {held.name} already.",
-                    "Let one of the two have another port (config.port), or none.",
+        async with self._changing:
+            held = self._ports.get(port)
+            if held is not None and held.app != app:
+                raise PortRefused(
+                    Reason(
+                        "port_in_use",
+                        f"Port {port} of this machine is that of the app {held.name} already.",
+                        "Let one of the two have another port (config.port), or none.",
+                    )
                 )
-            )
-        if held is None:
-            held = self._ports[port] = LocalPort(app, name, _listening(port))
-        held.claims += 1
+            if held is None:
+                held = self._ports[port] = LocalPort(app, name, _listening(port))
+            held.claims += 1
         try:
             yield held
         finally:
-            held.claims -= 1
-            if not held.claims:
-                del self._ports[port]
-                held.close()
+            async with self._changing:
+                held.claims -= 1
+                if not held.claims:
+                    await held.close()
+                    del self._ports[port]
 
 
 class LocalPort:
@@ -106,10 +109,12 @@ class LocalPort:
                         await pumped(opened, inner)
                     return
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Let the port go; what is under way goes on until its replica ends."""
         for accepting in self._accepting:
             accepting.cancel()
+        await asyncio.wait(self._accepting)
+        # Only now: the loop has let go of them.
         for listener in self._listeners:
             listener.close()
 

@@ -3,8 +3,8 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, nullcontext, suppress
 from socket import socket
 from typing import Final
 
@@ -181,8 +181,8 @@ class Replica:
             what = "The owner of this node does not let apps use the network."
             raise Failed(Reason("network_forbidden", what, "Another node may; the owner can allow it (allow_network)."))
         given = ground.opened(item.env)
-        with ground.room(item.config), self._local_port():
-            async with ground.builds.kept(item, self._emit) as built:
+        with ground.room(item.config):
+            async with self._local_port(), ground.builds.kept(item, self._emit) as built:
                 if built.lock is not None:
                     self._bringing = asyncio.create_task(self._bring(built.lock))
                 try:
@@ -193,13 +193,13 @@ class Replica:
                     if self._bringing is not None:
                         self._bringing.cancel()
 
-    @contextmanager
-    def _local_port(self) -> Iterator[None]:
+    @asynccontextmanager
+    async def _local_port(self) -> AsyncIterator[None]:
         """Its port on this machine, held before anything is built for it."""
         item = self.item
         wanted = item.config.port if item.process == WEB else None
         claim = self._ground.ports.claimed(wanted, item.app, item.name) if wanted is not None else nullcontext()
-        with claim as self._port:
+        async with claim as self._port:
             try:
                 yield
             finally:
