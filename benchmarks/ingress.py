@@ -229,6 +229,18 @@ async def listening(port: int) -> None:
     sys.exit(f"nothing listens on port {port}")
 
 
+async def answering(port: int) -> None:
+    for _ in range(600):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: app.apps.localhost\r\nConnection: close\r\n\r\n")
+        said = await reader.read()
+        writer.close()
+        if said.startswith(b"HTTP/1.1 200"):
+            return
+        await asyncio.sleep(0.05)
+    sys.exit(f"no app answers on port {port}")
+
+
 @contextlib.asynccontextmanager
 async def sides(folder: Path) -> AsyncIterator[tuple[int, int, int]]:
     """The app, and before it nginx and ours: the port and pid of ours, and nginx's port."""
@@ -248,7 +260,7 @@ async def sides(folder: Path) -> AsyncIterator[tuple[int, int, int]]:
         await listening(ours)
         stack.enter_context(running([*part, "agent", "--port", str(ours), "--app", str(app)]))
         await asyncio.gather(listening(app), listening(nginx))
-        await asyncio.sleep(1.0)
+        await asyncio.gather(answering(ours), answering(nginx))
         yield ours, server.pid, nginx
 
 
