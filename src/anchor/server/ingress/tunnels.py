@@ -42,11 +42,6 @@ class TunnelLine:
         """A stream to a replica on this node; None where it has too many."""
         return None if self._end.is_full else self._end.open(Target(app, generation), sink)
 
-    @property
-    def streams(self) -> int:
-        """How many streams there are."""
-        return len(self._end)
-
     async def serve(self) -> None:
         """Carry messages both ways until the tunnel breaks or is cut."""
         steps = [asyncio.create_task(step) for step in (self._read(), self._write(), self._cut())]
