@@ -15,6 +15,7 @@ import httpx
 import psutil
 import pytest
 from tests.acceptance.load import Load
+from tests.acceptance.small_apps import MAIN
 from tests.system.fleet import GIVE_UP_SECONDS, Agent, Server
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "apps"
@@ -153,12 +154,12 @@ class Network:
             check=False,
         )
 
-    def processes(self, agent: Agent, mark: str) -> list[psutil.Process]:
-        """What runs below an agent with this in its command line, the innermost last."""
+    def small_apps(self) -> list[psutil.Process]:
+        """The processes of small apps themselves, without what starts and holds them."""
         found = []
-        for process in psutil.Process(agent.pid).children(recursive=True):
+        for process in self.everything():
             with contextlib.suppress(psutil.Error):
-                if mark in " ".join(process.cmdline()):
+                if process.cmdline()[1:] == [MAIN]:
                     found.append(process)
         return found
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from tests.acceptance.network import Network, View, healthy
-from tests.acceptance.small_apps import ANSWERING, SILENT, UNBUILDABLE
+from tests.acceptance.small_apps import ANSWERING, FAILING_BUILD, SILENT
 
 NAME = "small"
 Outage = Callable[[Network], None]
@@ -21,20 +21,15 @@ def _of(view: View) -> set[int]:
     return {one["generation"] for one in healthy(view)}
 
 
-def _servers(network: Network) -> set[int]:
-    return {process.pid for agent in network.agents for process in network.processes(agent, "server.js")}
-
-
 def whole(network: Network, replicas: int = 2) -> View:
     """The app once it runs with so many healthy replicas."""
     return network.until(NAME, lambda view: view["state"] == "running" and len(healthy(view)) == replicas)
 
 
 def kill_9_of_an_app_process(network: Network) -> None:
-    victim = next(found[-1] for agent in network.agents if (found := network.processes(agent, "server.js")))
-    before = _servers(network)
-    victim.kill()
-    network.until(NAME, lambda view: len(_servers(network) - before) > 0 and len(healthy(view)) == 2)
+    before = network.small_apps()
+    before[0].kill()
+    network.until(NAME, lambda view: bool(set(network.small_apps()) - set(before)) and len(healthy(view)) == 2)
 
 
 def kill_9_of_an_agent(network: Network) -> None:
@@ -64,11 +59,11 @@ def a_rolling_update(network: Network) -> None:
 
 
 def a_release_that_never_listens(network: Network) -> None:
-    _fails(network, SILENT, "never_listened")
+    _fails(network, "never_listened", SILENT, {})
 
 
 def a_release_whose_build_fails(network: Network) -> None:
-    _fails(network, UNBUILDABLE, "build_failed")
+    _fails(network, "build_failed", ANSWERING, {"build": FAILING_BUILD})
 
 
 def a_restart(network: Network) -> None:
@@ -77,9 +72,9 @@ def a_restart(network: Network) -> None:
     network.until(NAME, lambda view: not old & _of(view) and view["state"] == "running" and len(view["replicas"]) == 2)
 
 
-def _fails(network: Network, files: dict[str, str], code: str) -> None:
+def _fails(network: Network, code: str, files: dict[str, str], more: dict[str, str]) -> None:
     before = network.app(NAME)
-    config = before["config"] | {"startSeconds": 2}
+    config = before["config"] | {"startSeconds": 2} | more
     network.release(NAME, files, config=config)
     view = network.until(NAME, lambda view: view["releases"][-1]["state"] == "failed")
     assert view["releases"][-1]["reason"]["code"] == code, view

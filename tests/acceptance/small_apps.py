@@ -1,102 +1,128 @@
 """Apps of a few lines with nothing to install, for tests of what happens around them."""
 
-import json
+SERVER = """
+import json, os, subprocess, sys, threading, time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-START = {"package.json": json.dumps({"name": "small", "private": True, "scripts": {"start": "node server.js"}})}
+class Handler(BaseHTTPRequestHandler):
+    protocol_version, wbufsize, disable_nagle_algorithm = 'HTTP/1.1', -1, True
 
-ANSWERING = START | {
-    "server.js": """
-const { createServer } = require('http')
-const { ANCHOR_RELEASE: release, ANCHOR_REPLICA: replica, PORT } = process.env
-const server = createServer((request, response) => {
-  if (request.url !== '/slow') return response.end(JSON.stringify({ release, replica, path: request.url }))
-  let left = 20
-  const timer = setInterval(() => {
-    if (left--) return response.write('.')
-    clearInterval(timer)
-    response.end('over')
-  }, 100)
-})
-server.keepAliveTimeout = 60_000
-server.listen(PORT)
+    def do_GET(self):
+        content = self.content().encode()
+        self.send_response(200)
+        self.send_header('Content-Length', str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def content(self):
+        return 'here'
+
+    def log_message(self, *_):
+        pass
+
+class Server(ThreadingHTTPServer):
+    daemon_threads, request_queue_size = True, 128
+
+def serve(port=int(os.environ['PORT'])):
+    Server(('', port), Handler).serve_forever()
 """
-}
-"""Says which replica of which release answers; `/slow` takes two seconds over its answer."""
+MAIN = "main.py"
 
-SILENT = START | {"server.js": "console.log('thinking'); setInterval(() => {}, 1000)"}
+
+def _app(text: str) -> dict[str, str]:
+    return {MAIN: SERVER + text}
+
+
+ANSWERING = _app(
+    """
+def content(self):
+    told = {'release': os.environ['ANCHOR_RELEASE'], 'replica': os.environ['ANCHOR_REPLICA'], 'path': self.path}
+    return json.dumps(told, separators=(',', ':'))
+
+Handler.content = content
+serve()
+"""
+)
+"""Says which replica of which release answers."""
+
+SILENT = _app("print('thinking', flush=True)\ntime.sleep(1000)")
 """Never listens."""
 
-ELSEWHERE = START | {"server.js": "require('http').createServer((_, response) => response.end()).listen(3333)"}
+ELSEWHERE = _app("serve(3333)")
 """Listens on a port of its own choice, not on that in PORT."""
 
-CRASHING = START | {"server.js": "console.log('about to fall'); throw new Error('the cupboard is bare')"}
+CRASHING = _app("raise SystemExit('the cupboard is bare')")
 
-FLOODING = START | {
-    "server.js": """
-const line = 'x'.repeat(1000) + '\\n'
-const pour = () => { while (process.stdout.write(line)); process.stdout.once('drain', pour) }
-require('http').createServer((_, response) => response.end('here')).listen(process.env.PORT, pour)
+FLOODING = _app(
+    """
+def pour():
+    while True:
+        sys.stdout.write(('x' * 1000 + '\\n') * 100)
+
+threading.Thread(target=pour, daemon=True).start()
+serve()
 """
-}
+)
 """Prints as fast as it can."""
 
-MANY = START | {
-    "server.js": """
-const { spawn } = require('child_process')
-let refused = 0, started = 0
-const one = () => {
-  if (started + refused >= 1500) return
-  try {
-    const child = spawn('sleep', ['1000'])
-    child.on('error', () => { refused++; setImmediate(one) })
-    child.on('spawn', () => { started++; setImmediate(one) })
-  } catch { refused++; setImmediate(one) }
-}
-const answer = response => response.end(JSON.stringify({ started, refused }))
-require('http').createServer((_, response) => answer(response)).listen(process.env.PORT)
-one()
+MANY = _app(
+    """
+counts = {'started': 0, 'refused': 0}
+
+def start():
+    for _ in range(1500):
+        try:
+            subprocess.Popen(['sleep', '1000'])
+            counts['started'] += 1
+        except OSError:
+            counts['refused'] += 1
+
+Handler.content = lambda self: json.dumps(counts)
+threading.Thread(target=start, daemon=True).start()
+serve()
 """
-}
+)
 """Starts 1,500 processes, or as many as it is let."""
 
-HUNGRY = START | {
-    "server.js": """
-const eaten = []
-require('http').createServer((_, response) => response.end('here')).listen(process.env.PORT)
-setInterval(() => eaten.push(Buffer.alloc(8 << 20, 1)), 5)
-"""
-}
-"""Eats 1.6 GB of memory a second until it is stopped."""
+HUNGRY = _app(
+    """
+def eat():
+    eaten = []
+    while True:
+        eaten.append(b'x' * (8 << 20))
+        time.sleep(0.005)
 
-UNBUILDABLE = {
-    "package.json": json.dumps(
-        {
-            "name": "small",
-            "scripts": {"start": "node server.js", "build": "echo one two && echo 'no such thing' >&2 && exit 3"},
-        }
-    ),
-    "server.js": "",
-}
-
-CURIOUS = START | {
-    "server.js": """
-const { connect } = require('net')
-const { createServer } = require('http')
-const knock = (host, port) => new Promise(done => {
-  const socket = connect({ host, port, timeout: 1500 })
-  const say = text => { socket.destroy(); done(`${host} ${port}: ${text}`) }
-  socket.on('connect', () => say('reached'))
-  socket.on('timeout', () => say('nothing'))
-  socket.on('error', error => say(error.code))
-})
-createServer(async (request, response) => {
-  const url = new URL(request.url, 'http://app')
-  if (url.pathname !== '/knock') {
-    return response.end(JSON.stringify({ url: request.url, host: request.headers.host, headers: request.headers }))
-  }
-  const asked = url.searchParams.getAll('at').map(text => text.split('@'))
-  response.end(JSON.stringify(await Promise.all(asked.map(([host, port]) => knock(host, Number(port))))))
-}).listen(process.env.PORT)
+threading.Thread(target=eat, daemon=True).start()
+serve()
 """
-}
+)
+"""Eats more than a gigabyte of memory a second until it is stopped."""
+
+CURIOUS = _app(
+    """
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import parse_qs, urlsplit
+
+def knock(at):
+    host, port = at.split('@')
+    try:
+        socket.create_connection((host, int(port)), timeout=1.5).close()
+    except OSError as error:
+        return f'{host} {port}: {error}'
+    return f'{host} {port}: reached'
+
+def content(self):
+    url = urlsplit(self.path)
+    if url.path != '/knock':
+        return json.dumps({'url': self.path, 'host': self.headers['host']}, separators=(',', ':'))
+    with ThreadPoolExecutor(16) as threads:
+        return json.dumps(list(threads.map(knock, parse_qs(url.query)['at'])))
+
+Handler.content = content
+serve()
+"""
+)
 """Says what it was asked, and tries to reach what `/knock?at=HOST@PORT` names."""
+
+FAILING_BUILD = "echo one two && echo 'no such thing' >&2 && exit 3"

@@ -43,11 +43,11 @@ def test_deployments_interrupted_by_kills_of_the_server_converge_and_apps_run_on
         # Whoever keeps a connection to the old generation open to the end of its drain may lose a request with it.
         assert len(local.counts.failed) <= KILLS, f"seed {seed}: {local.counts.said()}"
         assert len({answer["release"] for answer in answers(network)}) == 1
-        assert_one_process_a_replica(network)
+        assert len(network.small_apps()) == 1
 
         network.do("small", "stop")
         network.until("small", lambda view: view["state"] == "stopped")
-        wait_until(lambda: not processes(network), "its processes are gone")
+        wait_until(lambda: not network.small_apps(), "its processes are gone")
         with pytest.raises(httpx.ConnectError):
             httpx.get(f"http://127.0.0.1:{port}", trust_env=False)
 
@@ -58,17 +58,3 @@ def arrived(view: View, release: int) -> bool:
 
 def answers(network: Network) -> list[View]:
     return [network.get("small").json() for _ in range(8)]
-
-
-def processes(network: Network) -> list[int]:
-    return [process.pid for agent in network.agents for process in network.processes(agent, "server.js")]
-
-
-def assert_one_process_a_replica(network: Network) -> None:
-    names = [
-        process.name()
-        for agent in network.agents
-        for process in network.processes(agent, "server.js")
-        if process.name().startswith(("node", "MainThread"))
-    ]
-    assert len(names) == 1, names

@@ -19,11 +19,11 @@ from tests.acceptance.small_apps import (
     ANSWERING,
     CRASHING,
     ELSEWHERE,
+    FAILING_BUILD,
     FLOODING,
     HUNGRY,
     MANY,
     SILENT,
-    UNBUILDABLE,
 )
 from tests.system.fleet import free_port
 
@@ -59,7 +59,7 @@ FAILING = {
     "elsewhere": Bad(ELSEWHERE, "wrong_port", "3333", QUICK),
     "crashing": Bad(CRASHING, "crash_loop", "the cupboard is bare"),
     "hungry": Bad(HUNGRY, "memory_limit", "128", {"ram": "128MB"}),
-    "unbuildable": Bad(UNBUILDABLE, "build_failed", "no such thing"),
+    "unbuildable": Bad(ANSWERING, "build_failed", "no such thing", {"build": FAILING_BUILD}),
 }
 
 
@@ -200,9 +200,9 @@ def test_a_folder_that_is_no_app_is_refused_at_once(network: Network, tmp_path: 
 
 
 def test_a_build_that_fails_shows_its_last_lines_at_the_terminal(network: Network, tmp_path: Path) -> None:
-    for name, text in UNBUILDABLE.items():
+    for name, text in ANSWERING.items():
         (tmp_path / name).write_text(text)
-    done = network.anchor("app", "deploy", str(tmp_path), "--name", "broken")
+    done = network.anchor("app", "deploy", str(tmp_path), "--name", "broken", "--build", FAILING_BUILD)
     assert done.returncode == 1, done
     assert "one two" in done.stderr
     assert "no such thing" in done.stderr
