@@ -185,17 +185,23 @@ def _is_no_folder(path: Path) -> bool:
 
 
 def _site_root(tree: Path, plan: Plan) -> str:
-    if not plan.build:
-        return plan.root
-    for root in (plan.root, *_BUILT_SITES):
-        if (tree / root / "index.html").is_file() and root:
+    """The folder that a site is served from, "" for all of it; CannotBuild where there is none in the tree."""
+    roots = dict.fromkeys((plan.root, *_BUILT_SITES)) if plan.build else (plan.root,)
+    for root in roots:
+        if not plan.build and _is_within(tree, root):
             return root
-    looked = ", ".join(f"{root}/index.html" for root in dict.fromkeys((plan.root, *_BUILT_SITES)))
-    raise CannotBuild(
-        Reason(
-            "build_failed", "The build ended well and left no index.html.", f"Looked for {looked}. Set kind, or build."
-        )
-    )
+        if root and _is_within(tree, root) and _is_within(tree, f"{root}/index.html"):
+            return root
+    looked = ", ".join(f"{root}/index.html" for root in roots)
+    what = "The build ended well and left no index.html." if plan.build else "There is no folder to serve."
+    raise CannotBuild(Reason("build_failed", what, f"Looked for {looked}. Set kind, or build."))
+
+
+def _is_within(tree: Path, path: str) -> bool:
+    """Whether this is there, and in the tree: a build may have left links to anywhere on the machine, and what is
+    copied from here is copied by the agent."""
+    place = os.path.realpath(tree / path)
+    return os.path.exists(place) and Path(place).is_relative_to(os.path.realpath(tree))
 
 
 def _hex(digest: str) -> str:

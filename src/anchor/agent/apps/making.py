@@ -1,6 +1,8 @@
 """Runs an app's build: confined, without the network, in a copy of its source."""
 
+import os
 import shutil
+import stat
 from collections import deque
 from pathlib import Path
 from typing import Final
@@ -49,6 +51,7 @@ async def make_tree(
                 if not confined:
                     (folder / "node_modules").symlink_to(own)
             await _build(confinement, item, folder, ready, mounts, emit)
+            await in_thread(_require_copyable, folder, item.plan.build)
         if ready.modules is not None and not confined:
             (folder / "node_modules").unlink(missing_ok=True)
             (folder / "node_modules").symlink_to(ready.modules)
@@ -91,6 +94,24 @@ async def _build(
     ended = await supervise(confinement, program, write)
     if ended.code != 0 or ended.cut is not None or ended.never_started:
         raise CannotBuild(_reason(build, ended, memory_mib, "".join(said)))
+
+
+def _require_copyable(folder: Path, build: str) -> None:
+    """Every replica gets a copy, in which holes of a sparse file are filled and each hard link is a file: CannotBuild
+    where one would be larger than a build may be. Pipes and sockets, which nobody can copy, are removed."""
+    size = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(place, name)
+            about = os.lstat(path)
+            if stat.S_ISREG(about.st_mode):
+                size += about.st_size
+            elif not stat.S_ISLNK(about.st_mode):
+                os.unlink(path)
+    if size > BUILD_DISK_MIB * MIB:
+        what = f"The build `{build[:200]}` left files that are {size / MIB:,.0f} MiB once they are copied"
+        hint = "Leave out sparse files and hard links, or have it make less."
+        raise CannotBuild(Reason("build_failed", f"{what}; {BUILD_DISK_MIB:,} MiB are allowed.", hint))
 
 
 def _reason(build: str, ended: Ended, memory_mib: int, said: str) -> Reason:
