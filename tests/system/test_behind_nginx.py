@@ -27,7 +27,8 @@ from tests.engines.valkey import running_valkey
 from tests.system.crowds import Crowd, busiest_second
 from tests.system.fleet import Program, Server, free_port, wait_for_port
 
-CONFIGURATION = Path(__file__).parents[2] / "deploy" / "nginx" / "anchor.conf"
+CONFIGURATIONS = Path(__file__).parents[2] / "deploy" / "nginx"
+APP_NAMES = "apps.anchor.example.org"
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed (Debian: apt install nginx-light)")
 SECRET = "correct horse battery staple"
@@ -72,7 +73,9 @@ class Nginx:
         directory.mkdir()
         self.chain, private = certificate(directory)
         self.port, self.plain_port = free_port(), free_port()
-        text = CONFIGURATION.read_text()
+        text = (CONFIGURATIONS / "anchor.conf").read_text()
+        assert text.count("10.0.0.11:5000") == 3
+        text += (CONFIGURATIONS / "anchor-apps.conf").read_text()
         for old, new in {
             "10.0.0.11:5000": f"127.0.0.1:{servers[0].port}",
             "10.0.0.12:5000": f"127.0.0.1:{servers[1].port}",
@@ -82,8 +85,10 @@ class Nginx:
             "listen 443 ssl": f"listen 127.0.0.1:{self.port} ssl",
             "/etc/ssl/anchor/fullchain.pem": str(self.chain),
             "/etc/ssl/anchor/privkey.pem": str(private),
+            "/etc/ssl/anchor-apps/fullchain.pem": str(self.chain),
+            "/etc/ssl/anchor-apps/privkey.pem": str(private),
         }.items():
-            assert text.count(old) == (3 if old.startswith("10.") else 1), f"{old!r} in {CONFIGURATION}"
+            assert old in text, f"{old!r} is not in the configuration"
             text = text.replace(old, new)
         (directory / "anchor.conf").write_text(text)
         places = "".join(f"{kind}_temp_path {directory}/{kind};" for kind in ("proxy", "fastcgi", "uwsgi", "scgi"))
@@ -301,6 +306,30 @@ def test_a_real_agent_calls_through_tls_with_an_authority_of_ones_own(
                         seen.setdefault(word, time.monotonic())
         assert list(seen) == ["first", "last", "event: end"]
         assert seen["last"] - seen["first"] > 2, "the output was held back on its way"
+
+
+def test_an_app_answers_by_name_and_by_path_whichever_server_nginx_asks(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(site.nginx.chain))
+    with site.client() as client, ExitStack() as stack:
+        token = client.post("/api/nodes/join-tokens", json={}).json()["token"]
+        agent = agent_of(site, tmp_path / "host", token)
+        agent.start()
+        stack.callback(agent.kill)
+        wish = {"name": "page", "type": "Static", "files": {"index.html": "an app"}, "config": {"ram": "64MB"}}
+        client.post("/api/clusters", json=wish).raise_for_status()
+        version = ""
+        while (app := client.get("/api/clusters/page", params={"wait": 10, "version": version}).json())["ready"] == 0:
+            version = app["version"]
+        by_name = {"Host": f"page.{APP_NAMES}"}
+        answers = [client.get("/", headers=by_name) for _ in range(10)]
+        answers += [client.get("/apps/page/") for _ in range(10)]
+        assert {(answer.status_code, answer.text) for answer in answers} == {(200, "an app")}
+        for server in site.servers:  # one of them has no line to the node
+            direct = httpx.get(f"{server.url}/", headers={"Host": f"page.{APP_NAMES}"}, trust_env=False)
+            assert (direct.status_code, direct.text) == (200, "an app"), server.url
+        assert client.get("/relay").status_code == 404
 
 
 def test_through_nginx_everybody_needs_a_token_whatever_they_say_about_themselves(site: Site) -> None:
