@@ -1,6 +1,7 @@
 """The inlet into an app's cell: quick and small, exactly one port, and whoever breaks it cuts off only himself."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -19,6 +20,7 @@ from anchor.agent.runtimes.native.installer import foreign
 from anchor.agent.sandbox.confinement import Cell, Confinement, Mount
 from anchor.agent.sandbox.probe import probe
 from anchor.agent.sandbox.supervise import Program, supervise
+from anchor.wire import box
 from anchor.wire.link import HostItem
 
 pytestmark = pytest.mark.skipif(probe().level != "confined", reason=probe().why or "confined")
@@ -64,8 +66,8 @@ async def test_an_inlet_leads_to_its_own_cell_only(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as outside:
         door = Inlet(outside.getsockname()[1], probe())
         program = Program(
-            argv=[*door.starter(""), "sleep", "60"],
-            env=door.env,
+            argv=[*door.starter(), "sleep", "60"],
+            env=door.environment({}),
             cell=Cell(directory=Mount(tmp_path, "/app", writable=True), mounts=foreign(door.mounts), memory_mib=128),
             timeout_seconds=60,
             passed=door.passed,
@@ -77,6 +79,25 @@ async def test_an_inlet_leads_to_its_own_cell_only(tmp_path: Path) -> None:
         door.close()
         async with asyncio.timeout(10):
             assert (await running).code == 128 + signal.SIGKILL
+
+
+@pytest.mark.anyio
+async def test_variables_of_an_app_mean_nothing_to_its_inlet(tmp_path: Path) -> None:
+    # The C library brings this one, and nobody else loads it.
+    library = "libBrokenLocale.so.1"
+    look = (
+        "grep -l BrokenLocale /proc/[0-9]*/maps; tr '\\0' '\\n' </proc/2/environ | grep ^LD_PRELOAD; echo $LD_PRELOAD"
+    )
+    async with staged(tmp_path, probe(), {"demo": {"web": f"{look}; echo looked; {SERVE}"}}) as stage:
+        given = {"LD_PRELOAD": library, "LD_AUDIT": "", "PYTHONHOME": "/app"}
+        env = box.sealed(box.public_of(stage.key), json.dumps(given).encode())
+        web = stage.item("demo", env=env)
+        stage.hosting.want([web])
+        await stage.until(lambda: "looked" in stage.log(web))
+        *preloaded, told, _ = stage.log(web, "stdout").splitlines()[1:]
+        assert told == library
+        assert preloaded, "the app itself has it"
+        assert not {"/proc/1/maps", "/proc/2/maps"} & set(preloaded)
 
 
 @pytest.mark.anyio

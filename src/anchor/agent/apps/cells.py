@@ -66,8 +66,8 @@ def program_of(
     passed: tuple[int, ...] = ()
     if door is not None:
         env["PORT"] = str(door.port)
-        starter, passed = door.starter(env.get("LD_LIBRARY_PATH", "")), door.passed
-        env |= door.env
+        starter, passed = door.starter(), door.passed
+        env = door.environment(env)
         mounts += tuple(mount for mount in door.mounts if mount.inside not in {one.inside for one in mounts})
     return Program(
         argv=[*starter, "/bin/sh", "-c", command],

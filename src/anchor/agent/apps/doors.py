@@ -8,10 +8,11 @@ import signal
 import socket
 import sys
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
-from anchor.agent.apps.inlet import CONNECT, END
+from anchor.agent.apps.inlet import APPS, CONNECT, END
 from anchor.agent.apps.listening import listens
 from anchor.agent.runtimes.native.installer import inside_name
 from anchor.agent.runtimes.native.toolchains import python_toolchain
@@ -36,10 +37,12 @@ class Door(Protocol):
     port: int
     mounts: tuple[Mount, ...]
     passed: tuple[int, ...]
-    env: dict[str, str]
 
-    def starter(self, libraries: str) -> list[str]:
-        """What starts the app's command, before it. `libraries` is the app's own LD_LIBRARY_PATH."""
+    def starter(self) -> list[str]:
+        """What starts the app's command, before it."""
+
+    def environment(self, own: Mapping[str, str]) -> dict[str, str]:
+        """What that is started with, so that the app has the variables `own`."""
 
     async def connect(self, root: int) -> socket.socket:
         """A connected socket, not blocking, to the app whose tree has this root; OSError where it does not answer."""
@@ -69,14 +72,18 @@ class Inlet:
         root = base.seen(confinement)
         self.mounts: tuple[Mount, ...] = (base, script)
         self.passed: tuple[int, ...] = (self._theirs.fileno(),)
-        self.env: dict[str, str] = {"LD_LIBRARY_PATH": f"{root}/lib"} if tool.has_shared_library else {}
+        self._env: dict[str, str] = {"LD_LIBRARY_PATH": f"{root}/lib"} if tool.has_shared_library else {}
         program = f"{root}/{tool.program.relative_to(tool.prefix)}"
         self._starter = [program, "-I", "-S", script.seen(confinement), str(self._theirs.fileno()), str(port)]
         asyncio.get_running_loop().add_reader(self._ours.fileno(), self._read)
 
-    def starter(self, libraries: str) -> list[str]:
+    def starter(self) -> list[str]:
         """The inlet, as the agent's own Python runs it in the cell."""
-        return [*self._starter, libraries]
+        return self._starter
+
+    def environment(self, own: Mapping[str, str]) -> dict[str, str]:
+        """Nothing of the app's means anything to the inlet, nor to the shells before it."""
+        return {f"{APPS}{name}": value for name, value in own.items()} | self._env
 
     async def connect(self, root: int) -> socket.socket:
         """Ask the inlet for a socket and wait until it is connected."""
@@ -139,12 +146,15 @@ class Direct:
         self.port = _free_port()
         self.mounts: tuple[Mount, ...] = ()
         self.passed: tuple[int, ...] = ()
-        self.env: dict[str, str] = {}
         self._seen_at: tuple[int, float] = (0, 0.0)
 
-    def starter(self, libraries: str) -> list[str]:
+    def starter(self) -> list[str]:
         """Nothing: the app is started as it is."""
         return []
+
+    def environment(self, own: Mapping[str, str]) -> dict[str, str]:
+        """The app's own."""
+        return dict(own)
 
     async def connect(self, root: int) -> socket.socket:
         """Connect once it is clear who listens."""

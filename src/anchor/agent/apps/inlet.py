@@ -1,12 +1,12 @@
 """The first process of an app's cell: starts the app, and opens connections to it for the agent, from inside.
 
-usage: inlet.py SOCKET PORT LIBRARIES PROGRAM [ARG...]
+usage: inlet.py SOCKET PORT PROGRAM [ARG...]
 
 SOCKET is the number of a socket to the agent. It asks with single bytes: CONNECT is answered with the number of an
 error (0: none) and, by SCM_RIGHTS, a TCP socket that is connected, or about to be, to PORT on the cell's own loopback;
-END sends SIGTERM to every process of the app and is not answered. The app does not inherit SOCKET. LIBRARIES is the
-app's own LD_LIBRARY_PATH, which this program may have been started with another value of. It exits with the app's code,
-or 128 + the signal that ended it, and ends when the agent does.
+END sends SIGTERM to every process of the app and is not answered. The app does not inherit SOCKET. Its variables are
+those whose names begin with APPS here, without that: an LD_PRELOAD of the app's would run in this program, too. It
+exits with the app's code, or 128 + the signal that ended it, and ends when the agent does.
 
 It runs as a script of its own, beside foreign code that may do to it what it likes: then that code is not reached.
 """
@@ -22,6 +22,7 @@ from typing import Final, NoReturn
 
 CONNECT: Final = b"c"
 END: Final = b"e"
+APPS: Final = "ANCHOR_APPS_"
 _LOOPBACKS: Final = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 _IGNORED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """What an app may send to every process it sees."""
@@ -30,7 +31,7 @@ _IGNORED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 def main(argv: list[str]) -> NoReturn:
     """Start the app and serve the agent until one of the two ends."""
     asked = socket.socket(fileno=int(argv[0]))
-    port, libraries, command = int(argv[1]), argv[2], argv[3:]
+    port, command = int(argv[1]), argv[2:]
 
     def look(_: int, __: FrameType | None) -> None:
         pid, status = os.waitpid(child, os.WNOHANG)
@@ -43,7 +44,7 @@ def main(argv: list[str]) -> NoReturn:
     child = os.fork()
     if child == 0:
         asked.close()
-        _become(command, libraries)
+        _become(command)
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
@@ -56,16 +57,13 @@ def main(argv: list[str]) -> NoReturn:
     os._exit(128 + signal.SIGKILL)
 
 
-def _become(command: list[str], libraries: str) -> NoReturn:
+def _become(command: list[str]) -> NoReturn:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     # Python ignores these for itself, and whoever is started would go on with that.
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
-    environment = dict(os.environ)
-    environment.pop("LD_LIBRARY_PATH", None)
-    if libraries:
-        environment["LD_LIBRARY_PATH"] = libraries
+    environment = {name.removeprefix(APPS): value for name, value in os.environ.items() if name.startswith(APPS)}
     try:
         os.execvpe(command[0], command, environment)
     except OSError as error:
