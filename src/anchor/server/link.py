@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import re
 import secrets
 from functools import partial
 
@@ -10,18 +9,15 @@ import structlog
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import DecodeError, ValidationError
-from msgspec.structs import replace
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from anchor.core.attempt import Reason
-from anchor.core.errors import AnchorError, InvalidRequest, OutOfSpace, Unavailable
-from anchor.core.node import Node
+from anchor.core.errors import AnchorError, OutOfSpace, Unavailable
 from anchor.core.progress import MESSAGE_LENGTH_MAX, read_progress
 from anchor.core.task import holds
 from anchor.failpoints import reached
 from anchor.orchestrator import nodes
-from anchor.orchestrator.apps.observe import observed
 from anchor.orchestrator.settle import settle
 from anchor.ports.store import LogChunk, UnknownOutcome
 from anchor.server.admission import Admission, some_seconds
@@ -29,10 +25,11 @@ from anchor.server.app_output import AppOutputs
 from anchor.server.beats import Beats
 from anchor.server.desk import Desk
 from anchor.server.endings import sound
+from anchor.server.hellos import box_signed_by, signed_by
+from anchor.server.hosted import take_in
 from anchor.server.lines import CLOSE_SECONDS, Line, Lines
 from anchor.server.measuring import Measuring
 from anchor.server.seals import seal_checked
-from anchor.wire import box
 from anchor.wire import link as wire
 from anchor.wire.link import (
     Accepted,
@@ -48,7 +45,6 @@ from anchor.wire.link import (
     Output,
     Recorded,
     Refused,
-    ReplicaStatus,
     Report,
     Stop,
     Welcome,
@@ -67,7 +63,6 @@ OUTPUT_SLACK_BYTES = 64 * 1024
 """What an attempt may print beyond its limit (the agent's own words, progress) before the server stops keeping it."""
 NODE_ID_SHOWN = 40
 SKEW_WARN_MS = 30_000
-_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 class AgentLink:
@@ -163,13 +158,13 @@ class AgentLink:
         desk = self._desk
         try:
             node = await desk.world.store.node(hello.node)
-            if node is None or not _signed_by(node, challenge.nonce, hello):
+            if node is None or not signed_by(node, challenge.nonce, hello):
                 raise _NotLetIn(
                     "unknown_node",
                     f"This server knows no node {hello.node} with this key.",
                     "Join this machine again: `anchor node token` on the server prints the command.",
                 )
-            if hello.box_key and not _box_signed_by(node, hello):
+            if hello.box_key and not box_signed_by(node, hello):
                 raise _NotLetIn(
                     "invalid_box_key",
                     f"The key that secrets are to be sealed to is not signed by {node.id}, or is none.",
@@ -289,7 +284,7 @@ class AgentLink:
             case Hello():
                 line.send(Nack("There was a hello already."))
             case Hosted():
-                await self._hosted(line, frame)
+                await take_in(self._desk.world, line, frame)
             case AppOutput():
                 await self._app_outputs.keep(line, frame)
             case Measured():
@@ -331,24 +326,6 @@ class AgentLink:
         finally:
             settling.release()
 
-    async def _hosted(self, line: Line, frame: Hosted) -> None:
-        """Take in what a node has, and what could not be told it. A lock counts once its blob is here."""
-        if frame.session != line.node.session:
-            line.send(Nack("It is of another session."))
-            return
-        world = self._desk.world
-        named = {one.lock for one in frame.items if one.lock}
-        digests = {lock for lock in named if _DIGEST.fullmatch(lock)}
-        missing = set(await world.blobs.missing(digests)) | (named - digests) if named else set()
-        items = [replace(one, lock="") if one.lock in missing else one for one in frame.items]
-        now = world.clock.now()
-        untold = [
-            ReplicaStatus(app, generation, "failed", now, reason=reason)
-            for (app, generation), reason in line.sealing.unreadable.items()
-        ]
-        await observed(world, line.node.id, line.node.session, [*items, *untold])
-        reached("link.hosted")
-
     def _accepted(self, line: Line, frame: Accepted) -> None:
         seat = self._desk.world.fleet.seat(line.node.id, line.node.session)
         if seat is None:
@@ -388,25 +365,6 @@ def _told(chunk: Chunk, before: TaskProgress | None) -> TaskProgress:
         return TaskProgress(fraction=told.fraction, message=told.message, at=time_of(chunk.at))
     said = chunk.text.strip().rpartition("\n")[2][:MESSAGE_LENGTH_MAX] or (before.message if before is not None else "")
     return TaskProgress(fraction=before.fraction if before is not None else None, message=said, at=time_of(chunk.at))
-
-
-def _signed_by(node: Node, nonce: bytes, hello: Hello) -> bool:
-    try:
-        key = Ed25519PublicKey.from_public_bytes(node.public_key)
-        key.verify(hello.signature, wire.hello_bytes(nonce, hello.node, hello.now))
-    except InvalidSignature:
-        return False
-    return True
-
-
-def _box_signed_by(node: Node, hello: Hello) -> bool:
-    try:
-        key = Ed25519PublicKey.from_public_bytes(node.public_key)
-        key.verify(hello.box_signature, wire.box_bytes(hello.node, hello.box_key))
-        box.sealed(hello.box_key, b"")
-    except (InvalidSignature, InvalidRequest):
-        return False
-    return True
 
 
 async def _hang_up(socket: WebSocket) -> None:

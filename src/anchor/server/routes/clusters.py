@@ -13,13 +13,13 @@ from anchor.core.access import Role
 from anchor.core.app import SOURCE_BYTES_MAX, App, AppConfig, Plan, Release, Wanted
 from anchor.core.app_names import NAME_LENGTH_MAX, is_app_name
 from anchor.core.errors import Conflict, Fault, InvalidRequest, NotFound
-from anchor.core.ids import born_ms, key_of, wire_id
+from anchor.core.ids import key_of
 from anchor.orchestrator.apps import change
-from anchor.orchestrator.once import once
 from anchor.server import app_views
+from anchor.server.app_once import once_per_key, released_before
 from anchor.server.app_requests import checked, merged, name_from, scale_from, type_from
 from anchor.server.app_sources import WORKER, keep_files, keep_template, keep_upload, plan_of
-from anchor.server.http import MIB, Answer, Call, Handler, Route, checked_key
+from anchor.server.http import MIB, Answer, Call, Handler, Route
 from anchor.server.paging import next_link, read_cursor
 from anchor.server.routes.tasks import changed
 from anchor.wire.apps import (
@@ -85,10 +85,10 @@ async def create(call: Call) -> Answer:
         except Conflict as error:
             raise await _taken(call, name) if error.code == "name_taken" else error from None
 
-    async def done_before(key: int) -> App | None:
+    async def done_before(key: int, _: bool) -> App | None:
         return await world.store.app(key)
 
-    return await _once(call, CREATE, carry_out, done_before)
+    return await once_per_key(call, CREATE, carry_out, done_before)
 
 
 async def index(call: Call) -> Answer:
@@ -106,7 +106,10 @@ async def index(call: Call) -> Answer:
 async def find(call: Call) -> App:
     """The app of the path, by its id or its name, if the caller may see it."""
     text, store = call.path["id"], call.desk.world.store
-    app = await store.app_named(text) if is_app_name(text) else await store.app(_key_of(text))
+    try:
+        app = await store.app_named(text) if is_app_name(text) else await store.app(key_of("app", text))
+    except NotFound:
+        raise _no_app(text) from None
     if app is None or (call.owner is not None and app.owner != call.owner):
         raise _no_app(text)
     return app
@@ -147,7 +150,7 @@ async def release(call: Call) -> Answer:
             call.desk.world, app.id, source=source, config=config, plan=plan, env=env, **_asked_by(call)
         )
 
-    return await _once(call, RELEASES, carry_out, _released_before(call, app))
+    return await once_per_key(call, RELEASES, carry_out, released_before(call, app))
 
 
 async def deploy(call: Call) -> Answer:
@@ -161,7 +164,7 @@ async def deploy(call: Call) -> Answer:
 
     # The same archive is the same request: its digest stands for the body.
     same = dataclasses.replace(call, raw=source.encode())
-    return await _once(same, DEPLOY, carry_out, _released_before(call, app))
+    return await once_per_key(same, DEPLOY, carry_out, released_before(call, app))
 
 
 async def env_names(call: Call) -> list[str]:
@@ -194,7 +197,7 @@ async def rollback(call: Call) -> Answer:
     async def carry_out(_: int | None) -> App:
         return await change.rollback(call.desk.world, app.id, to=wish.release, **_asked_by(call))
 
-    return await _once(call, ROLLBACK, carry_out, _released_before(call, app))
+    return await once_per_key(call, ROLLBACK, carry_out, released_before(call, app))
 
 
 def _does(verb: Callable[..., Awaitable[App]]) -> Handler:
@@ -231,42 +234,6 @@ async def _source(
     return "", None
 
 
-async def _once(
-    call: Call,
-    route: Route,
-    carry_out: Callable[[int | None], Awaitable[App]],
-    done_before: Callable[[int], Awaitable[App | None]],
-) -> Answer:
-    """The app after a change that is made once per Idempotency-Key; each of both gets the key claimed for it."""
-    world, key = call.desk.world, call.idempotency_key
-    if key is None:
-        return _answer(call, await carry_out(None))
-    async with once(
-        world, owner=call.principal.name, key=checked_key(key), digest=call.digest(route), count=1
-    ) as claimed:
-        before = None if claimed.fresh else await done_before(claimed.keys[0])
-        if before is None and claimed.done:
-            raise NotFound("The app of this Idempotency-Key is gone.", hint="Use a new key to create another one.")
-        return _answer(call, before or await carry_out(claimed.keys[0]), replayed=before is not None)
-
-
-def _answer(call: Call, app: App, *, replayed: bool = False) -> Answer:
-    headers = {"location": f"/api/clusters/{wire_id('app', app.id)}"}
-    if replayed:
-        headers["idempotent-replayed"] = "true"
-    return Answer(app_views.view(app, call.desk), headers=headers)
-
-
-def _released_before(call: Call, app: App) -> Callable[[int], Awaitable[App | None]]:
-    async def done_before(key: int) -> App | None:
-        """The app, where this caller has put out a release of it since the key was claimed."""
-        now = await call.desk.world.store.app(app.id)
-        mine = [one for one in app.releases if one.by == call.principal.name and one.created_at >= born_ms(key)]
-        return now if mine else None
-
-    return done_before
-
-
 class _Asked(TypedDict):
     owner: str | None
     by: str
@@ -297,17 +264,9 @@ async def _taken(call: Call, name: str) -> Conflict:
     )
 
 
-def _key_of(text: str) -> int:
-    try:
-        return key_of("app", text)
-    except NotFound:
-        raise _no_app(text) from None
-
-
 def _no_app(text: str) -> NotFound:
-    return NotFound(
-        f"There is no app {text[:80]!r}.", hint="List what there is: `anchor app ls`, or GET /api/clusters."
-    )
+    hint = "List what there is: `anchor app ls`, or GET /api/clusters."
+    return NotFound(f"There is no app {text[:80]!r}.", hint=hint)
 
 
 CREATE = Route(
