@@ -112,6 +112,21 @@ def test_a_tasks_environment_is_not_bubblewraps_own(tmp_path: Path) -> None:
     assert told[at : at + 3] == ["--setenv", "LD_PRELOAD", "/x"]
 
 
+@pytest.mark.anyio
+async def test_a_variable_adds_no_option_to_a_sandbox(tmp_path: Path) -> None:
+    if probe().level != "confined":
+        pytest.skip(probe().why)
+    asked = program_in(tmp_path, "/bin/sh", "-c", "cat /tmp/secret")
+    (tmp_path / "secret").write_text("precious")
+    said: list[str] = []
+    for env in ({"X": f"\0--bind\0{tmp_path}\0/tmp"}, {f"X\0y\0--bind\0{tmp_path}\0/tmp": ""}):
+        with pytest.raises(OSError, match="NUL"):
+            await supervise(
+                probe(), msgspec.structs.replace(asked, env=env), lambda _, text: bool(said.append(text)) or True
+            )
+    assert said == []
+
+
 def test_a_tree_knows_its_members_and_their_memory() -> None:
     with subprocess.Popen(["sh", "-c", "sleep 60 & sleep 60"]) as root:
         try:

@@ -1,5 +1,6 @@
 """The bubblewrap command line of a cell: namespaces, a read-only system, and limits set just before the program."""
 
+import errno
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -71,7 +72,8 @@ def options(
     """What bubblewrap is told of a cell. It reports the pid of the cell's init on `status_fd`, and reads the filter on
     system calls from `filter_fd`.
 
-    The program's environment is set in here: given to bubblewrap itself, an LD_PRELOAD in it would run outside.
+    The program's environment is set in here: given to bubblewrap itself, an LD_PRELOAD in it would run outside. OSError
+    where something has a NUL in it: bubblewrap would take what follows for an option.
     """
     command = ["--die-with-parent", "--new-session", "--as-pid-1"]
     command += ["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
@@ -112,6 +114,8 @@ def options(
     command += ["--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", cell.directory.inside]
     for name, value in env.items():
         command += ["--setenv", name, value]
+    if any("\0" in word for word in command):
+        raise OSError(errno.EINVAL, "a variable or a path of a cell has a NUL in it")
     return command
 
 
