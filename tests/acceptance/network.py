@@ -128,10 +128,12 @@ class Network:
 
     def ask(self, method: str, name: str, path: str = "/", **more: Any) -> httpx.Response:
         headers = {"Host": self.host(name)} | more.pop("headers", {})
+        self.http.cookies.clear()
         return self.http.request(method, path, headers=headers, **more)
 
     def below(self, name: str, path: str = "/", **more: Any) -> httpx.Response:
         """An app's answer through the ingress, below a path of the server's own host."""
+        self.http.cookies.clear()
         return self.http.get(f"/apps/{name}{path}", **more)
 
     def load(self, name: str, path: str = "/", *, rate: float = 200) -> Load:

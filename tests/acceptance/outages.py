@@ -11,7 +11,7 @@ Outage = Callable[[Network], None]
 
 def two_replicas(network: Network) -> View:
     """The app that all this happens to, deployed and spread."""
-    network.create(NAME, ANSWERING, config={"cpu": 1, "scale": {"web": 2}, "drainSeconds": 5})
+    network.create(NAME, ANSWERING, config={"cpu": 1, "scale": {"web": 2}, "drainSeconds": 2})
     view = network.running(NAME)
     assert len({one["nodeId"] for one in healthy(view)}) == len(network.agents), view
     return view

@@ -12,7 +12,7 @@ A_THOUSAND_MAX = 1.0
 @pytest.mark.timeout(240)
 def test_each_outage_costs_at_most_one_request_in_a_thousand(tmp_path: Path) -> None:
     failed: list[str] = []
-    with a_network_with(tmp_path, nodes=2) as network:
+    with a_network_with(tmp_path, nodes=2, lease_seconds=3) as network:
         two_replicas(network)
         with network.load(NAME) as load:
             for name, outage in OUTAGES.items():

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 HEAD_SECONDS = 60.0
 IDLE_SECONDS = 600.0
 """How long a connection may be silent in both directions."""
+LINGER_SECONDS = 10.0
+"""How long a caller may go on sending to an app that has said its last word."""
 TRIES_MAX = 3
 EARLY_BYTES_MAX = 64 * 1024
 """What a caller may send before it has been told that the protocol is another one."""
@@ -168,6 +170,11 @@ class Switch(asyncio.Protocol):
         """Something moved."""
         self.deadline = time.monotonic() + IDLE_SECONDS
 
+    def linger(self) -> None:
+        """The app has ended: what the caller still sends is read for a moment. A connection that is closed before takes
+        the app's last words with it on their way."""
+        self.deadline = time.monotonic() + LINGER_SECONDS
+
     def shutdown(self) -> None:
         """The server stops."""
         self._transport.close()
@@ -231,17 +238,19 @@ class _Pipe:
         self._stream = stream
         self._unread = 0
         self._is_paused = False
-        self._has_ended = False
+        self._has_ended = self._caller_has_ended = False
         switch.moved()
 
     def send(self, content: bytes) -> None:
         """To the app."""
-        self._switch.moved()
+        if not self._has_ended:
+            self._switch.moved()
         if not self._stream.write(content):
             self._transport.pause_reading()
 
     def end(self) -> None:
         """The caller sends no more."""
+        self._caller_has_ended = True
         self._stream.end()
         if self._has_ended:
             self._finish()
@@ -277,14 +286,21 @@ class _Pipe:
             self._transport.resume_reading()
 
     def ended(self) -> None:
-        """The app sends no more."""
+        """The app sends no more; it may still read, until the caller ends too."""
         self._has_ended = True
-        self._stream.end()
-        self._finish()
+        if self._caller_has_ended or not self._transport.can_write_eof():
+            self._stream.end()
+            self._finish()
+        else:
+            self._transport.write_eof()
+            self._switch.linger()
 
     def reset(self, code: str) -> None:
-        """The app hung up."""
-        self._finish()
+        """The app hung up. After its end, what the caller sends goes nowhere."""
+        if self._has_ended:
+            self.drained()
+        else:
+            self._finish()
 
     def lost(self) -> None:
         """The tunnel broke."""
