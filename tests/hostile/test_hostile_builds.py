@@ -66,3 +66,23 @@ async def test_what_a_build_leaves_is_no_larger_once_it_is_copied(
     ) as built:
         place = make_place(tmp_path / "copy", built.source)
         assert sorted(path.name for path in place.directory.iterdir()) == ["in", "main.py", "y"]
+
+
+async def test_a_lock_that_a_node_made_up_names_packages_of_the_index_only(
+    yard: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".netrc").write_text("machine registry login me password canary-of-the-owner\n")
+    pinned = f"x==1 --hash=sha256:{'0' * 64}"
+    made_up = (
+        "-r /anchor/home/.netrc",
+        f"{pinned} \\\n-r /anchor/home/.netrc",
+        "--index-url http://127.0.0.1:9/simple",
+        f"x @ http://127.0.0.1:9/x-1-py3-none-any.whl --hash=sha256:{'0' * 64}",
+        "x==1",
+    )
+    for lock in made_up:
+        reason = await yard.refusal(yard.item({"requirements.txt": "x", "main.py": ""}, lock.encode()))
+        assert reason.code == "dependency_error"
+        assert "canary" not in reason.message + yard.said
+        assert "requirements.lock" in reason.message or "hash" in reason.message, reason

@@ -108,6 +108,8 @@ class Builds:
             await fetched(self._parcels, digest, folder / "lock")
 
         folder = await stack.enter_async_context(self._sources.kept(f"lock-{digest}", make))
+        if (folder / "lock").stat().st_size > LOCK_BYTES_MAX:
+            raise Unavailable("The versions that an earlier build settled on are too many.", hint="Deploy it again.")
         return await in_thread((folder / "lock").read_bytes)
 
     def _unpacking(self, item: HostItem, emit: Emit) -> "_Unpack":

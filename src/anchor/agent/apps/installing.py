@@ -13,6 +13,7 @@ from anchor.agent.runtimes.native.toolchains import NodeToolchain, python_toolch
 from anchor.agent.threads import in_thread
 from anchor.core import requirements
 from anchor.core.app import Plan
+from anchor.core.errors import InvalidRequest
 from anchor.core.node_source import LOCKS, manifest
 from anchor.core.npm_lock import cleaned, wanted_of
 from anchor.core.python_source import added
@@ -88,7 +89,7 @@ async def pip(
     async def install(folder: Path) -> None:
         await installer.make_venv(folder, emit)
         if lock:
-            await in_thread((folder / _LOCKED).write_bytes, lock)
+            await in_thread((folder / _LOCKED).write_text, pinned)
             await installer.install_wheel_lock(folder, _LOCKED, emit)
 
     lines = requirements.stated(files)
@@ -106,10 +107,24 @@ async def pip(
             key_of("pip-settled", wanted, tool.version, _today()), settle, "", emit
         ) as settled:
             lock = await in_thread((settled / _LOCKED).read_bytes)
-    key = key_of("pip-locked", lock.decode(), *versions)
+    pinned = await in_thread(_pinned, lock)
+    key = key_of("pip-locked", pinned, *versions)
     what = f"Python packages ({lock.count(b'==')})" if lock else ""
     async with environments.kept(key, install, what, emit) as folder:
         yield Dependencies(folder, None if is_pinned or not lock else lock)
+
+
+def _pinned(lock: bytes) -> str:
+    """The requirements of a lock and nothing else: another node may have made it, and an option of the installer's
+    could have it read files of this one. InvalidRequest (`dependency_error`)."""
+    lines = requirements.stated({requirements.LOCK: lock})
+    if lines and not requirements.is_locked(lines):
+        raise InvalidRequest(
+            "The versions that an earlier build settled on have no hashes.",
+            hint="Deploy the app again.",
+            code="dependency_error",
+        )
+    return "\n".join([*lines, ""])
 
 
 _EXPORTED: Final = (requirements.PYPROJECT, requirements.UV_LOCK)
