@@ -11,7 +11,7 @@ from tests.acceptance.network import Network, View, a_network_with, healthy, wai
 from tests.acceptance.small_apps import ANSWERING
 from tests.system.fleet import free_port
 
-KILLS = 3
+KILLS = 2
 AWAY_SECONDS = 1.0
 
 

@@ -16,7 +16,7 @@ def test_each_outage_costs_at_most_one_request_in_a_thousand(tmp_path: Path) -> 
         two_replicas(network)
         with network.load(NAME) as load:
             for name, outage in OUTAGES.items():
-                counts = load.during(lambda outage=outage: outage(network), before=0.5, after=1.0)  # type: ignore[misc]
+                counts = load.during(lambda outage=outage: outage(network), before=0.3, after=0.7)  # type: ignore[misc]
                 # Where fewer than 1,000 were sent, one of them may fail.
                 if len(counts.failed) > max(1.0, A_THOUSAND_MAX * len(counts.answers) / 1000):
                     failed.append(f"{name}: {counts.said()}")
