@@ -23,6 +23,9 @@ _KEPT: Final = (
     *("overrides", "engines", "os", "cpu"),
 )
 _VERSION: Final = re.compile(r"(?:npm:(?:@[a-z0-9~-][a-z0-9._~-]*/)?[A-Za-z0-9._~-]+@)?[0-9A-Za-z.+-]*")
+_NAME: Final = r"(?:@[^/\\]+/)?[^/\\.@][^/\\]*"
+_PLACE: Final = re.compile(rf"node_modules/{_NAME}(?:/node_modules/{_NAME})*")
+"""Where a package is put: below the folder of whoever needs it, and nowhere else."""
 _DEPTH_MAX: Final = 200
 
 
@@ -46,7 +49,11 @@ def cleaned(lock: bytes) -> bytes:
     if not isinstance(told, dict) or not isinstance(told.get("packages", told.get("dependencies", {})), dict):
         raise _unusable("is none of npm's")
     for path, entry in _table(told.get("packages")).items():
-        if path and isinstance(entry, dict):
+        if not path:
+            continue
+        if not _PLACE.fullmatch(path):
+            raise _unusable(f"puts something at {path[:200]!a}, which is no place for a package")
+        if isinstance(entry, dict):
             _clean(entry, path)
     _clean_tree(told.get("dependencies"), 0)
     return json.dumps(told, indent=1, sort_keys=True).encode()
@@ -57,6 +64,8 @@ def _clean_tree(entries: object, depth: int) -> None:
     if depth > _DEPTH_MAX:
         raise _unusable("is nested too deeply")
     for name, entry in _table(entries).items():
+        if not re.fullmatch(_NAME, name):
+            raise _unusable(f"names {name[:200]!a}, which is no package")
         if isinstance(entry, dict):
             _clean(entry, name)
             _clean_tree(entry.get("dependencies"), depth + 1)
