@@ -99,7 +99,7 @@ def _happens_in(point: Point, engines: str) -> bool:
     return ONE_SET_ONLY.get(point.name, engines) == engines and not point.file.startswith(ELSEWHERE_ONLY[engines])
 
 
-CASES = [(engines, point) for engines in ELSEWHERE_ONLY for point in points_in() if _happens_in(point, engines)]
+CASES = [(engines, point) for point in points_in() for engines in ELSEWHERE_ONLY if _happens_in(point, engines)]
 """What is tried: a set of engines and a point."""
 
 
