@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from tests.acceptance.network import Network, View, healthy
+import psutil
+from tests.acceptance.network import Network, View, gone, healthy
 from tests.acceptance.small_apps import ANSWERING, FAILING_BUILD, SILENT
 
 NAME = "small"
@@ -35,7 +36,9 @@ def kill_9_of_an_app_process(network: Network) -> None:
 def kill_9_of_an_agent(network: Network) -> None:
     agent = network.agents[0]
     old = _of(network.app(NAME))
+    below = psutil.Process(agent.pid).children(recursive=True)
     agent.kill()
+    assert not gone(below), "what an agent ran ends with it"
     network.until(NAME, lambda view: view["state"] == "running" and len(healthy(view)) == 2 and _of(view) != old)
     agent.start()
     agent.wait_until_online()
