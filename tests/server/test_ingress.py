@@ -9,10 +9,12 @@ import httpx
 import pytest
 from ingress_app import LARGE, Site
 from ingress_stand import Doors, Stand, a_node, a_port, a_stand, release
+from msgspec.structs import replace
 
-from anchor.core.app import App, ReleaseState, Wanted
+from anchor.core.app import App, ReleaseState, ReplicaState, Wanted
 from anchor.core.attempt import Reason
 from anchor.server.ingress import door, forward, upgrade
+from anchor.server.ingress.pick import Picker
 
 SHOP = {"Host": "shop.apps.localhost"}
 
@@ -323,6 +325,24 @@ async def test_a_generation_that_is_not_routed_to_keeps_no_streams(ground: Groun
     ground.app("shop")
     await until(lambda: ground.streams() == 0)
     assert (await ground.caller.get("/")).json()["code"] == "no_healthy_replica"
+
+
+@pytest.mark.anyio
+async def test_what_drains_is_let_go_of_at_once(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Picker, "sweep", lambda self, now: None)  # which would let go of it within a second or two
+    async with ground.caller.stream("GET", "/events") as answer:
+        lines = answer.aiter_lines()
+        await anext(lines)
+        assert (await ground.caller.get("/")).status_code == 200
+        assert ground.streams() == 2  # one kept for the next request
+        [replica] = ground.stand.app("shop", ("N1", 1)).replicas
+        ground.stand.app("shop", replicas=(replace(replica, state=ReplicaState.DRAINING),))
+        await until(lambda: ground.streams() == 1)
+        for _ in range(3):
+            ground.sites["a"].next_event.set()
+            await anext(lines)
+            await anext(lines, None)
+    await until(lambda: ground.streams() == 0)
 
 
 @pytest.mark.anyio

@@ -1,5 +1,7 @@
 """Every app as this server knows it: a memory, which of a sole writer is the truth."""
 
+from collections.abc import Callable
+
 from anchor.core.app import App, Replica, ReplicaState, is_run
 from anchor.core.app_placement import Promised
 from anchor.core.node import Status
@@ -15,7 +17,7 @@ class AppMemory:
 
     `loaded` once all there are have been read; `refreshed_at` is when that was last done, `told_at` when a node was
     last told what to run (Unix ms); `figures` are the cores and MiB that a replica used when its node last said so, by
-    the app's id and the generation.
+    the app's id and the generation. `on_keep` is told of each app that is another than before.
     """
 
     def __init__(self) -> None:
@@ -28,6 +30,7 @@ class AppMemory:
         self.refreshed_at = 0
         self.told_at: dict[str, int] = {}
         self.figures: dict[int, dict[int, tuple[float, float]]] = {}
+        self.on_keep: Callable[[App], None] | None = None
 
     def get(self, app_id: int) -> App | None:
         """The app with this id."""
@@ -66,6 +69,8 @@ class AppMemory:
                 there = self._promised.setdefault(replica.node, {})
                 so_far = there.get(app.id, Promised())
                 there[app.id] = so_far if release is None else so_far.plus(release.config)
+        if self.on_keep is not None:
+            self.on_keep(app)
         return {node for node in (*before, *orders) if before.get(node) != orders.get(node)}
 
     def drop(self, app_id: int) -> set[str]:

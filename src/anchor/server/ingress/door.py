@@ -37,8 +37,9 @@ class Ingress:
     def __init__(self, desk: Desk, hosts: Hosts, tunnels: Tunnels) -> None:
         self.hosts = hosts
         self.tunnels = tunnels
-        self.picker = Picker(tunnels)
+        self.picker = Picker(tunnels, self._is_live)
         self._world = desk.world
+        self._world.apps.on_keep = self._changed
         self._requests: defaultdict[int, int] = defaultdict(int)
         self._upgraded: defaultdict[int, int] = defaultdict(int)
         self._rates: dict[int, Rate] = {}
@@ -75,6 +76,12 @@ class Ingress:
         app = self._world.apps.get(place[0])
         return app is not None and any(one.generation == place[1] for one in routable(app))
 
+    def _changed(self, app: App) -> None:
+        live = {one.generation for one in routable(app)}
+        for one in app.replicas:
+            if one.generation not in live:
+                self.picker.part_with(app.id, one.generation)
+
     async def watch(self) -> None:
         """Look after what is under way, for ever."""
         before = time.monotonic()
@@ -82,7 +89,7 @@ class Ingress:
             await asyncio.sleep(SWEEP_SECONDS)
             now = time.monotonic()
             self.tunnels.look(now, now - before)
-            self.picker.sweep(now, self._is_live)
+            self.picker.sweep(now)
             for one in [one for one in self._watched if one.deadline < now]:
                 one.expire()
             busy = self._requests.keys() | self._upgraded.keys()

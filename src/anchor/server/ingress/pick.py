@@ -19,10 +19,11 @@ Place = tuple[int, int]
 
 
 class Picker:
-    """Knows how much each replica has to do, and keeps connections to them."""
+    """Knows how much each replica has to do, and keeps connections to those that are `live`."""
 
-    def __init__(self, tunnels: Tunnels) -> None:
+    def __init__(self, tunnels: Tunnels, live: Callable[[Place], bool]) -> None:
         self._tunnels = tunnels
+        self._live = live
         self._busy: defaultdict[Place, int] = defaultdict(int)
         self._left_out: dict[Place, float] = {}
         self._idle: defaultdict[Place, deque[Upstream]] = defaultdict(deque)
@@ -66,14 +67,20 @@ class Picker:
         return upstream, False
 
     def done(self, app: int, generation: int, upstream: Upstream) -> None:
-        """A request is through; the connection is kept if it can be asked again."""
+        """A request is through; the connection is kept if it can be asked again, and may be."""
         place = (app, generation)
         self._release(place)
-        if upstream.is_through and upstream.is_reusable and len(self._idle[place]) < IDLE_MAX:
+        may_stay = upstream.is_through and upstream.is_reusable and self._live(place)
+        if may_stay and len(self._idle[place]) < IDLE_MAX:
             upstream.idle_since = time.monotonic()
             self._idle[place].append(upstream)
         else:
             upstream.fail("done")
+
+    def part_with(self, app: int, generation: int) -> None:
+        """Nothing is to be sent to a replica any more: close what is kept open, for which it would wait."""
+        for upstream in self._idle.pop((app, generation), ()):
+            upstream.fail("idle")
 
     def leave_out(self, app: int, generation: int) -> None:
         """It refused: others first, for a moment."""
@@ -84,11 +91,11 @@ class Picker:
         if not self._busy[place]:
             del self._busy[place]
 
-    def sweep(self, now: float, live: Callable[[Place], bool]) -> None:
+    def sweep(self, now: float) -> None:
         """Close connections that were not used for a while, or lead to what is not routed to any more, and forget who
         was left out."""
         for place, idle in list(self._idle.items()):
-            is_live = live(place)
+            is_live = self._live(place)
             while idle and (not is_live or now - idle[0].idle_since >= IDLE_SECONDS or not idle[0].is_reusable):
                 idle.popleft().fail("idle")
             if not idle:
