@@ -153,7 +153,8 @@ def test_a_program_has_its_variables_and_its_log(hosting: Here) -> None:
     assert "web.0 | greets with 13 letters" in whole
     assert "web.0 | greets with 2 letters" in whole
     assert "tick" not in whole
-    assert len(hosting("app", "logs", "greeter", "--tail", "1", "-o", "json").stdout.split("\n")) > 1
+    [last] = json.loads(hosting("app", "logs", "greeter", "--tail", "1", "-o", "json").stdout)
+    assert last["text"].count("\n") == 1
     for words in (["get", "greeter"], ["get", "greeter", "-o", "json"], ["logs", "greeter", "-o", "json"]):
         assert SECRET not in hosting("app", *words).stdout
     assert hosting("app", "rm", "greeter", "-y").returncode == 0

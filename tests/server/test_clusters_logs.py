@@ -74,6 +74,27 @@ def test_replicas_are_read_together_in_the_order_in_which_they_printed(
     assert_problem(wrong, 400, "invalid_position")
 
 
+def test_the_tail_of_a_log_is_so_many_lines_of_however_many_pieces(server: Served, session: Session) -> None:
+    first, second = wide(server, session, "tails")
+    session.prints(first, 1, "a\n\nb\n")
+    session.prints(second, 1, "c\nd\n")
+    whole = printed(server, "tails", 2)
+    for tail, texts in (
+        (0, []),
+        (1, ["d\n"]),
+        (3, ["b\n", "c\nd\n"]),
+        (4, ["\nb\n", "c\nd\n"]),
+        (9, ["a\n\nb\n", "c\nd\n"]),
+    ):
+        lines = server.client.get("/api/clusters/tails/logs", params={"tail": tail}).json()
+        assert [line["text"] for line in lines] == texts
+        assert [line["id"] for line in lines] == [line["id"] for line in whole][2 - len(texts) :]
+    asked = {"follow": "1", "tail": "3"}
+    with server.client.stream("GET", "/api/clusters/tails/logs", params=asked) as answer:
+        events = (event for event in events_of(answer) if event[0] == "output")
+        assert [msgspec.json.decode(next(events)[2])["text"] for _ in range(2)] == ["b\n", "c\nd\n"]
+
+
 def test_a_log_is_followed_and_gone_on_with_where_it_broke_off(server: Served, session: Session) -> None:
     first, second = wide(server, session, "live")
     seen: list[tuple[str, str]] = []

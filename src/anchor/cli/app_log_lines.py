@@ -21,15 +21,15 @@ def prefix(line: AppLine) -> Text:
 
 def drawn(line: AppLine) -> list[Text]:
     """A piece of a log for a terminal: with nothing in it that moves its cursor."""
-    return [Text.assemble(prefix(line), plain(text)) for text in line.text.rstrip("\n").split("\n")]
+    return [Text.assemble(prefix(line), plain(text)) for text in line.text.removesuffix("\n").split("\n")]
 
 
-def write(lines: Iterable[AppLine], *, last: int | None = None) -> None:
-    """Pieces of a log on standard output, or their `last` lines: drawn on a terminal, as they are in a pipe."""
+def write(lines: Iterable[AppLine]) -> None:
+    """Pieces of a log on standard output: drawn on a terminal, as they are in a pipe."""
     if sys.stdout.isatty():
-        shown = [text for line in lines for text in drawn(line)]
-        show.as_lines(shown if last is None else shown[max(0, len(shown) - last) :])
+        show.as_lines([text for line in lines for text in drawn(line)])
         return
-    texts = [f"{line.process}.{line.index} | {text}\n" for line in lines for text in line.text.rstrip("\n").split("\n")]
-    sys.stdout.writelines(texts if last is None else texts[max(0, len(texts) - last) :])
+    for line in lines:
+        texts = line.text.removesuffix("\n").split("\n")
+        sys.stdout.writelines(f"{line.process}.{line.index} | {text}\n" for text in texts)
     sys.stdout.flush()

@@ -102,7 +102,7 @@ def logs(
             lines = client.app_logs(name, process=process, tail=tail)
             if output is Output.JSON:
                 return show.as_json(lines)
-            return write(lines, last=tail)
+            return write(lines)
         try:
             for line in client.follow_app(name, process=process, tail=tail):
                 if output is Output.JSON:

@@ -12,7 +12,7 @@ _KINDS: dict[str, Any] = {"output": AppLine}
 
 
 def whole_log(name: str, process: str, tail: int | None, manners: Manners) -> Steps[list[AppLine]]:
-    """Everything that is kept of an app's log, or its last `tail` pieces."""
+    """Everything that is kept of an app's log, or its last `tail` lines."""
     lines: list[AppLine] = []
     while True:
         after = lines[-1].id if lines else ""

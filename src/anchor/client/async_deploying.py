@@ -100,7 +100,7 @@ class AsyncDeploying(ABC):
         return await self.call(apps.set_env(name, variables))
 
     async def app_logs(self, name: str, *, process: str = "", tail: int | None = None) -> list[AppLine]:
-        """What an app's replicas and builds printed, as far as it is kept; or the last `tail` pieces of it."""
+        """What an app's replicas and builds printed, as far as it is kept; or the last `tail` lines of it."""
         return await self.carry_out(lambda manners: whole_log(name, process, tail, manners))
 
     def follow_app(

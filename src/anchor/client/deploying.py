@@ -105,7 +105,7 @@ class Deploying(ABC):
         return self.call(apps.set_env(name, variables))
 
     def app_logs(self, name: str, *, process: str = "", tail: int | None = None) -> list[AppLine]:
-        """What an app's replicas and builds printed, as far as it is kept; or the last `tail` pieces of it."""
+        """What an app's replicas and builds printed, as far as it is kept; or the last `tail` lines of it."""
         return self.carry_out(lambda manners: whole_log(name, process, tail, manners))
 
     def follow_app(

@@ -4,11 +4,12 @@ events; all replicas together, in the order in which it came."""
 import asyncio
 import re
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import replace
 
 from anchor.core.access import Role
 from anchor.core.errors import InvalidRequest
@@ -33,8 +34,8 @@ _encode = msgspec.json.Encoder().encode
 
 
 class LogQuery(msgspec.Struct, forbid_unknown_fields=True):
-    """`follow` for server-sent events; `after` an id to go on behind; the newest `tail` pieces, or up to `limit` from
-    the oldest on; of one `process` or one `generation` only."""
+    """`follow` for server-sent events; `after` an id to go on behind; the newest `tail` lines, or up to `limit` pieces
+    from the oldest on; of one `process` or one `generation` only."""
 
     follow: bool = False
     after: str | None = None
@@ -57,7 +58,7 @@ async def logs(call: Call) -> Answer:
         newest += lines
         if query.tail is None and len(newest) >= query.limit:
             break
-    return Answer(list(newest)[: query.limit])
+    return Answer(_last_lines(newest, query.tail)[: query.limit])
 
 
 class _Reader:
@@ -93,6 +94,8 @@ async def _follow(desk: Desk, app_id: int, reader: _Reader, tail: int | None) ->
     world = desk.world
     shown: AppRow | None = None
     silent_since = world.clock.now()
+    if tail is not None:
+        await asyncio.sleep(SETTLING_MS / 1000)  # what there is when this is asked for is what it is the tail of
     with world.bus.watch_task(app_id) as watch:
         while True:
             app = await world.store.app(app_id)
@@ -111,7 +114,7 @@ async def _follow(desk: Desk, app_id: int, reader: _Reader, tail: int | None) ->
                     continue
                 for line in lines:
                     yield f"id: {line.id}\n".encode() + _event("output", line)
-            for line in newest:
+            for line in _last_lines(newest, tail):
                 yield f"id: {line.id}\n".encode() + _event("output", line)
             tail = None
             if await watch.changed(LOOK_SECONDS):
@@ -119,6 +122,20 @@ async def _follow(desk: Desk, app_id: int, reader: _Reader, tail: int | None) ->
             if world.clock.now() - silent_since > KEEP_ALIVE_SECONDS * 1000:
                 silent_since = world.clock.now()
                 yield b": still here\n\n"
+
+
+def _last_lines(pieces: Iterable[AppLine], tail: int | None) -> list[AppLine]:
+    """The newest pieces with `tail` lines in all (None: all of them); of the first of them its last lines."""
+    if tail is None:
+        return list(pieces)
+    found: deque[AppLine] = deque()
+    for piece in reversed(list(pieces)):
+        if tail == 0:
+            break
+        lines = piece.text.removesuffix("\n").split("\n")[-tail:]
+        tail -= len(lines)
+        found.appendleft(replace(piece, text="\n".join(lines) + "\n"))
+    return list(found)
 
 
 def _event(name: str, value: object) -> bytes:
