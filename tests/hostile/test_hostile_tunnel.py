@@ -131,6 +131,26 @@ async def test_a_node_that_never_answers_or_floods_is_bounded(stand: Stand, monk
 
 
 @pytest.mark.anyio
+async def test_between_the_frames_of_a_flood_others_have_their_turn(stand: Stand) -> None:
+    stand.app("theirs", ("EVIL-1", 1))
+    async with a_tunnel(stand, "EVIL-1") as socket:
+        await stand.reached("EVIL-1")
+        asking = asyncio.create_task(said_to(stand, ASK.replace(b"shop", b"theirs") % b"/"))
+        await socket.recv()
+        line = stand.tunnels.here("EVIL-1")
+        assert line is not None
+        before = line._end.frames
+        await socket.send(struct.pack("!BII", Kind.RESET, 1, 0) * 20_000)
+        at_once = 0
+        async with asyncio.timeout(10):
+            while (now := line._end.frames) < before + 20_000:
+                await asyncio.sleep(0)
+                at_once = max(at_once, line._end.frames - now)
+        assert 0 < at_once <= 2 * tunnels.FRAMES_AT_ONCE
+        await asking
+
+
+@pytest.mark.anyio
 async def test_a_node_that_does_not_read_is_cut(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tunnels, "SEND_SECONDS", 0.5)
     stand.app("theirs", ("EVIL-1", 1))

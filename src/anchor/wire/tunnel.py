@@ -225,10 +225,11 @@ class TunnelEnd:
         self._say(_OPEN, stream.number, _encode_target(target))
         return stream
 
-    def receive(self, message: bytes) -> None:
-        """Take a message of the other end; TunnelBroken where that breaks the rules."""
-        at, size = 0, len(message)
-        while at < size:
+    def receive(self, message: bytes, at: int = 0, frames_max: int = MESSAGE_BYTES_READ_MAX) -> int:
+        """Take a message of the other end, or `frames_max` frames of it from byte `at` on; answers where to go on.
+        TunnelBroken where it breaks the rules."""
+        size, until = len(message), self.frames + frames_max
+        while at < size and self.frames < until:
             if size - at < 9:
                 raise TunnelBroken("a frame is cut short")
             kind, number, value = _unpack(message, at)
@@ -247,6 +248,7 @@ class TunnelEnd:
                 self._opened(number, content)
             elif not 0 < number <= self._highest:
                 raise TunnelBroken(f"stream {number} was never opened")
+        return at
 
     def _opened(self, number: int, content: bytes) -> None:
         if self._on_open is None or number <= self._highest or len(content) > OPEN_LENGTH_MAX:

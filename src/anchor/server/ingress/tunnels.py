@@ -20,7 +20,10 @@ from anchor.wire.tunnel import MESSAGE_BYTES_READ_MAX, Sink, Stream, Target, Tun
 log = structlog.get_logger("anchor.ingress")
 SEND_SECONDS = 20.0
 """How long a node may leave a message unread before its tunnel is cut."""
-FRAMES_PER_SECOND_MAX = 200_000
+FRAMES_PER_SECOND_MAX = 60_000
+"""What a node may send; a thousand requests a second are about five thousand."""
+FRAMES_AT_ONCE = 500
+"""After so many others have their turn: a message may hold tens of thousands."""
 LOOK_AGAIN_SECONDS = 5.0
 """How often it is asked whether a node is still one that may have a tunnel."""
 CLOSE_SECONDS = 2.0
@@ -68,7 +71,10 @@ class TunnelLine:
             content = message.get("bytes")
             if content is None or len(content) > MESSAGE_BYTES_READ_MAX:
                 raise TunnelBroken("text, or a message that is too large")
-            take(content)
+            at = take(content, 0, FRAMES_AT_ONCE)
+            while at < len(content):
+                await asyncio.sleep(0)
+                at = take(content, at, FRAMES_AT_ONCE)
 
     async def _write(self) -> None:
         send = self._socket.send_bytes
