@@ -6,12 +6,17 @@ from functools import partial
 
 from anchor.core.app import App, Replica, ReplicaState
 from anchor.core.app_sightings import Sighting, told
+from anchor.core.attempt import Reason
 from anchor.orchestrator.apps.advance import rewrite
 from anchor.orchestrator.apps.hosting import tell
 from anchor.orchestrator.apps.refresh import reread
 from anchor.orchestrator.world import World
 from anchor.wire.link import ReplicaStatus
 
+REASON_LENGTH_MAX = 8_000
+"""Characters of a reason, which holds the last lines of a log."""
+HINT_LENGTH_MAX = 1_000
+CODE_LENGTH_MAX = 60
 TELL_AGAIN_MS = 1_000
 """A node that does not run what it should is told so at most this often: it takes a moment to do as told."""
 
@@ -57,7 +62,15 @@ def _is_amiss(said: dict[tuple[int, int], ReplicaStatus], expected: dict[tuple[i
 
 def _sighting(one: ReplicaStatus) -> Sighting:
     state = None if one.state == "stopped" else ReplicaState(one.state)
-    return Sighting(one.generation, state, one.restarts, one.reason, one.lock, one.prepared)
+    return Sighting(one.generation, state, one.restarts, _bounded(one.reason), one.lock, one.prepared)
+
+
+def _bounded(reason: Reason | None) -> Reason | None:
+    """What a node gives for a reason, no longer than it may be kept."""
+    if reason is None:
+        return None
+    message, hint = reason.message[:REASON_LENGTH_MAX], reason.hint[:HINT_LENGTH_MAX]
+    return Reason(reason.code[:CODE_LENGTH_MAX], message, hint)
 
 
 def _note_figures(world: World, node: str, statuses: Sequence[ReplicaStatus]) -> None:
