@@ -160,7 +160,7 @@ def test_a_release_that_fails_everywhere_leaves_what_is_live_alone() -> None:
     assert story.states() == [ReleaseState.LIVE, ReleaseState.FAILED]
     assert story.app.releases[1].reason == CRASH
     assert story.app.reason == Reason(
-        "crash_loop", "Release 2 failed (web): It ended 5 times within 60 seconds. Release 1 goes on."
+        "crash_loop", "Release 2 failed; release 1 goes on. web: It ended 5 times within 60 seconds."
     )
 
 
@@ -175,7 +175,9 @@ def test_without_a_live_release_a_failed_one_stays_failed_until_somebody_restart
     story = Story()
     story.say(1, ReplicaState.FAILED, BUILD)
     assert (story.lines(), story.app.live, story.app.wake_at) == ([], 0, None)
-    assert story.app.reason.code == "build_failed"
+    assert story.app.reason == Reason(
+        "build_failed", "Release 1 failed; there is no earlier one to go on with. web: npm ci ended with 1."
+    )
     story.pass_time(10**6)
     assert story.lines() == []
     story.change(restarted(story.app))
@@ -271,12 +273,14 @@ def test_a_place_without_a_node_says_how_many_nodes_lack_what_and_is_placed_when
         node("B", ram=0.25),
         node("C", status=Status.DRAINING),
         node("D", promised=Promised(0, 0.0, (8080,))),
+        node("F", promised=Promised(0, 15.5)),
     ]
     story = Story(nodes=nodes, port=8080)
     assert story.lines() == ["web.0 r1 g1 - unplaced"]
     assert story.app.replicas[0].reason.message == (
         "No node fits. 1 node: has its port 8080 taken by another app; 1 node: has promised 0 of its 256 MiB for apps, "
-        "and 512 are needed; 1 node: is draining; 1 node: is not connected."
+        "and 512 are needed; 1 node: has promised 15.5 of at most 16 cores (4 times what it has) for apps, "
+        "and 1 more are needed; 1 node: is draining; 1 node: is not connected."
     )
     assert story.app.wake_at == NOW + 15_000
     story.nodes.append(node("E"))

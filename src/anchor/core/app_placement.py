@@ -122,7 +122,8 @@ def _obstacle(
     if promised.mib + need.memory_mib > _memory_mib(node):
         return f"has promised {promised.mib} of its {_memory_mib(node)} MiB for apps, and {need.memory_mib} are needed"
     if promised.cores + config.cpu > OVERSOLD * node.profile.cores:
-        return f"has promised {promised.cores:g} cores and has {node.profile.cores}"
+        most = f"{OVERSOLD * node.profile.cores:g} cores ({OVERSOLD:g} times what it has)"
+        return f"has promised {promised.cores:g} of at most {most} for apps, and {config.cpu:g} more are needed"
     values = facts_of(node, runtime=RUNTIME, load=0.0, reliability=reliability(node, RUNTIME))
     if not meets(need.expression, values):
         return "does not meet the expression of its requirements"
@@ -140,4 +141,5 @@ def _nowhere(obstacles: Counter[str]) -> Reason:
     counted = "; ".join(
         f"{count} {'node' if count == 1 else 'nodes'}: {what}" for what, count in sorted(obstacles.items())
     )
-    return Reason("no_node", f"No node fits. {counted}.", "It is placed as soon as one does.")
+    hint = "Stop another app, ask for less, or add a machine (`anchor join`): it is placed as soon as a node fits."
+    return Reason("no_node", f"No node fits. {counted}.", hint)

@@ -106,11 +106,10 @@ class _Draft:
     def _give_up(self, pending: Release, replica: Replica) -> None:
         why = replica.reason or Reason("failed", "It failed without a word.")
         live = self._releases.get(self._live)
-        left = f"Release {live.number} goes on." if live is not None else "There is no earlier release to go on with."
+        left = f"release {live.number} goes on" if live is not None else "there is no earlier one to go on with"
         self._releases[pending.number] = replace(pending, state=ReleaseState.FAILED, reason=why)
-        self._reason = Reason(
-            why.code, f"Release {pending.number} failed ({replica.process}): {why.message} {left}", why.hint
-        )
+        message = f"Release {pending.number} failed; {left}. {replica.process}: {why.message}"
+        self._reason = Reason(why.code, message, why.hint)
 
     def _go_live(self, pending: Release) -> None:
         before = self._releases.get(self._live)

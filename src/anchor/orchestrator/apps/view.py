@@ -34,7 +34,8 @@ def state_of(app: App) -> AppState:
     missing = [place for place in places_of(live) if place not in healthy]
     if not missing:
         return AppState("running" if live.settled else "deploying", app.reason or trouble)
-    stuck = any(not is_run(one) for one in app.replicas if one.place in missing)
+    under_way = {one.place for one in app.replicas if is_run(one) and one.state is not ReplicaState.DRAINING}
+    stuck = any(not is_run(one) for one in app.replicas if one.place in missing and one.place not in under_way)
     if not live.settled and not stuck:
         return AppState("deploying", app.reason or trouble)
     return AppState("failed" if stuck and not healthy else "degraded", trouble or app.reason)
