@@ -55,7 +55,7 @@ def show_app(view: AppView) -> None:
             ),
             ("A replica", f"up to {config.ram} of RAM, cores: {config.cpu:g}, {config.disk} of disk"),
             ("Health", f"GET {config.health_path}" if config.health_path else ""),
-            ("Network", "outwards" if config.network else ""),
+            ("Network", "outwards" if config.network else "none, nothing outside is reached (--network asks for it)"),
             ("Variables", ", ".join(view.env)),
             ("Owner", view.owner),
             ("Id", view.id),

@@ -10,6 +10,15 @@ from anchor.core.errors import FailureCode
 
 _SIGNALS_FROM = 128
 _LAST_LINES = " Its last lines:"
+_NO_NETWORK = (
+    "ENETUNREACH",
+    "EAI_AGAIN",
+    "ENOTFOUND",
+    "Network is unreachable",
+    "name resolution",
+    "Name or service not known",
+)
+"""What programs print that look for somebody where there is no network."""
 
 
 def reason_of(ended: Ended, config: AppConfig, tail: str) -> Reason:
@@ -29,7 +38,7 @@ def reason_of(ended: Ended, config: AppConfig, tail: str) -> Reason:
     if ended.never_started:
         what = f"Its cell could not be set up: {ended.never_started}."
         return Reason("cell_failed", what, "Run `anchor doctor` on the node.")
-    return Reason("ended", f"{_how(ended.code)}{_last_lines(tail)}", "Its log says more: `anchor app logs`.")
+    return Reason("ended", f"{_how(ended.code)}{_last_lines(tail)}", _what_to_do(config, tail))
 
 
 def in_short(reason: Reason) -> str:
@@ -73,6 +82,12 @@ def wrong_port(port: int, others: list[int]) -> Reason:
         f"It listens on port {found}, not on {port}. Listen on the port in the variable PORT.",
         f"Or set config.port to {others[0]}, if the program cannot be told.",
     )
+
+
+def _what_to_do(config: AppConfig, tail: str) -> str:
+    if not config.network and any(sign in tail for sign in _NO_NETWORK):
+        return "It has no network. Deploy with --network (config.network) for one; the machine's owner has to allow it."
+    return "Mend what its last lines say, and deploy again." if tail else "Have it print why it ends, and deploy again."
 
 
 def _how(code: int) -> str:
