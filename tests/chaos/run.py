@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if not why:
                 return _again_with_a_small_disk(directory, options)
             _skip(without, "disk", why)
-        return asyncio.run(_until_told(_run(directory, options, without)))
+        return asyncio.run(until_told(_run(directory, options, without)))
 
 
 def _again_with_a_small_disk(directory: Path, options: argparse.Namespace) -> int:
@@ -95,7 +95,7 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-async def _until_told(running: Coroutine[Any, Any, int]) -> int:
+async def until_told(running: Coroutine[Any, Any, int]) -> int:
     """Run to the end, or until SIGTERM, which ends every process that was started, too."""
     task = asyncio.ensure_future(running)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
