@@ -101,7 +101,7 @@ def test_a_replica_that_failed_says_why(server: Served, session: Session) -> Non
 def test_a_reason_is_kept_no_longer_than_a_person_reads(server: Served, session: Session) -> None:
     create(server, "talkative")
     [item] = session.hosts()
-    session.says(item, state="failed", reason=Reason("c" * 10_000, "m" * 1_000_000, "h" * 100_000))
+    session.says(item, state="failed", reason=Reason("c" * 10_000, "m" * 500_000, "h" * 100_000))
     app = until(server, "talkative", lambda app: app["state"] == "failed")
     assert len(str(app["reason"])) + len(str(app["releases"])) < 25_000
 
