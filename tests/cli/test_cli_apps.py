@@ -11,6 +11,7 @@ import httpx
 import pytest
 from tests.cli.command import Cli, exit_code_in_process
 
+from anchor.cli import app_attend
 from anchor.client import Client
 
 SITE = Path(__file__).parents[2] / "examples" / "apps" / "static-site"
@@ -160,7 +161,9 @@ def test_a_program_has_its_variables_and_its_log(hosting: Here) -> None:
     assert hosting("app", "rm", "greeter", "-y").returncode == 0
 
 
-def test_what_is_no_app_and_what_there_is_not_is_told_with_what_to_do(hosting: Here) -> None:
+def test_what_is_no_app_and_what_there_is_not_is_told_with_what_to_do(
+    hosting: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = hosting.directory / "papers"
     folder.mkdir()
     (folder / "notes.doc").write_text("x")
@@ -175,8 +178,11 @@ def test_what_is_no_app_and_what_there_is_not_is_told_with_what_to_do(hosting: H
         absent = hosting("app", *words)
         assert absent.returncode == 3, absent.stderr
         assert "Did you mean 'sites'?" in absent.stderr
-    nowhere = hosting("app", "deploy", str(SITE), "--name", "far", "--on", "moon", "--timeout", "1")
+    monkeypatch.setattr(app_attend, "NO_NODE_SECONDS", 1.0)
+    nowhere = hosting("app", "deploy", str(SITE), "--name", "far", "--on", "moon")
     assert nowhere.returncode == 8, nowhere.stderr
+    assert "far is still deploying after " in nowhere.stderr
     assert "moon" in nowhere.stderr
+    assert "It goes on: `anchor app get far`" in nowhere.stderr
     assert hosting("app", "rm", "far", "-y").returncode == 0
     assert hosting("app", "rm", "sites", "-y").returncode == 0

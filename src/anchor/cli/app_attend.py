@@ -20,6 +20,8 @@ from anchor.wire.apps import AppLine, AppView, ReplicaView
 
 LOOK_SECONDS = 0.5
 """Between two looks at the log of an app that nothing else is heard of."""
+NO_NODE_SECONDS = 30.0
+"""How long it is waited for a node that fits, while nothing else is under way."""
 _RUNNING = (ReplicaState.HEALTHY, ReplicaState.UNHEALTHY, ReplicaState.DRAINING)
 _QUIET = (ReplicaState.DRAINING, ReplicaState.PLACED)
 
@@ -72,10 +74,12 @@ class Attending:
 
 
 def attend(client: Client, view: AppView, *, after: str = "", seconds: float) -> AppView | None:
-    """Stay with an app until nothing of it is under way any more, or for so many seconds; how it is then, None where it
-    is gone. `after` is the id of the last line of its log that is not news."""
+    """Stay with an app until nothing of it is under way any more, or for so many seconds, or while no node fits for
+    NO_NODE_SECONDS; how it is then, None where it is gone. `after` is the id of the last line of its log that is not
+    news."""
     drawing = Attending(view)
     until = time.monotonic() + seconds
+    moved_at = time.monotonic()
     seen = view
     try:
         while True:
@@ -86,7 +90,10 @@ def attend(client: Client, view: AppView, *, after: str = "", seconds: float) ->
                 if len(lines) < apps.LOG_PAGE:
                     break
             drawing.view(seen)
-            if seen.state not in UNDER_WAY or time.monotonic() > until:
+            now = time.monotonic()
+            if not _waits_for_a_node(seen):
+                moved_at = now
+            if seen.state not in UNDER_WAY or now > until or now > moved_at + NO_NODE_SECONDS:
                 return seen
             seen = client.call(apps.app(seen.id, wait_seconds=LOOK_SECONDS, version=seen.version))
     except NotFound:
@@ -95,9 +102,15 @@ def attend(client: Client, view: AppView, *, after: str = "", seconds: float) ->
         drawing.clear()
 
 
+def _waits_for_a_node(view: AppView) -> bool:
+    states = {one.state for one in view.replicas}
+    return ReplicaState.UNPLACED in states and states <= {ReplicaState.UNPLACED, ReplicaState.HEALTHY}
+
+
 def stay(client: Client, view: AppView, output: Output, *, after: str = "", seconds: float) -> None:
     """Stay with an app until what was asked for is done, and leave with the exit code for how it went."""
     number = asked_for(view)
+    began = time.monotonic()
     try:
         seen = attend(client, view, after=after, seconds=seconds)
     except KeyboardInterrupt:
@@ -106,7 +119,7 @@ def stay(client: Client, view: AppView, output: Output, *, after: str = "", seco
     if seen is None:
         say(f"{view.name} was removed.")
         raise typer.Exit(Exit.NOT_FOUND)
-    raise typer.Exit(report(seen, number, output, seconds))
+    raise typer.Exit(report(seen, number, output, time.monotonic() - began))
 
 
 def asked_for(view: AppView) -> int:
@@ -115,7 +128,7 @@ def asked_for(view: AppView) -> int:
     return newest.number if newest.state == ReleaseState.PENDING or not view.live else view.live
 
 
-def report(view: AppView, number: int, output: Output, seconds: float) -> Exit:
+def report(view: AppView, number: int, output: Output, waited_seconds: float) -> Exit:
     """Say how an app is after a change about release `number`, and where it is reached."""
     if output is Output.JSON:
         show.as_json(view)
@@ -130,7 +143,7 @@ def report(view: AppView, number: int, output: Output, seconds: float) -> Exit:
         say(f"More: `anchor app logs {view.name}`", style="dim")
         return Exit.TASK_FAILED
     if view.state in UNDER_WAY:
-        say_reason(f"{view.name} is still {view.state} after {seconds:g} s", view.reason)
+        say_reason(f"{view.name} is still {view.state} after {waited_seconds:.0f} s", view.reason)
         say(f"It goes on: `anchor app get {view.name}`", style="dim")
         return Exit.TIMED_OUT
     if view.state == "failed":

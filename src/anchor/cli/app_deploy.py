@@ -8,7 +8,7 @@ import typer
 
 from anchor.cli import show
 from anchor.cli.app_attend import stay
-from anchor.cli.app_options import DETACH_HELP, TIMEOUT_SECONDS, replicas_of, variables_of
+from anchor.cli.app_options import DETACH_HELP, TIMEOUT_HELP, TIMEOUT_SECONDS, replicas_of, variables_of
 from anchor.cli.exits import Usage
 from anchor.cli.options import LONG_PATIENCE_SECONDS, Format, Token, Url, connect
 from anchor.cli.show import Output
@@ -75,9 +75,7 @@ def deploy(
         typer.Option("--fresh", help="Settings that are not said are the defaults, not those of the release before."),
     ] = False,
     detach: Annotated[bool, typer.Option("--detach/--wait", "-d", help=DETACH_HELP)] = False,
-    timeout: Annotated[
-        float, typer.Option(min=1, metavar="SECONDS", help="How long to wait for it.")
-    ] = TIMEOUT_SECONDS,
+    timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help=TIMEOUT_HELP)] = TIMEOUT_SECONDS,
     url: Url = None,
     token: Token = None,
     output: Format = Output.TABLE,

@@ -8,6 +8,7 @@ from anchor.cli.exits import Usage
 
 TIMEOUT_SECONDS = 900.0
 DETACH_HELP = "Do not wait for it."
+TIMEOUT_HELP = "How long to wait for it; 30 at most where no node fits."
 
 
 def replicas_of(words: Iterable[str]) -> dict[str, int]:

@@ -15,7 +15,7 @@ from anchor.cli import show
 from anchor.cli.app_attend import stay
 from anchor.cli.app_deploy import deploy
 from anchor.cli.app_log_lines import write
-from anchor.cli.app_options import DETACH_HELP, TIMEOUT_SECONDS, replicas_of, variables_of
+from anchor.cli.app_options import DETACH_HELP, TIMEOUT_HELP, TIMEOUT_SECONDS, replicas_of, variables_of
 from anchor.cli.app_show import show_app, show_apps
 from anchor.cli.exits import Exit, Usage
 from anchor.cli.options import LONG_PATIENCE_SECONDS, Format, Token, Url, connect
@@ -43,7 +43,7 @@ app.command("deploy", epilog="Exit codes: 0 it is live, 1 the release failed, 6 
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="An app's name, as `anchor app ls` shows it.")]
 Detach = Annotated[bool, typer.Option("--detach", "--no-wait", "-d", help=DETACH_HELP)]
-Timeout = Annotated[float, typer.Option(min=1, metavar="SECONDS", help="How long to wait for it.")]
+Timeout = Annotated[float, typer.Option(min=1, metavar="SECONDS", help=TIMEOUT_HELP)]
 
 
 @app.command("ls")
