@@ -249,6 +249,8 @@ def test_a_cursor_of_somebody_elses_list_shows_nothing_of_it(guarded: Guarded) -
         ({"Host": "localhost.evil.example"}, "host_not_allowed"),
         ({"Host": "127.0.0.1.evil.example"}, "host_not_allowed"),
         ({"Host": "[::2]:5000"}, "host_not_allowed"),
+        ({"Host": "localhost:5000@evil.example"}, "host_not_allowed"),
+        ({"Host": "[::1]evil.example"}, "host_not_allowed"),
         ({"Host": ""}, "host_not_allowed"),
         ({"Origin": "https://evil.example"}, "origin_not_allowed"),
         ({"Origin": "http://localhost:1"}, "origin_not_allowed"),

@@ -1,6 +1,7 @@
 """Who is asking, and may they: tokens, local callers, and the headers that give a web page away."""
 
 import hmac
+import re
 import secrets
 from collections.abc import Mapping
 from hashlib import sha256
@@ -25,6 +26,7 @@ LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 """What a reverse proxy adds: behind one, every caller seems to be on this machine."""
 PEER_TOKEN_MS = 60_000
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:\[\]@/]+))(?::[0-9]*)?")
 CACHE_MS = 500
 """How long a key that was found live is believed without looking again."""
 
@@ -252,9 +254,9 @@ def _dead_join_token() -> Unauthenticated:
 
 
 def _host_name(host: str) -> str:
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0].lower()
+    """The name in a Host header; all of it where it is none with a port."""
+    found = _HOST.fullmatch(host)
+    return (found[1] or found[2]).lower() if found else host
 
 
 def _is_loopback(address: str) -> bool:
