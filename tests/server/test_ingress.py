@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 from collections.abc import AsyncIterator, Callable
 
@@ -10,6 +11,7 @@ import pytest
 from ingress_app import LARGE, Site
 from ingress_stand import Doors, Stand, a_node, a_port, a_stand, release
 from msgspec.structs import replace
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from anchor.core.app import App, ReleaseState, ReplicaState, Wanted
 from anchor.core.attempt import Reason
@@ -111,6 +113,20 @@ async def test_every_request_of_a_connection_is_judged_by_its_own_host(ground: G
     assert second.endswith(b"b /2")
     assert b'"code":"not_found"' in third
     assert fourth.endswith(b"a /api/tasks")
+
+
+@pytest.mark.anyio
+async def test_a_request_leaves_nothing_for_the_garbage_collector(ground: Ground) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            await ground.caller.get("/")
+            await ground.caller.get("/api/version", headers={"Host": "localhost"})
+        left = [one for one in gc.get_objects() if isinstance(one, RequestResponseCycle)]
+    finally:
+        gc.enable()
+    assert len(left) <= 2  # the last one of each connection
 
 
 @pytest.mark.anyio

@@ -1,6 +1,7 @@
 """Uvicorn's HTTP protocol with bounds on a request's head, and with connections that are upgraded to reach an app."""
 
 import asyncio
+import weakref
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -23,8 +24,8 @@ class BoundedHeads(HttpToolsProtocol):
     """Refuses a head (or trailer) that is too large, and hangs up on a head that does not come: the parser itself
     would keep any of it and wait for ever.
 
-    Whoever answers a request finds in its scope the connection and the cycle it is answered in (`anchor.connection`,
-    `anchor.cycle`); `on_gone` is called when the caller hangs up.
+    Whoever answers a request finds in its scope the connection, and a weak reference to the cycle it is answered in
+    (`anchor.connection`, `anchor.cycle`); `on_gone` is called when the caller hangs up.
     """
 
     ingress: ClassVar[Ingress]
@@ -62,7 +63,9 @@ class BoundedHeads(HttpToolsProtocol):
             self._upgrade = self._upgrade_to_app()
         super().on_headers_complete()
         self.scope["anchor.connection"] = self  # type: ignore[typeddict-unknown-key]
-        self.scope["anchor.cycle"] = self.cycle  # type: ignore[typeddict-unknown-key]
+        if self.cycle is not None:  # there is none before an upgrade
+            # The cycle has the scope: each request would stay until the garbage collector finds it.
+            self.scope["anchor.cycle"] = weakref.ref(self.cycle)  # type: ignore[typeddict-unknown-key]
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""

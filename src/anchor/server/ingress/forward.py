@@ -80,7 +80,7 @@ class _Exchange:
         self._receive = receive
         self._send = send
         self._connection = scope["anchor.connection"]
-        self._cycle = scope["anchor.cycle"]
+        self._cycle = scope["anchor.cycle"]()
         self._upstream: Upstream | None = None
         self._first = b""
         self._more = False
