@@ -34,6 +34,11 @@ class Gathering:
         self._flush()
         self._transport.close()
 
+    def write_eof(self) -> None:
+        """Send what was written, then say that nothing more comes."""
+        self._flush()
+        self._transport.write_eof()
+
     def _flush(self) -> None:
         if self._gathered:
             data = b"".join(self._gathered)
