@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from anchor.core import npm_lock, requirements
+from anchor.core import npm_lock, python_source, requirements
 from anchor.core.app import AppConfig, Plan
-from anchor.core.detection import detected, is_read
+from anchor.core.detection import READ_BYTES_MAX, detected, is_read
 from anchor.core.errors import InvalidRequest
 
 ASGI = "--host 0.0.0.0 --port $PORT --proxy-headers --forwarded-allow-ips '*'"
@@ -224,6 +224,22 @@ def test_lines_made_to_take_long_are_refused_at_once() -> None:
     for line in ("a" + " " * 200_000 + "!", "a" * 200_000 + "!", "a" + ">1," * 60_000 + "!", "a[" + "b," * 90_000):
         assert fault_in({"requirements.txt": line}).code == "dependency_error"
     assert time.perf_counter() - began < 2
+
+
+def test_of_a_long_program_only_the_beginning_is_parsed() -> None:
+    made = "from fastapi import FastAPI\napp = FastAPI()\n"
+    long = "def page():\n    return [\n" + "        'row',\n" * 15_000 + "]\n"
+    assert len(long) < READ_BYTES_MAX
+    files = {"requirements.txt": b"fastapi", "main.py": (made + long).encode()}
+    assert detected(files, AppConfig()).processes["web"].startswith("uvicorn main:app ")
+    parsed = []
+    for text in (made + long, made + "x = 1\n" * 30_000, "a;" * 120_000, "\n" * 100_000):
+        began = python_source._beginning(text.encode())
+        assert len(began) <= 48 * 1024
+        parsed.append(len(began))
+    assert parsed[0] == len(made)
+    assert parsed[1] > 40_000
+    assert parsed[2:] == [0, 0]
 
 
 def test_a_package_lock_keeps_its_hashes_and_loses_its_addresses() -> None:

@@ -2,6 +2,7 @@
 
 import ast
 import itertools
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Final, Literal, NamedTuple
@@ -28,6 +29,9 @@ _FILES: Final = ("main", "app", "wsgi", "asgi", "server", "application", "api")
 _FOLDERS: Final = ("", "app", "src", "api")
 _READ_MAX: Final = 50
 """Files in which an application is looked for."""
+_PARSED_BYTES_MAX: Final = 48 * 1024
+"""How far into a file: while it is parsed nothing else runs in this process, and some texts take a second a MiB."""
+_BEGINS: Final = re.compile(rb"\n(?=[^\s#)\]}])")
 _VARIABLES: Final = ("app", "application", "api", "asgi", "wsgi")
 _MAKERS: Final[dict[str, Interface]] = {
     "fastapi.FastAPI": "asgi",
@@ -169,7 +173,7 @@ def _variables(content: bytes) -> Iterator[tuple[str, str]]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            tree = ast.parse(content)
+            tree = ast.parse(_beginning(content))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return  # it says so itself when it is run; here it only defines nothing
     names: dict[str, str] = {}
@@ -186,6 +190,14 @@ def _variables(content: bytes) -> Iterator[tuple[str, str]]:
             for target in targets:
                 if isinstance(target, ast.Name):
                     yield target.id, _full_name(node.value.func, names)
+
+
+def _beginning(content: bytes) -> bytes:
+    """As many whole lines as may be parsed, up to one that begins a statement of the module's own."""
+    if len(content) <= _PARSED_BYTES_MAX:
+        return content
+    ends = [found.end() for found in _BEGINS.finditer(content, 0, _PARSED_BYTES_MAX)]
+    return content[: ends[-1]] if ends else b""
 
 
 def _full_name(called: ast.expr, names: Mapping[str, str]) -> str:
