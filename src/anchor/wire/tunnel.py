@@ -19,8 +19,8 @@ from anchor.wire.link import TaskKey
 
 WINDOW_BYTES = 64 * 1024
 """What may be sent on a stream before there is any credit."""
-WINDOW_BYTES_MAX = 1024 * 1024
-"""How far the window of a stream grows whose reader keeps up."""
+WINDOW_BYTES_MAX = 512 * 1024
+"""How far the window of a stream grows whose reader keeps up: what is on its way there is in the way of others."""
 GROWN_BYTES_MAX = 64 * 1024 * 1024
 """What the windows of all streams of a tunnel may have grown by together."""
 MESSAGE_BYTES_MAX = 64 * 1024
