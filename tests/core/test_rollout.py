@@ -249,6 +249,35 @@ def test_what_ran_on_a_node_that_is_gone_is_off_the_route_with_the_write_that_re
     assert story.app.replicas[0].reason.code == "node_lost"
 
 
+def test_what_runs_on_a_silent_node_goes_on_when_it_speaks_again_where_no_other_node_fits() -> None:
+    story = up(1, nodes=[node("A")])
+    silent = node("A", gone=True, silent=True, reached=False)
+    story.nodes = [silent]
+    story.pass_time(1)
+    assert story.lines() == ["web.0 r1 g1 A unhealthy", "web.0 r1 g2 - unplaced"]
+    assert story.app.replicas[0].reason.code == "node_lost"
+    assert not routable(story.app)
+    story.nodes = [node("A")]
+    story.say(1, ReplicaState.HEALTHY)
+    assert story.lines() == ["web.0 r1 g1 A healthy"]
+
+
+def test_what_runs_on_a_silent_node_is_gone_with_the_write_that_finds_another_for_it() -> None:
+    story = up(1, nodes=[node("A")])
+    story.nodes = [node("A", gone=True, silent=True, reached=False)]
+    story.pass_time(1)
+    story.nodes.append(node("B"))
+    story.pass_time(1)
+    assert story.lines() == ["web.0 r1 g2 B placed"]
+
+
+def test_what_runs_on_a_silent_node_is_gone_at_once_where_nobody_wants_it() -> None:
+    story = up(1, nodes=[node("A")])
+    story.nodes = [node("A", gone=True, silent=True, reached=False)]
+    story.change(replace(story.app, wanted=Wanted.STOPPED))
+    assert story.lines() == []
+
+
 def test_a_node_that_drains_keeps_a_replica_until_there_is_a_healthy_one_elsewhere() -> None:
     story = up(1)
     story.nodes[0] = node("A", status=Status.DRAINING)

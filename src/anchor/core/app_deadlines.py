@@ -14,6 +14,8 @@ START_SLACK_MS: Final = 15_000
 DRAIN_SLACK_MS: Final = 10_000
 LOOK_AGAIN_MS: Final = 15_000
 """A replica without a node is placed at the latest so long after one would fit."""
+SILENT_MS: Final = 5_000
+"""An app with replicas on a node that is not heard from is looked at so often."""
 AGAIN_MS: Final = 30_000
 """How long a place rests on which all nodes were tried; twice as long each time, up to AGAIN_MS_MAX."""
 AGAIN_MS_MAX: Final = 600_000
@@ -70,7 +72,8 @@ def wake_at_of(app: App, leases: Mapping[str, int], now: int) -> int | None:
         if limit is not None:
             moments.append(replica.since + limit)
         if is_run(replica):
-            moments.append(leases.get(replica.node, now) + 1)
+            lease_ends = leases.get(replica.node, now) + 1
+            moments.append(lease_ends if lease_ends > now else now + SILENT_MS)
         elif replica.state is ReplicaState.FAILED:
             moments.append(again_at(replica))
         else:

@@ -34,11 +34,13 @@ class Promised(msgspec.Struct, frozen=True):
 
 class NodeFacts(msgspec.Struct, frozen=True):
     """A node as the placing of an app sees it. `reached`: it can be told something at the moment. `gone`: what it ran
-    is taken for lost. `leaving`: its agent is about to stop. `promised` is what other apps' replicas there were."""
+    is taken for lost; `silent`: it is gone, and may come back with it. `leaving`: its agent is about to stop.
+    `promised` is what other apps' replicas there were."""
 
     node: Node
     reached: bool = True
     gone: bool = False
+    silent: bool = False
     leaving: bool = False
     promised: Promised = Promised()
 

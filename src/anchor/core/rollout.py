@@ -21,6 +21,7 @@ NODES_TRIED: Final = 3
 """Nodes on which a place may fail in a row before it is given up on."""
 SURGE_SHARE: Final = 4
 """Of so many places one at a time gets another replica while it has a healthy one; at least one does."""
+LOST_HINT: Final = "It is started on another node as soon as one fits."
 CODE_FAULTS: Final = frozenset({"build_failed", "not_an_app", "release_failed", "dependency_error", "secret_changed"})
 """Failures that lie in the app: they would be the same on any node."""
 
@@ -70,12 +71,21 @@ class _Draft:
     # What happened
 
     def part_with_the_lost(self) -> None:
-        """Take away what was on nodes that are gone: off the route with the write that makes its successor."""
+        """Take what was on nodes that are gone off the route. On one that may come back it is kept until its successor
+        has a node: where no other fits, it goes on when that one is heard from again."""
         for replica in self.all():
-            if is_run(replica) and self._is_gone(replica.node):
+            if not is_run(replica) or not self._is_gone(replica.node):
+                continue
+            facts = self._facts.get(replica.node)
+            if self._app.wanted is Wanted.RUNNING and facts is not None and facts.silent:
+                lost = Reason("node_lost", f"{replica.node}, which runs it, is not heard from.", LOST_HINT)
+                if replica.state is not ReplicaState.DRAINING and replica.reason != lost:
+                    self._put(replace(replica, state=ReplicaState.UNHEALTHY, since=self._now, reason=lost))
+                    self._lost[replica.place] = lost
+            else:
+                lost = Reason("node_lost", f"{replica.node}, which ran it, is gone or was blocked.", LOST_HINT)
                 self._drop(replica)
-                why = f"{replica.node}, which ran it, is gone or was blocked."
-                self._lost[replica.place] = Reason("node_lost", why, "It is started on another node.")
+                self._lost[replica.place] = lost
 
     def end_the_overdue(self) -> None:
         """Fail what did not get on in time, and part with what did not finish."""
@@ -171,7 +181,7 @@ class _Draft:
             for one in self._standing(place)
             if one.release == release.number and one.generation > self._app.renewed and self._may_stay(one)
         ]
-        return max(right, key=lambda one: (one.state is ReplicaState.HEALTHY, one.generation), default=None)
+        return max(right, key=_standing_of, default=None)
 
     def _carry_on(self, keeper: Replica, release: Release) -> None:
         """One step on with what a place is to have."""
@@ -190,8 +200,13 @@ class _Draft:
         if healthy is not None:
             stay = keepers[: keepers.index(healthy) + 1]
         else:
-            running = [one for one in self._standing(place) if is_run(one) and one not in keepers]
-            holder = max(running, key=lambda one: (one.state is ReplicaState.HEALTHY, one.generation), default=None)
+            waits = all(one.state is ReplicaState.UNPLACED for one in keepers)
+            running = [
+                one
+                for one in self._standing(place)
+                if is_run(one) and one not in keepers and (waits or not self._is_gone(one.node))
+            ]
+            holder = max(running, key=_standing_of, default=None)
             stay = keepers if holder is None else [*keepers, holder]
         for one in self._standing(place):
             if one not in stay:
@@ -241,8 +256,8 @@ class _Draft:
         return True
 
     def let_go(self, replica: Replica) -> None:
-        """Let a replica finish what it is doing; one that is nowhere is simply gone."""
-        if not is_run(replica):
+        """Let a replica finish what it is doing; one that is nowhere, or not heard from, is simply gone."""
+        if not is_run(replica) or self._is_gone(replica.node):
             self._drop(replica)
         elif replica.state is not ReplicaState.DRAINING:
             self._put(replace(replica, state=ReplicaState.DRAINING, since=self._now, reason=None))
@@ -305,6 +320,11 @@ class _Draft:
 def _heads(release: Release) -> list[Place]:
     """One place of each process that is wanted: those with which a release proves itself."""
     return [(name, index) for name, index in places_of(release) if index == 0]
+
+
+def _standing_of(replica: Replica) -> tuple[bool, bool, int]:
+    """What speaks for a replica among those of its place: health, a node, being newer."""
+    return replica.state is ReplicaState.HEALTHY, is_run(replica), replica.generation
 
 
 def _code(reason: Reason | None) -> str:

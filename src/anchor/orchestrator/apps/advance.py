@@ -85,10 +85,12 @@ def _facts(world: World, node: Node, app: App, now: int, early: bool) -> NodeFac
         node = seat.record
     hosts = "apps" in node.profile.features
     over = not is_connected(node, now=now)
+    unfit = node.status is Status.BLOCKED or not hosts
     return NodeFacts(
         node=node,
         reached=not over,
-        gone=node.status is Status.BLOCKED or not hosts or (over and not early),
+        gone=unfit or (over and not early),
+        silent=over and not early and not unfit,
         leaving=seat is not None and seat.leaving and not node.metrics.trouble,
         promised=world.apps.promised(node.id, beside=app.id),
     )
