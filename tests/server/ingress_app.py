@@ -71,6 +71,8 @@ class Site:
                 return False
             case "/two":
                 writer.write(_answer_of(b"first") + _answer_of(b"smuggled"))
+            case "/status/999" | "/status/000" | "/status/099":
+                writer.write(b"HTTP/1.1 %b Odd\r\nContent-Length: 0\r\n\r\n" % target[-3:])
             case "/both":
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
             case "/headers":

@@ -296,7 +296,7 @@ async def test_an_app_that_cannot_answer_says_why_to_people_and_to_programs(
 
 @pytest.mark.anyio
 async def test_an_answer_that_is_none_is_said_to_be_none(ground: Ground) -> None:
-    for path in ("/garbage", "/both", "/headers"):
+    for path in ("/garbage", "/both", "/headers", "/status/999", "/status/000", "/status/099"):
         answer = await ground.caller.get(path)
         assert (answer.status_code, answer.json()["code"]) == (502, "bad_answer"), path
     with pytest.raises(httpx.RemoteProtocolError):

@@ -7,6 +7,8 @@ import httptools
 from anchor.wire.tunnel import Stream
 
 HEAD_BYTES_MAX = 64 * 1024
+STATUS_MAX = 599
+"""HTTP knows five classes of them."""
 
 
 class NoAnswer(Exception):
@@ -191,6 +193,8 @@ class Upstream:
         if self.is_over:
             return
         self.status = self._parser.get_status_code()
+        if not 100 <= self.status <= STATUS_MAX:
+            raise ValueError(f"there is no status {self.status}")
         self._is_interim = self.status < 200
         if self.status == 101:
             if not self._may_switch:
