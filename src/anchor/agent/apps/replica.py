@@ -135,13 +135,14 @@ class Replica:
         self._ground.changed()
 
     def _settle_port(self) -> None:
-        """Its port on this machine leads to it while it serves."""
+        """Its port on this machine leads to it from when the server has it serve on, for as long as it is healthy: a
+        server that did not hear from this node says that it does not serve, and is about to hear that it does."""
         if self._port is None:
             return
-        if self.state == "healthy" and self.item.serves:
-            self._port.serving[self.item.generation] = self._opened
-        else:
+        if self.state != "healthy":
             self._port.serving.pop(self.item.generation, None)
+        elif self.item.serves:
+            self._port.serving[self.item.generation] = self._opened
 
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[socket]:
