@@ -54,9 +54,9 @@ def amiss(app: Deployed, view: dict[str, Any]) -> str:
         return f"has {dict(counts)}, not {app.scale}"
     if any((one["state"], one["release"]) != ("healthy", view["live"]) for one in replicas):
         return "has replicas that are not healthy or not of the live release"
-    newest = view["releases"][-1]
-    if newest["state"] != ("failed" if app.is_bad else "live"):
-        return f"has a newest release that is {newest['state']}"
+    newest = view["releases"][-1]["state"]
+    if newest == "pending" or (newest == "failed") is not app.is_bad:
+        return f"has a newest release that is {newest}"
     return ""
 
 

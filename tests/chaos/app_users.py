@@ -22,7 +22,6 @@ class Deployed:
         self.name = name
         self.kind = kind
         self.config = config_of(kind)
-        self.scale: dict[str, int] = dict(self.config["scale"])
         self.is_stopped = False
         self.is_bad = False
         self.label = ""
@@ -30,6 +29,12 @@ class Deployed:
         self.known: dict[int, str] = {}
         """The labels of releases that were live when all was settled."""
         self.serial = 0
+
+    @property
+    def scale(self) -> dict[str, int]:
+        """Replicas by process."""
+        scale: dict[str, int] = self.config["scale"]
+        return scale
 
     def next_label(self) -> str:
         """A label that was never used."""
@@ -92,7 +97,7 @@ class AppUsers:
     async def _scale(self, app: Deployed) -> None:
         scale = {"web": self._dice.randint(1, 3)}
         await self._post(f"/api/clusters/{app.name}/scale", scale)
-        app.scale |= scale
+        app.config["scale"] = app.config["scale"] | scale
 
     async def _env(self, app: Deployed) -> None:
         if app.is_bad:

@@ -181,10 +181,15 @@ class Storms:
 
     async def _settle(self) -> list[str]:
         """Wait until all is as it is wanted; what is not."""
-        deadline = time.monotonic() + SETTLE_SECONDS
+        began = time.monotonic()
+        said: list[str] = []
         while faults := await self._faults():
-            if time.monotonic() > deadline:
+            waited = time.monotonic() - began
+            if waited > SETTLE_SECONDS:
                 return faults
+            if faults != said:
+                say(f"  {waited:.1f} s: {'; '.join(faults)}")
+            said = faults
             await asyncio.sleep(LOOK_SECONDS)
         return []
 
