@@ -174,7 +174,7 @@ def test_what_is_no_app_and_what_there_is_not_is_told_with_what_to_do(
     assert hosting("app", "deploy", str(folder), "--kind", "static").returncode == 6
     site = hosting("app", "deploy", str(SITE), "--name", "sites", "--detach")
     assert (site.returncode, site.stdout) == (0, "sites\n"), site.stderr
-    for words in (["get", "site"], ["logs", "site"], ["scale", "site", "2"], ["env", "site"], ["rm", "site", "-y"]):
+    for words in (["get", "site"], ["logs", "site"], ["scale", "site", "2"], ["env", "Sites"], ["rm", "site", "-y"]):
         absent = hosting("app", *words)
         assert absent.returncode == 3, absent.stderr
         assert "Did you mean 'sites'?" in absent.stderr

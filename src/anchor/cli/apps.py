@@ -23,7 +23,8 @@ from anchor.cli.show import Output
 from anchor.cli.talk import is_interactive, say
 from anchor.client import Client, apps
 from anchor.client.apps import Variables
-from anchor.core.errors import NotFound
+from anchor.core.app_names import app_name_of
+from anchor.core.errors import InvalidRequest, NotFound
 from anchor.wire.apps import AppView
 
 WATCH_SECONDS = 20.0
@@ -269,6 +270,14 @@ def _show(view: AppView, output: Output, *, again: bool = False) -> None:
     return show_app(view)
 
 
+def _near(name: str, names: list[str]) -> list[str]:
+    """The name that may have been meant, also by somebody who says an app's title."""
+    try:
+        return difflib.get_close_matches(app_name_of(name), names, n=1)
+    except InvalidRequest:
+        return []
+
+
 @contextmanager
 def _asking(url: str | None, token: str | None, name: str, *, patient: bool = False) -> Iterator[Client]:
     """A client for questions about one app; where there is none of this name, what may have been meant is said."""
@@ -277,7 +286,7 @@ def _asking(url: str | None, token: str | None, name: str, *, patient: bool = Fa
             yield client
         except NotFound as error:
             names = [row.name for row in itertools.islice(client.apps(page_size=LOOKED_AT), LOOKED_AT)]
-            if name not in names and (close := difflib.get_close_matches(name, names, n=1)):
+            if name not in names and (close := _near(name, names)):
                 error.hint = f"Did you mean {close[0]!r}? {error.hint}".rstrip()
             raise
 
