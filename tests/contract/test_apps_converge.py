@@ -323,6 +323,18 @@ async def test_two_apps_that_want_one_port_are_told_so(site):
     assert "has its port 8080 taken by another app" in state_of(second).reason.message
 
 
+async def test_what_waits_for_a_port_gets_it_with_the_next_sweep_after_it_is_free(site):
+    world = await site.server("A")
+    first = await created(world, "one", count=1, port=8080)
+    await site.go_on()
+    second = await created(world, "two", count=1, port=8080)
+    await change.remove(world, first.id, owner="ann", by="ann")
+    await site.go_on()
+    assert await site.store.app(first.id) is None
+    await sweep(world, site.clock.now())
+    assert [one.node for one in (await site.store.app(second.id)).replicas] == ["A"]
+
+
 async def test_memory_promised_to_apps_is_not_there_for_tasks(site):
     world = await site.server("A")
     await created(world, count=1, ram="4GB")

@@ -17,7 +17,8 @@ class AppMemory:
 
     `loaded` once all there are have been read; `refreshed_at` is when that was last done, `told_at` when a node was
     last told what to run (Unix ms); `figures` are the cores and MiB that a replica used when its node last said so, by
-    the app's id and the generation. `on_keep` is told of each app that is another than before.
+    the app's id and the generation. `freed`: a node has fewer replicas than it had, and nobody has looked yet whether
+    another fits there now. `on_keep` is told of each app that is another than before.
     """
 
     def __init__(self) -> None:
@@ -30,6 +31,7 @@ class AppMemory:
         self.refreshed_at = 0
         self.told_at: dict[str, int] = {}
         self.figures: dict[int, dict[int, tuple[float, float]]] = {}
+        self.freed = False
         self.on_keep: Callable[[App], None] | None = None
 
     def get(self, app_id: int) -> App | None:
@@ -69,6 +71,8 @@ class AppMemory:
                 there = self._promised.setdefault(replica.node, {})
                 so_far = there.get(app.id, Promised())
                 there[app.id] = so_far if release is None else so_far.plus(release.config)
+        if any(len(orders.get(node, ())) < len(had) for node, had in before.items()):
+            self.freed = True
         if self.on_keep is not None:
             self.on_keep(app)
         return {node for node in (*before, *orders) if before.get(node) != orders.get(node)}
@@ -76,6 +80,7 @@ class AppMemory:
     def drop(self, app_id: int) -> set[str]:
         """Forget an app that is gone; the nodes that ran something of it."""
         nodes = set(self._orders.get(app_id, ()))
+        self.freed = self.freed or bool(nodes)
         self._forget(app_id)
         self.figures.pop(app_id, None)
         return nodes

@@ -25,6 +25,11 @@ async def sweep(world: World, now: int) -> None:
             await advance(world, app.id)
         if len(due) < PAGE:
             break
+    if world.apps.freed:
+        world.apps.freed = False
+        for app in world.apps.all():
+            if any(one.state is ReplicaState.UNPLACED for one in app.replicas):
+                await advance(world, app.id)
     untold = [seat.node for seat in world.fleet.seats() if now - world.apps.told_at.get(seat.node, 0) >= TELL_MS]
     await tell(world, untold)
 
