@@ -54,6 +54,11 @@ async def test_replicas_run_are_reached_and_end_when_nobody_wants_them(tmp_path:
         assert "migrating" in stage.log(web)
         assert "building" in stage.log(web)
 
+        # A server that did not hear from this node for long takes its replicas for lost: users here notice nothing.
+        stage.hosting.want([stage.item("demo", 1, config={"port": port}), worker])
+        assert await got_locally(port, "/y") == "web.0 of 1 /y"
+        stage.hosting.want([web, worker])
+
         # Told the same again, nothing happens; told less, the rest is asked to end.
         before = stage.status(web)
         stage.hosting.want([web])
