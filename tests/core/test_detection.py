@@ -226,6 +226,16 @@ def test_lines_made_to_take_long_are_refused_at_once() -> None:
     assert time.perf_counter() - began < 2
 
 
+def test_a_command_with_a_nul_is_refused() -> None:
+    told = [
+        ({"main.py": ""}, {"command": "sleep 1\0"}),
+        ({"main.py": ""}, {"build": "make\0"}),
+        ({"package.json": '{"scripts": {"start": "node \\u0000"}}'}, {}),
+    ]
+    for files, config in told:
+        assert fault_in(files, **config).code == "invalid_config"
+
+
 def test_of_a_long_program_only_the_beginning_is_parsed() -> None:
     made = "from fastapi import FastAPI\napp = FastAPI()\n"
     long = "def page():\n    return [\n" + "        'row',\n" * 15_000 + "]\n"

@@ -214,6 +214,7 @@ def test_an_upload_that_is_announced_as_too_large_is_refused_before_it_is_sent(
         ({"env": {"A-B": "1"}}, 400, "invalid_field", "/env"),
         ({"env": {"PORT": "1"}}, 400, "invalid_env", "/env/PORT"),
         ({"env": {"A": "\0"}}, 400, "invalid_env", "/env/A"),
+        ({"env": {f"A{number}": "" for number in range(1_001)}}, 400, "invalid_env", None),
         ({"source": "sha256:" + "0" * 64}, 422, "blob_missing", "/source"),
         ({"source": "sha256:" + "0" * 64, "files": {}}, 400, "invalid_field", "/files"),
     ],

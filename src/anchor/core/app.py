@@ -16,6 +16,8 @@ RELEASES_KEPT = 10
 """Releases one can go back to, the live one among them."""
 ENV_BYTES_MAX = 64 * 1024
 """All of an app's variables together, names and values."""
+ENV_COUNT_MAX = 1_000
+"""Variables of an app; a cell's sandbox takes some thousands of options."""
 SOURCE_BYTES_MAX = 256 * MIB
 """An app's source as uploaded."""
 INNER_PORT: Final = 8080

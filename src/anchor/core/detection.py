@@ -131,6 +131,8 @@ def _require_sound(plan: Plan, config: AppConfig) -> None:
             hint="Leave some out, or deploy them as an app of their own.",
             code="too_many_processes",
         )
+    if any("\0" in command for command in (*plan.processes.values(), plan.build)):
+        raise InvalidRequest("A command of the app has a NUL in it.", hint="Write it without.", code="invalid_config")
     for name in config.scale:
         if name == RELEASE:
             raise InvalidRequest(

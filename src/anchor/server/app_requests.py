@@ -6,6 +6,7 @@ from typing import Final
 
 from anchor.core.app import (
     ENV_BYTES_MAX,
+    ENV_COUNT_MAX,
     RELEASE,
     WEB,
     AppConfig,
@@ -82,7 +83,7 @@ def merged(secrets: AppSecrets, app: str, kept: Mapping[str, bytes], changes: En
     """An app's variables after changes (None takes one away), as they are kept.
 
     InvalidRequest where one is set that its node gives to every replica, holds a NUL, or where all together are more
-    than ENV_BYTES_MAX. No message repeats a value.
+    than ENV_COUNT_MAX or ENV_BYTES_MAX. No message repeats a value.
     """
     faults = [
         Fault(f"/env/{name}", f"is set by the node that runs the app{_instead(name)}")
@@ -94,6 +95,12 @@ def merged(secrets: AppSecrets, app: str, kept: Mapping[str, bytes], changes: En
     left = {name: value for name, value in kept.items() if name not in changes}
     set_now = {name: value for name, value in changes.items() if value is not None}
     env = left | secrets.encrypted(app, set_now)
+    if len(env) > ENV_COUNT_MAX:
+        raise InvalidRequest(
+            f"These are {len(env):,} variables; {ENV_COUNT_MAX:,} are taken.",
+            hint="Put what is large into a file of the source.",
+            code="invalid_env",
+        )
     if value_bytes(env) > ENV_BYTES_MAX:
         raise InvalidRequest(
             f"The variables have {value_bytes(env):,} bytes together; {ENV_BYTES_MAX:,} are taken.",
