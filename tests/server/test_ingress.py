@@ -85,6 +85,14 @@ async def test_an_app_answers_under_its_name_and_below_its_path(ground: Ground) 
 @pytest.mark.anyio
 async def test_a_page_in_the_sandbox_may_send_to_its_own_app_and_one_elsewhere_may_not(ground: Ground) -> None:
     ask = {"Host": "localhost", "Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "x-one"}
+    # Without an address of the internet it may be a page of any site, in a browser that reaches what the site does not.
+    for address in ({}, {"X-Forwarded-For": "9.9.9.9, 10.0.0.7"}, {"X-Forwarded-For": "fd00::1"}):
+        for answer in (
+            await ground.caller.options("/apps/shop/item", headers=ask | address | {"Origin": "null"}),
+            await ground.caller.get("/apps/shop/item", headers={"Host": "localhost", "Origin": "null"} | address),
+        ):
+            assert not any(name.startswith("access-control") for name in answer.headers)
+    ask |= {"X-Forwarded-For": "9.9.9.9"}
     own, elsewhere = [
         await ground.caller.options("/apps/shop/item", headers=ask | {"Origin": origin})
         for origin in ("null", "https://elsewhere.example")
@@ -306,7 +314,7 @@ async def test_an_answer_that_is_none_is_said_to_be_none(ground: Ground) -> None
 
 @pytest.mark.anyio
 async def test_an_answer_nobody_asked_for_reaches_nobody(ground: Ground) -> None:
-    ask = {"Host": "localhost", "Access-Control-Request-Method": "PUT", "Origin": "null"}
+    ask = {"Host": "localhost", "Access-Control-Request-Method": "PUT", "Origin": "null", "X-Forwarded-For": "9.9.9.9"}
     for _ in range(3):
         assert (await ground.caller.get("/strange")).status_code == 502
         assert (await ground.caller.options("/apps/shop/unread", headers=ask)).status_code == 204

@@ -8,7 +8,7 @@ from anchor.core.app import App, routable
 from anchor.server.ingress import pages
 from anchor.server.ingress.answer import NoAnswer, Upstream
 from anchor.server.ingress.door import Ingress
-from anchor.server.ingress.heads import BadHead, body_of, preflight, request_head, response_headers
+from anchor.server.ingress.heads import BadHead, body_of, is_from_anywhere, preflight, request_head, response_headers
 from anchor.server.ingress.hosts import Meant
 from anchor.server.ingress.pages import Trouble, say
 
@@ -81,6 +81,7 @@ class _Exchange:
         self._send = send
         self._connection = scope["anchor.connection"]
         self._cycle = scope["anchor.cycle"]()
+        self._client: str = scope["client"][0] if scope["client"] else ""
         self._upstream: Upstream | None = None
         self._first = b""
         self._more = False
@@ -109,12 +110,11 @@ class _Exchange:
         framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
         if length is not None:
             framing = b"content-length: %d\r\n" % length
-        client = scope["client"][0] if scope["client"] else ""
         query = scope["query_string"]
         target = scope["raw_path"][len(self._meant.prefix) :] + (b"?" + query if query else b"")
         head = request_head(
             scope["method"], target, scope["headers"], self._meant,
-            scheme=scope["scheme"], client=client, framing=framing,
+            scheme=scope["scheme"], client=self._client, framing=framing,
         )  # fmt: skip
         self._has_body = bool(length) or self._chunked
         if self._has_body:
@@ -248,7 +248,7 @@ class _Exchange:
             for name, value in scope["headers"]:
                 if name == b"host":
                     host = value
-                elif name == b"origin":
+                elif name == b"origin" and is_from_anywhere(scope["headers"], self._client):
                     origin = value
         try:
             headers = response_headers(upstream.headers, meant, host=host, origin=origin)

@@ -1,5 +1,6 @@
 """What of a request's head an app is told, and what of its answer's head the caller: one framing, nothing of ours."""
 
+import ipaddress
 import re
 from collections.abc import Iterable, Sequence
 
@@ -34,6 +35,7 @@ SANDBOX = (
 """Without allow-same-origin a page below /apps/ is a stranger to the dashboard, though both have one name."""
 _BAD_NAME = re.compile(rb"[\x00-\x20\x7f-\xff()<>@,;:\\\"/\[\]?={}]")
 _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_LOCAL = frozenset({"127.0.0.1", "::1"})
 _OUR_COOKIES = (b"__host-anchor", b"__secure-anchor", b"anchor")
 
 
@@ -74,7 +76,7 @@ def request_head(
     named = _named_by_connection(headers)
     out = [method.encode(), b" ", target, b" HTTP/1.1\r\n"]
     host = forwarded_for = b""
-    is_local = client in {"127.0.0.1", "::1"}
+    is_local = client in _LOCAL
     proto = scheme.encode()
     size = 0
     for name, value in headers:
@@ -111,6 +113,17 @@ def request_head(
     return b"".join(out)
 
 
+def is_from_anywhere(headers: Headers, client: str) -> bool:
+    """Whether the caller has an address of the public internet, and so reaches here what everybody reaches; of one that
+    has not, its place in a network may be what lets it in."""
+    last = next((value for name, value in reversed(headers) if name == b"x-forwarded-for"), b"")
+    text = last.rpartition(b",")[2].strip().decode("latin-1") if client in _LOCAL and last else client
+    try:
+        return ipaddress.ip_address(text.removeprefix("::ffff:")).is_global
+    except ValueError:
+        return False
+
+
 def without_our_cookies(value: bytes) -> bytes:
     """A Cookie header without what the server itself is known by."""
     if b"anchor" not in value.lower():
@@ -123,7 +136,8 @@ def response_headers(
     headers: Headers, meant: Meant, *, host: bytes = b"", origin: bytes = b""
 ) -> list[tuple[bytes, bytes]]:
     """The headers as the caller gets them; BadHead where they would not be understood by all alike. `host` and
-    `origin` are what the caller sent under these names."""
+    `origin` are what the caller sent under these names, `origin` only where it `is_from_anywhere`: whatever site a
+    browser shows can have a page of no origin, and have it ask what only that browser reaches."""
     named = _named_by_connection(headers)
     kept: list[tuple[bytes, bytes]] = []
     for name, value in headers:
