@@ -155,6 +155,7 @@ async def test_hostile_apps_are_held_and_their_neighbour_answers(
         assert time.monotonic() - before < 10, "whoever does not want to end is ended"
         assert (precious / "file").read_text() == "precious"
         assert os.listdir(tmp_path / "stage" / "agent" / "apps" / "replicas") == []
+        assert (tmp_path / "stage" / "agent" / "apps").stat().st_mode & 0o077 == 0
         left = [one.info["cmdline"] for one in psutil.process_iter(["cmdline"]) if one.info["cmdline"]]
         assert not [line for line in left if "a flood of words that nobody wants to read" in line]
 

@@ -95,6 +95,8 @@ class Hosting:
         await in_thread(cgroup.sweep, self._confinement.cgroup)
         await in_thread(remove, self._folder)
         await in_thread(self._folder.mkdir, parents=True)
+        # What apps are and keep is nothing to other users of the machine.
+        await in_thread(self._folder.parent.chmod, 0o700)
 
     @property
     def is_busy(self) -> bool:
