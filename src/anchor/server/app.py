@@ -42,6 +42,7 @@ from anchor.server.routes import (
     audit,
     blobs,
     cluster_logs,
+    cluster_releases,
     clusters,
     dags,
     files,
@@ -83,6 +84,7 @@ ROUTES: list[Route] = [
     *blobs.ROUTES,
     *verification.ROUTES,
     *clusters.ROUTES,
+    *cluster_releases.ROUTES,
     *cluster_logs.ROUTES,
     *health.ROUTES,
 ]

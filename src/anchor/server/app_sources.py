@@ -10,7 +10,7 @@ from typing import BinaryIO, Final
 
 from msgspec.structs import replace
 
-from anchor.core.app import SOURCE_BYTES_MAX, WEB, AppConfig, Plan
+from anchor.core.app import SOURCE_BYTES_MAX, WEB, AppConfig, Plan, Release
 from anchor.core.detection import detected
 from anchor.core.errors import Fault, InvalidRequest, OutOfSpace, TooLarge, Unprocessable
 from anchor.core.spec import MIB
@@ -25,6 +25,25 @@ ROOM_STEP_BYTES: Final = 8 * MIB
 READ_BYTES: Final = 256 * 1024
 WORKER: Final = "worker"
 TEMPLATE_FILES: Final = ("package.json", "package-lock.json", "server.js")
+
+
+async def source_of(
+    call: Call, source: str | None, files: Mapping[str, str] | None, config: AppConfig, *, works: bool
+) -> tuple[str, Plan | None]:
+    """The digest of the source that a request brings or names, with how to run it; no plan where it does neither."""
+    if source is not None and files is not None:
+        raise InvalidRequest(
+            "The request has a source and files.",
+            hint="Send one of them.",
+            code="invalid_field",
+            errors=[Fault("/files", "stands beside source")],
+        )
+    if files is not None:
+        return await keep_files(call.desk, files, config, works=works)
+    if source is not None:
+        digest = source.removeprefix("sha256:")
+        return digest, await plan_of(call.desk, digest, config, works=works)
+    return "", None
 
 
 async def plan_of(desk: Desk, source: str, config: AppConfig, *, works: bool = False) -> Plan:
@@ -94,6 +113,11 @@ async def keep_template(desk: Desk) -> str:
     content = await asyncio.to_thread(_template)
     digest = hashlib.sha256(content).hexdigest()
     return digest if await desk.world.blobs.size(digest) is not None else await _keep(desk, content)
+
+
+def is_worker(newest: Release) -> bool:
+    """Whether what this app runs is not to be routed to."""
+    return set(newest.plan.processes) == {WORKER}
 
 
 async def _write(file: BinaryIO, content: bytes) -> None:

@@ -1,8 +1,6 @@
-"""Apps (`clusters` in the API): create them, list them, look at one, and change what is wanted of it."""
+"""Apps (`clusters` in the API): create them, list them, look at one, scale it, stop, start and remove it."""
 
-import dataclasses
-from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
+from collections.abc import Awaitable, Callable
 from typing import Annotated, TypedDict
 
 import msgspec
@@ -10,35 +8,25 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from anchor.core.access import Role
-from anchor.core.app import SOURCE_BYTES_MAX, App, AppConfig, Plan, Release, Wanted
+from anchor.core.app import App, Wanted
 from anchor.core.app_names import NAME_LENGTH_MAX, is_app_name
-from anchor.core.errors import Conflict, Fault, InvalidRequest, NotFound
+from anchor.core.errors import Conflict, Fault, NotFound
 from anchor.core.ids import key_of
 from anchor.orchestrator.apps import change
 from anchor.server import app_views
-from anchor.server.app_once import once_per_key, released_before
+from anchor.server.app_once import once_per_key
 from anchor.server.app_requests import checked, merged, name_from, scale_from, type_from
-from anchor.server.app_sources import WORKER, keep_files, keep_template, keep_upload, plan_of
+from anchor.server.app_sources import keep_template, plan_of, source_of
 from anchor.server.http import MIB, Answer, Call, Handler, Route
 from anchor.server.paging import next_link, read_cursor
 from anchor.server.routes.tasks import changed
-from anchor.wire.apps import (
-    AppRequest,
-    AppRow,
-    AppView,
-    EnvChanges,
-    ReleaseRequest,
-    RollbackRequest,
-    ScaleRequest,
-)
+from anchor.wire.apps import AppRequest, AppRow, AppView, ScaleRequest
 
 WAIT_SECONDS_MAX = 60.0
 LOOK_SECONDS = 1.0
 """How often an app that somebody watches is looked at though nobody said that it changed."""
 BODY_BYTES_MAX = 16 * MIB
 CURSOR = "a"
-UPLOAD_BYTES_MAX = 2 * SOURCE_BYTES_MAX
-"""What a body may have before it is cut off; one above SOURCE_BYTES_MAX is refused with a word of its own."""
 APPS_MAX = 10_000
 """Every server remembers all apps."""
 NAMES_TRIED_MAX = 100
@@ -73,7 +61,7 @@ async def create(call: Call) -> Answer:
             raise Conflict(f"There are {APPS_MAX:,} apps already.", hint="Remove one first.", code="too_many_apps")
         if await world.store.app_named(name) is not None:
             raise await _taken(call, name)
-        source, plan = await _source(call, wish.source, wish.files, config, works=works)
+        source, plan = await source_of(call, wish.source, wish.files, config, works=works)
         if plan is None:
             source = await keep_template(call.desk)
             plan = await plan_of(call.desk, source, config, works=works)
@@ -131,79 +119,17 @@ async def show(call: Call) -> AppView:
     return app_views.view(app, call.desk)
 
 
-async def release(call: Call) -> Answer:
-    """A new release: another source, another config, other variables."""
-    wish: ReleaseRequest = call.body
-    app = await find(call)
-    newest = app.releases[-1]
-    works = _works(newest)
-    config = newest.config if wish.config is None else checked(wish.config)
-    env = partial(merged, call.desk.secrets, app.name, changes=wish.env)
-    env(newest.env)  # says what is wrong with it
-
-    async def carry_out(_: int | None) -> App:
-        source, plan = await _source(call, wish.source, wish.files, config, works=works)
-        if plan is None:
-            source = newest.source
-            plan = newest.plan if wish.config is None else await plan_of(call.desk, source, config, works=works)
-        return await change.release(
-            call.desk.world, app.id, source=source, config=config, plan=plan, env=env, **_asked_by(call)
-        )
-
-    return await once_per_key(call, RELEASES, carry_out, released_before(call, app))
-
-
-async def deploy(call: Call) -> Answer:
-    """A new release of the archive that is the body; its config and variables are as they were."""
-    app = await find(call)
-    newest = app.releases[-1]
-    source, plan = await keep_upload(call, newest.config, works=_works(newest))
-
-    async def carry_out(_: int | None) -> App:
-        return await change.release(call.desk.world, app.id, source=source, plan=plan, **_asked_by(call))
-
-    # The same archive is the same request: its digest stands for the body.
-    same = dataclasses.replace(call, raw=source.encode())
-    return await once_per_key(same, DEPLOY, carry_out, released_before(call, app))
-
-
-async def env_names(call: Call) -> list[str]:
-    """The names of an app's variables; their values are shown to nobody."""
-    return sorted((await find(call)).releases[-1].env)
-
-
-async def set_env(call: Call) -> AppView:
-    """Set the variables named, take away those that are null, and leave the others: in a new release."""
-    app = await find(call)
-    newest = app.releases[-1]
-    env = partial(merged, call.desk.secrets, app.name, changes=call.body)
-    if env(newest.env) != newest.env:
-        app = await change.release(call.desk.world, app.id, env=env, **_asked_by(call))
-    return app_views.view(app, call.desk)
-
-
 async def scale(call: Call) -> AppView:
     """Other numbers of replicas."""
     app = await find(call)
     wanted = scale_from(app.releases[-1].plan, call.body)
-    return app_views.view(await change.scale(call.desk.world, app.id, scale=wanted, **_asked_by(call)), call.desk)
-
-
-async def rollback(call: Call) -> Answer:
-    """Back to an earlier release, as a new one."""
-    wish: RollbackRequest = call.body
-    app = await find(call)
-
-    async def carry_out(_: int | None) -> App:
-        return await change.rollback(call.desk.world, app.id, to=wish.release, **_asked_by(call))
-
-    return await once_per_key(call, ROLLBACK, carry_out, released_before(call, app))
+    return app_views.view(await change.scale(call.desk.world, app.id, scale=wanted, **asked_by(call)), call.desk)
 
 
 def _does(verb: Callable[..., Awaitable[App]]) -> Handler:
     async def act(call: Call) -> AppView:
         app = await find(call)
-        return app_views.view(await verb(call.desk.world, app.id, **_asked_by(call)), call.desk)
+        return app_views.view(await verb(call.desk.world, app.id, **asked_by(call)), call.desk)
 
     return act
 
@@ -211,41 +137,20 @@ def _does(verb: Callable[..., Awaitable[App]]) -> Handler:
 async def remove(call: Call) -> AppView:
     """Let an app drain and forget it; its name is free once it is gone."""
     app = await find(call)
-    await change.remove(call.desk.world, app.id, **_asked_by(call))
+    await change.remove(call.desk.world, app.id, **asked_by(call))
     return app_views.view(replace(app, wanted=Wanted.REMOVED), call.desk)
 
 
-async def _source(
-    call: Call, source: str | None, files: Mapping[str, str] | None, config: AppConfig, *, works: bool
-) -> tuple[str, Plan | None]:
-    """The digest of the source that a request brings or names, with how to run it; no plan where it does neither."""
-    if source is not None and files is not None:
-        raise InvalidRequest(
-            "The request has a source and files.",
-            hint="Send one of them.",
-            code="invalid_field",
-            errors=[Fault("/files", "stands beside source")],
-        )
-    if files is not None:
-        return await keep_files(call.desk, files, config, works=works)
-    if source is not None:
-        digest = source.removeprefix("sha256:")
-        return digest, await plan_of(call.desk, digest, config, works=works)
-    return "", None
+class Asked(TypedDict):
+    """Whose apps a caller may change (None: everybody's), and who it is."""
 
-
-class _Asked(TypedDict):
     owner: str | None
     by: str
 
 
-def _asked_by(call: Call) -> _Asked:
+def asked_by(call: Call) -> Asked:
+    """Who asks, as `orchestrator.apps.change` wants to know it."""
     return {"owner": call.owner, "by": call.principal.name}
-
-
-def _works(newest: Release) -> bool:
-    """Whether what this app runs is not to be routed to."""
-    return set(newest.plan.processes) == {WORKER}
 
 
 async def _taken(call: Call, name: str) -> Conflict:
@@ -281,42 +186,6 @@ CREATE = Route(
     body_bytes_max=BODY_BYTES_MAX,
     own_idempotency=True,
 )
-RELEASES = Route(
-    method="POST",
-    path="/api/clusters/{id}/releases",
-    handler=release,
-    summary="Put out a new release of an app; what is left out is as it was",
-    roles=(Role.SUBMITTER,),
-    body=ReleaseRequest,
-    response=AppView,
-    status=201,
-    body_bytes_max=BODY_BYTES_MAX,
-    own_idempotency=True,
-)
-DEPLOY = Route(
-    method="POST",
-    path="/api/clusters/{id}/deploy",
-    handler=deploy,
-    summary="Put out a new release of the zip, tar or tar.gz that is the body",
-    roles=(Role.SUBMITTER,),
-    response=AppView,
-    status=201,
-    body_bytes_max=UPLOAD_BYTES_MAX,
-    streams_body=True,
-    own_idempotency=True,
-)
-ROLLBACK = Route(
-    method="POST",
-    path="/api/clusters/{id}/rollback",
-    handler=rollback,
-    summary="Go back to an earlier release, as a new one",
-    roles=(Role.SUBMITTER,),
-    body=RollbackRequest,
-    body_optional=True,
-    response=AppView,
-    status=202,
-    own_idempotency=True,
-)
 ROUTES = [
     CREATE,
     Route(
@@ -346,8 +215,6 @@ ROUTES = [
         response=AppView,
         status=202,
     ),
-    RELEASES,
-    DEPLOY,
     Route(
         method="POST",
         path="/api/clusters/{id}/scale",
@@ -357,26 +224,6 @@ ROUTES = [
         body=ScaleRequest,
         response=AppView,
         status=202,
-    ),
-    ROLLBACK,
-    Route(
-        method="GET",
-        path="/api/clusters/{id}/env",
-        handler=env_names,
-        summary="The names of an app's variables",
-        roles=(Role.VIEWER,),
-        response=list[str],
-    ),
-    Route(
-        method="PUT",
-        path="/api/clusters/{id}/env",
-        handler=set_env,
-        summary="Change variables of an app, in a new release; null takes one away",
-        roles=(Role.SUBMITTER,),
-        body=EnvChanges,
-        response=AppView,
-        status=202,
-        body_bytes_max=MIB,
     ),
     *(
         Route(
