@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "server"))
 from ingress_app import Site
 from ingress_stand import Doors, Stand, a_node, a_port, a_stand
 
-from anchor.server.ingress import forward, tunnels
+from anchor.server.ingress import forward, tunnels, upgrade
 from anchor.wire import tunnel
 from anchor.wire.tunnel import Kind, Target
 
@@ -185,6 +185,39 @@ async def test_callers_that_do_not_read_are_sent_little(stand: Stand) -> None:
         # Sockets of both sides hold a few MB each; app, agent, server and callers are all of this process.
         assert site.written < 40 * 12e6
         assert grown < 120
+
+
+@pytest.mark.anyio
+async def test_refused_upgrades_that_nobody_reads_are_counted_and_then_cut(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upgrade, "READ_SECONDS", 1.0)
+    size = 8 * 1024 * 1024  # more than the system keeps for a connection
+    monkeypatch.setattr(upgrade, "BODY_BYTES_MAX", size)
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + bytes(size))
+        await reader.read()
+        writer.close()
+
+    doors = Doors()
+    ask = b"GET / HTTP/1.1\r\nHost: large.apps.x\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
+    async with a_port(refuse) as port, a_node(stand.url, "GOOD-1", doors):
+        app = stand.app("large", ("GOOD-1", 1))
+        doors.ports[app.id, 1] = port
+        await stand.reached("GOOD-1")
+        counted = stand.ingress._ingress._upgraded
+        reader, writer = await asyncio.open_connection("127.0.0.1", stand.port, limit=1024)
+        writer.write(ask)
+        await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(0.3)  # by then it would be counted no more
+        assert counted == {app.id: 1}
+        async with asyncio.timeout(5):
+            while counted:  # noqa: ASYNC110 - nothing says when
+                await asyncio.sleep(0.05)
+        writer.transport.abort()
+        assert len(await said_to(stand, ask)) > size
 
 
 @pytest.mark.anyio

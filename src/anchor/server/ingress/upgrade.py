@@ -21,6 +21,8 @@ IDLE_SECONDS = 600.0
 """How long a connection may be silent in both directions."""
 LINGER_SECONDS = 10.0
 """How long a caller may go on sending to an app that has said its last word."""
+READ_SECONDS = 20.0
+"""How long a caller may take to read the rest of what it was sent."""
 TRIES_MAX = 3
 EARLY_BYTES_MAX = 64 * 1024
 """What a caller may send before it has been told that the protocol is another one."""
@@ -61,6 +63,7 @@ class Switch(asyncio.Protocol):
         self._forget = forget
         self._upstream: Upstream | None = None
         self._pipe: _Pipe | None = None
+        self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.deadline = time.monotonic() + HEAD_SECONDS
 
     async def run(self) -> None:
@@ -79,9 +82,13 @@ class Switch(asyncio.Protocol):
         except BadHead as error:
             self._say(Trouble(400, "bad_request", str(error)))
         finally:
+            self._transport.close()
+            # What the caller does not read is kept until it is gone, and so is counted.
+            await asyncio.wait([self._gone], timeout=READ_SECONDS)
+            if not self._gone.done():
+                self._transport.abort()
             if leave is not None:
                 leave()
-            self._transport.close()
             self._forget(self)
 
     async def _switch(self, app: "App") -> None:
@@ -209,6 +216,8 @@ class Switch(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The caller is gone."""
+        if not self._gone.done():
+            self._gone.set_result(None)
         if self._pipe is not None:
             self._pipe.hung_up()
         elif self._upstream is not None:
