@@ -56,6 +56,10 @@ chaos *args:
 chaos-long *args:
     python -m tests.chaos.run --seconds 1800 --kills 500 --tasks 50000 {{ args }}
 
+# apps deployed, scaled, gone back and stopped while servers, agents and apps are killed, frozen and cut off, for 3 minutes
+chaos-apps *args:
+    python -m tests.chaos.apps {{ args }}
+
 # every failpoint kills its process the 1st, 2nd, 5th and 11th time it is reached
 failpoints *args:
     ANCHOR_TEST_FAILPOINT_TIMES=1,2,5,11 pytest tests/failpoints {{ args }}
