@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ class Network:
         self.agents = [Agent(directory, self.server, f"agent{number}") for number in range(nodes)]
         self.url = self.server.url
         self.http = httpx.Client(base_url=self.url, trust_env=False, timeout=60)
+        # What an app sets in one test is not sent in another, nor to another app.
+        self.http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._directory = directory
 
     def __enter__(self) -> "Network":

@@ -158,7 +158,7 @@ async def test_npm_packages_are_settled_once_and_the_lock_makes_the_same_elsewhe
     began = time.perf_counter()
     async with yard.built(yard.item(files, built.lock)) as again:
         assert again.source == built.source
-    assert time.perf_counter() - began < 0.5
+    assert time.perf_counter() - began < 2, "milliseconds on a machine that does nothing else"
     elsewhere = Yard(tmp_path / "elsewhere", yard.server, yard.confinement)
     await elsewhere.builds.prepare()
     async with elsewhere.built(elsewhere.item(files, built.lock)) as same:

@@ -225,7 +225,8 @@ class Tour:
             assert machine.trouble == []
         health = self.ask("GET", "/health").json()
         assert health["status"] == "ok", health
-        assert self.server.mistakes() == []
+        mistakes = self.server.mistakes()
+        assert mistakes == [], mistakes
         self.disconnect()
         self.server.end(signal.SIGKILL)
         asyncio.run(self._check_truth())
