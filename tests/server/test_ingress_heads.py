@@ -55,6 +55,13 @@ def test_with_a_domain_of_its_own_nothing_else_is_an_app() -> None:
     assert hosts.meant([(b"host", b"a.shop.apps.example.org")], b"/") == Meant("a.shop")
 
 
+def test_no_host_that_nobody_can_have_is_remembered() -> None:
+    hosts = Hosts("", "http://x")
+    for number in range(50):
+        assert hosts.meant([(b"host", b"%d" % number * 30_000 + b".apps.x")], b"/") is None
+    assert hosts._known == {}
+
+
 def test_hosts_that_contradict_each_other_mean_nobody() -> None:
     hosts = Hosts("", "http://127.0.0.1")
     for pair in ([b"shop.apps.x", b"127.0.0.1"], [b"a.apps.x", b"b.apps.x"], [b"a.apps.x", b"a.apps.x"]):

@@ -9,6 +9,8 @@ APPS_LABEL = "apps"
 HOST_LENGTH_MAX = 260
 KNOWN_MAX = 2000
 """Host headers whose meaning is remembered."""
+HOST_LENGTH_MAX = 300
+"""No name is longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class Hosts:
         try:
             return self._known[host]
         except KeyError:
+            if len(host) > HOST_LENGTH_MAX:
+                return None
             found = self._read(host)
             if len(self._known) >= KNOWN_MAX:
                 self._known.clear()
