@@ -12,7 +12,7 @@ from anchor.core.app_sightings import Sighting, told
 from anchor.core.attempt import Reason
 from anchor.core.errors import Conflict, NotFound
 from anchor.core.node import Node, Profile, Status
-from anchor.core.rollout import step
+from anchor.core.rollout import CALM_MS, step
 
 NOW = 1_800_000_000_000
 WEB = Plan(kind="node", processes={"web": "node server.js"})
@@ -239,6 +239,50 @@ def test_a_steady_time_in_health_is_a_clean_slate() -> None:
     story.pass_time(60_000)
     story.say(2, ReplicaState.FAILED, CRASH)
     assert story.lines() == ["web.0 r1 g3 A placed"]
+
+
+def test_replicas_that_came_to_share_a_node_are_spread_again_one_by_one_once_all_has_been_calm() -> None:
+    story = up(3, nodes=[node("A")])
+    assert {one.node for one in story.app.replicas} == {"A"}
+    story.nodes = THREE
+    story.pass_time(CALM_MS - 1)
+    assert {one.node for one in story.app.replicas} == {"A"}, "a node that came just now may go again"
+    story.pass_time(1)
+    assert story.lines() == [
+        "web.0 r1 g1 A healthy",
+        "web.0 r1 g4 B placed",
+        "web.1 r1 g2 A healthy",
+        "web.2 r1 g3 A healthy",
+    ]
+    story.all_healthy()
+    assert story.lines() == ["web.0 r1 g4 B healthy", "web.1 r1 g2 A healthy", "web.2 r1 g3 A healthy"]
+    story.pass_time(CALM_MS)
+    story.all_healthy()
+    assert sorted(one.node for one in story.app.replicas) == ["A", "B", "C"]
+    spread = story.lines()
+    for _ in range(5):
+        story.pass_time(CALM_MS)
+    assert story.lines() == spread
+
+
+def test_what_does_not_get_up_on_the_emptier_node_goes_on_where_it_is_and_is_not_moved_there_again() -> None:
+    story = up(2, nodes=[node("A")])
+    story.nodes = [node("A"), node("B"), node("C", status=Status.DRAINING)]
+    story.pass_time(CALM_MS)
+    story.say(3, ReplicaState.FAILED, CRASH)
+    assert story.lines() == ["web.0 r1 g1 A healthy", "web.0 r1 g4 A placed", "web.1 r1 g2 A healthy"]
+    story.all_healthy()
+    assert story.lines() == ["web.0 r1 g4 A healthy", "web.1 r1 g2 A healthy"]
+    for _ in range(3):
+        story.pass_time(CALM_MS)
+    assert story.lines() == ["web.0 r1 g4 A healthy", "web.1 r1 g2 A healthy"]
+
+
+def test_a_node_that_is_as_full_of_the_app_gets_nothing_more_of_it() -> None:
+    story = up(3, nodes=[node("A"), node("B")])
+    before = story.lines()
+    story.pass_time(CALM_MS)
+    assert story.lines() == before
 
 
 def test_what_ran_on_a_node_that_is_gone_is_off_the_route_with_the_write_that_replaces_it() -> None:

@@ -145,7 +145,8 @@ class Replica(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     twice, so that an older one can neither be routed to nor speak. `index` is its place among those of its `process`;
     of each place at most one generation is healthy at a time. `since` is when it came into its state (Unix ms).
     `avoided` are nodes on which this place failed before, one after the other; `tries` counts how often it was given
-    up on all of them and begun again. While it is not healthy, `reason` is why it failed last."""
+    up on all of them and begun again. `moves`: its place goes to another node, with fewer of the
+    app. While it is not healthy, `reason` is why it failed last."""
 
     process: str
     index: int
@@ -158,6 +159,7 @@ class Replica(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: Reason | None = None
     avoided: tuple[str, ...] = ()
     tries: int = 0
+    moves: bool = False
 
     @property
     def place(self) -> Place:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from anchor.core.app import App, AppConfig, Replica, ReplicaState, is_run, mib_of
 from anchor.core.attempt import Reason
@@ -92,6 +93,24 @@ def fit(
         if best is None or rank < best:
             best = rank
     return best[3] if best is not None else _nowhere(obstacles)
+
+
+def crowded(app: App, config: AppConfig, replicas: Sequence[Replica], nodes: Sequence[NodeFacts]) -> Replica | None:
+    """One of an app's replicas that would better be on another node: one that fits, and even with it would have fewer
+    of the app than its own node has now; None where there is no such replica."""
+    count = Counter(one.node for one in replicas)
+    fewest = min((count[facts.node.id] for facts in nodes if facts.keeps), default=0)
+    tried: set[str] = set()
+    for one in sorted(replicas, key=lambda one: (-count[one.node], one.place)):
+        if count[one.node] < fewest + 2:
+            break
+        if one.node in tried:
+            continue
+        tried.add(one.node)
+        node = fit(app, config, replace(one, generation=app.generations + 1), replicas, nodes)
+        if isinstance(node, str) and count[node] + 1 < count[one.node]:
+            return one
+    return None
 
 
 def _config_of(app: App, replica: Replica, otherwise: AppConfig) -> AppConfig:

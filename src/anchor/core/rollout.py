@@ -14,13 +14,15 @@ from msgspec.structs import replace
 
 from anchor.core.app import App, Place, Release, ReleaseState, Replica, ReplicaState, Wanted, is_run, places_of
 from anchor.core.app_deadlines import again_at, overdue, wake_at_of
-from anchor.core.app_placement import NodeFacts, fit
+from anchor.core.app_placement import NodeFacts, crowded, fit
 from anchor.core.attempt import Reason
 
 NODES_TRIED: Final = 3
 """Nodes on which a place may fail in a row before it is given up on."""
 SURGE_SHARE: Final = 4
 """Of so many places one at a time gets another replica while it has a healthy one; at least one does."""
+CALM_MS: Final = 120_000
+"""How long all of an app has to have been healthy before replicas that share a node are spread again."""
 LOST_HINT: Final = "It is started on another node as soon as one fits."
 CODE_FAULTS: Final = frozenset({"build_failed", "not_an_app", "release_failed", "dependency_error", "secret_changed"})
 """Failures that lie in the app: they would be the same on any node."""
@@ -37,6 +39,7 @@ def step(app: App, nodes: Sequence[NodeFacts], now: int, *, patient: bool = Fals
         draft.end_the_overdue()
     if app.wanted is Wanted.RUNNING:
         draft.judge_pending()
+        draft.spread()
         draft.fill_places()
         draft.settle()
     else:
@@ -153,6 +156,20 @@ class _Draft:
         moving = sum(self._serves(place) and len(self._standing(place)) > 1 for place in wanted)
         for place, release in later[: max(0, max(1, len(wanted) // SURGE_SHARE) - moving)]:
             self._make(place, release)
+
+    def spread(self) -> None:
+        """Have one of those that share a node go to one that has fewer of the app, where one fits; only after all has
+        been calm for a while, so that what moves is well and its new node has come to stay."""
+        live, all_there = self._releases.get(self._live), self.all()
+        calm = all(one.state is ReplicaState.HEALTHY and self._now - one.since >= CALM_MS for one in all_there)
+        if live is None or pending_of(self._releases.values()) is not None or not calm:
+            return
+        wanted = places_of(live)
+        if len(all_there) != len(wanted) or not all(self._has_healthy(place, live) for place in wanted):
+            return
+        moving = crowded(self._app, live.config, all_there, self._nodes)
+        if moving is not None:
+            self._put(replace(moving, moves=True))
 
     def settle(self) -> None:
         """Note when all that is wanted of the live release is there."""
@@ -281,7 +298,7 @@ class _Draft:
 
     def _may_stay(self, replica: Replica) -> bool:
         facts = self._facts.get(replica.node)
-        return not is_run(replica) or (facts is not None and facts.keeps)
+        return not is_run(replica) or (facts is not None and facts.keeps and not replica.moves)
 
     def _is_gone(self, node: str) -> bool:
         facts = self._facts.get(node)
