@@ -8,7 +8,7 @@ is a `Refusal`. Then it asks, each time with an acknowledgement:
 |---|---|---|
 | `join` | `{"room": NAME}` | `Joined`, the whole picture of that room, or a `Refusal` |
 | `leave` | `{"room": NAME}` | `Left` |
-| `pause` | none | `Paused`: nothing is sent until `resume` |
+| `pause` | none | `Paused`: no frames of the rooms it is in until `resume` (a hidden page does that) |
 | `resume` | none | `Resumed`: the whole picture of every room it is in, or a `Refusal` for those it lost |
 
 and is sent `frame` (a `Frame`) for each room it is in, ten times a second at most and only where something changed;
@@ -16,7 +16,7 @@ and is sent `frame` (a `Frame`) for each room it is in, ten times a second at mo
 
 A frame says what changed since the frame with the `seq` before it. A page that finds a number missing (the server skips
 whoever reads too slowly) or that was cut off joins again: what `join` answers is whole, and frames go on from its
-`seq`. A frame with a `seq` that is not higher than that is old news. The same picture is to be had over REST:
+`seq` (which begins anew where nobody was in the room meanwhile). The same picture is to be had over REST:
 
 | room | role | what is in it | whole picture, `snapshot` | frame, `data` | over REST |
 |---|---|---|---|---|---|
@@ -27,7 +27,7 @@ whoever reads too slowly) or that was cut off joins again: what `join` answers i
 | `cases` | viewer | the newest cases | `Cases` | `Cases`, whole | GET /api/verification/cases |
 | `events` | operator | the audit trail | `Events`, the newest | `Events`, those since | GET /api/audit |
 | `task:ID` | viewer | one task | `TaskRow` | `TaskRow`, whole | GET /api/tasks/ID (output: its /logs) |
-| `run:ID` | viewer | one run of a graph | `RunView` without `stepList` | the same, whole | GET /api/dags/ID, its /steps |
+| `run:ID` | viewer | one run of a graph | `RunView`, no `stepList` | the same, whole | GET /api/dags/ID, its /steps |
 | `app:ID` | viewer | one app | `AppView` | `AppView`, whole | GET /api/clusters/ID |
 | `node:ID` | viewer | one node | `NodeView` | `NodeView`, whole | GET /api/nodes/ID |
 
@@ -165,14 +165,15 @@ class Counts(_Word, frozen=True):
 
 class FleetNode(msgspec.Struct, frozen=True, array_like=True):
     """A node, travelling as an array. `status` as in `NodeView`; `active` are the slots in use (None where it is
-    connected to another server); `cpu` is in per cent; `faulty` says that it was measured or caught failing lately."""
+    connected to another server); `cpu` is in per cent; `trouble` is `flagged` (nobody explained yet why its answers
+    differed), `failing` (its agent died under tasks, or says itself why it takes no work), or empty."""
 
     id: str
     status: str
     active: int | None
     slots: int
     cpu: int
-    faulty: bool
+    trouble: str
 
 
 class Fleet(_Word, frozen=True):
