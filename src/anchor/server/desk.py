@@ -21,11 +21,11 @@ class Desk:
     """One per server. `parts` are uploads under way; `progress` is how far running attempts said they are, by task and
     attempt, where their agents are connected to this server. `problems` are what `/health` has to say by code, each
     with the Unix ms since when; `url` is how this server is called on the machine it runs on; once `stopping` is set,
-    nothing waits any longer for what may never come; `keys_changed` is set when a key or a session was taken back; `sketches` are graphs that somebody looked at; `remarks` go to the
-    audit trail. `secrets` are how apps' variables are kept, `scratch` is a directory for what nothing needs after a
-    restart, `apps_domain` what apps' names stand before in addresses ("": `apps.` of any name of this server),
-    `peer_url` how the other servers of its store reach this one; `inspecting` bounds the archives looked through at a
-    time."""
+    nothing waits any longer for what may never come; `keys_changed` is set when a key or a session was taken back;
+    `sketches` are graphs that somebody looked at; `remarks` go to the audit trail. `secrets` are how apps' variables
+    are kept, `scratch` is a directory for what nothing needs after a restart, `apps_domain` what apps' names stand
+    before in addresses ("": `apps.` of any name of this server), `peer_url` how the other servers of its store reach
+    this one; `inspecting` bounds the archives looked through at a time."""
 
     world: World
     gate: Gate

@@ -12,7 +12,8 @@ is a `Refusal`. Then it asks, each time with an acknowledgement:
 | `resume` | none | `Resumed`: the whole picture of every room it is in, or a `Refusal` for those it lost |
 
 and is sent `frame` (a `Frame`) for each room it is in, ten times a second at most and only where something changed;
-`gone` (`Gone`) when a room is over for it; and `stop` (`Stop`) just before the server hangs up.
+`gone` (`Gone`) when a room is over for it; and `stop` (`Stop`) just before the server hangs up. A ping of Socket.IO's
+comes every two seconds: a page that heard neither that nor a frame for five is not live, and should say so.
 
 A frame says what changed since the frame with the `seq` before it. A page that finds a number missing (the server skips
 whoever reads too slowly) or that was cut off joins again: what `join` answers is whole, and frames go on from its

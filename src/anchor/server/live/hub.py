@@ -36,8 +36,9 @@ CLIENTS_MAX = 1_000
 CLIENTS_PER_ADDRESS_MAX = 100
 """Callers on this machine, as a reverse proxy is, count in the total only."""
 ROOMS_PER_CLIENT_MAX = 32
-PING_SECONDS = 2.5
-"""A server that is silent for twice this long is not live."""
+PING_SECONDS = 2.0
+PONG_SECONDS = 10.0
+"""How long a page may take to answer a ping: one that is hidden on a busy machine is slow, not gone."""
 CHECK_SECONDS = 5.0
 """How often it is looked whether a client's key is still good; of what is revoked here it is told at once."""
 LOOPBACK = frozenset({"127.0.0.1", "::1"})
@@ -108,7 +109,7 @@ class Live:
             monitor_clients=True,
             cors_allowed_origins="*",  # `__call__` refuses every origin but our own
             ping_interval=PING_SECONDS,
-            ping_timeout=PING_SECONDS,
+            ping_timeout=PONG_SECONDS,
             logger=False,
             engineio_logger=False,
         )

@@ -68,7 +68,8 @@ class Picture(View):
 
 
 class Member:
-    """Somebody in rooms, some of which may be hidden from it. `is_ready` says whether the last frame sent there was read, `send` queues an event."""
+    """Somebody in rooms, some of which may be hidden from it. `is_ready` says whether the last frame sent there was
+    read, `send` queues an event."""
 
     def __init__(self, is_ready: Callable[[], bool], send: Callable[[str, Any], Awaitable[None]]) -> None:
         self.is_ready = is_ready
