@@ -148,8 +148,9 @@ class Figures(_Word, frozen=True):
 
 
 class Watch(_Word, frozen=True):
-    """How it is going. `counts` are all tasks by state, exact. `happened` is how many events of tasks this server saw
-    since the frame before, `marks` a sample of them (at most `MARKS_MAX`; failures are preferred)."""
+    """How it is going. `counts` are all tasks by state, exact. `happened` is how many events of tasks there were on
+    this server since the frame before, `marks` a sample of them and of what ended on other servers (at most
+    `MARKS_MAX`; failures are preferred)."""
 
     counts: dict[str, int]
     figures: Figures

@@ -4,37 +4,45 @@ import random
 from collections import deque
 from collections.abc import Sequence
 from statistics import median
+from typing import Generic, TypeVar
 
 from anchor.core.ids import wire_id
-from anchor.core.task import State, Task
+from anchor.core.task import TERMINAL, State, Task
 from anchor.orchestrator.world import World
 from anchor.ports.clock import Clock
+from anchor.ports.store import TaskStore
 from anchor.wire.live import MARKS_MAX, Mark
 
 FAILURES_MAX = MARKS_MAX // 3
 """Marks that failures may have for themselves: they are few and what one looks for."""
+ELSEWHERE_MAX = MARKS_MAX // 6
+"""Marks of what happens on other servers: of those only ids are heard, and each has to be read."""
 WAITS_MAX = 1_000
 WAITS_MS = 60_000
 _BAD = frozenset({State.FAILED, State.BACKOFF, State.INCONCLUSIVE})
+_ENDED = _BAD | TERMINAL
 
 
-class Sample:
+T = TypeVar("T")
+
+
+class Sample(Generic[T]):
     """A fair sample of a stream, of a bounded size."""
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._seen = 0
-        self._kept: list[Task] = []
+        self._kept: list[T] = []
 
-    def add(self, task: Task) -> None:
+    def add(self, one: T) -> None:
         """See one more."""
         self._seen += 1
         if len(self._kept) < self._size:
-            self._kept.append(task)
+            self._kept.append(one)
         elif (place := random.randrange(self._seen)) < self._size:
-            self._kept[place] = task
+            self._kept[place] = one
 
-    def take(self) -> list[Task]:
+    def take(self) -> list[T]:
         """What was kept of all seen since the last call."""
         kept, self._kept, self._seen = self._kept, [], 0
         return kept
@@ -46,8 +54,9 @@ class Flow:
     def __init__(self, clock: Clock, owner: str | None) -> None:
         self._clock = clock
         self._owner = owner
-        self._failures = Sample(FAILURES_MAX)
-        self._others = Sample(MARKS_MAX - FAILURES_MAX)
+        self._failures: Sample[Task] = Sample(FAILURES_MAX)
+        self._others: Sample[Task] = Sample(MARKS_MAX - FAILURES_MAX - ELSEWHERE_MAX)
+        self._elsewhere: Sample[int] = Sample(ELSEWHERE_MAX)
         self._waits: deque[tuple[int, int]] = deque(maxlen=WAITS_MAX)
         self._happened = 0
         self.version = 0
@@ -63,11 +72,21 @@ class Flow:
             if task.state is State.LEASED and task.attempt == 1 and task.leased_at is not None:
                 self._waits.append((task.leased_at, task.leased_at - task.created_at))
 
-    def take(self) -> tuple[int, list[Mark]]:
-        """How much happened since the last call, and marks of some of it."""
+    def hear(self, ids: Sequence[int]) -> None:
+        """Something of these changed on another server."""
+        self.version += 1
+        for one in ids:
+            self._elsewhere.add(one)
+
+    async def take(self, store: TaskStore) -> tuple[int, list[Mark]]:
+        """How much happened here since the last call, and marks of some of what happened here and elsewhere."""
         happened, self._happened = self._happened, 0
+        tasks = [*self._failures.take(), *self._others.take()]
+        if ids := self._elsewhere.take():
+            found = [task for task in await store.get(sorted(set(ids))) if task is not None]
+            tasks += [task for task in found if task.state in _ENDED and self._owner in (None, task.owner)]
         now = self._clock.now()
-        return happened, [_mark(task, now) for task in (*self._failures.take(), *self._others.take())]
+        return happened, [_mark(task, now) for task in tasks]
 
     def median_wait_ms(self) -> int | None:
         """How long tasks waited that were given out lately; None where none was."""
@@ -89,6 +108,7 @@ class Flows:
         flow = Flow(self._world.clock, owner)
         self._flows.add(flow)
         self._world.onlooker = self._see
+        self._world.bus.overhear(self._hear)
         return flow
 
     def close(self, flow: Flow) -> None:
@@ -96,10 +116,15 @@ class Flows:
         self._flows.discard(flow)
         if not self._flows:
             self._world.onlooker = None
+            self._world.bus.overhear(None)
 
     def _see(self, tasks: Sequence[Task]) -> None:
         for flow in self._flows:
             flow.see(tasks)
+
+    def _hear(self, ids: Sequence[int]) -> None:
+        for flow in self._flows:
+            flow.hear(ids)
 
 
 def _mark(task: Task, now: int) -> Mark:

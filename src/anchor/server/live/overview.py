@@ -80,14 +80,14 @@ class WatchView(View):
         before = self._shown
         self._shown = now = await self._look()
         same = before is not None and (before.counts, before.figures) == (now.counts, now.figures)
-        return None if same and not now.happened else now
+        return None if same and not now.happened and not now.marks else now
 
     async def _look(self) -> Watch:
         counts = (await self._counts.look()).counts
         if time.monotonic() - self._looked_at >= LOOK_SECONDS:
             self._looked_at = time.monotonic()
             await self._look_around()
-        happened, marks = self._flow.take() if self._flow is not None else (0, [])
+        happened, marks = await self._flow.take(self._world.store) if self._flow is not None else (0, [])
         figures = Figures(
             running=sum(counts.get(state, 0) for state in HELD),
             waiting=counts.get(State.QUEUED, 0) + counts.get(State.BACKOFF, 0),

@@ -67,7 +67,6 @@ ROUTES = [
         response=SessionView,
         status=201,
         shows_secret=True,
-        own_idempotency=True,
     ),
     Route(
         method="GET",
