@@ -58,13 +58,14 @@ async def test_a_watcher_sees_what_happens_counted_exactly_and_sampled(server: S
         assert_in_order(frames, joined["seq"])
         assert len(frames) <= took * 10 + 1
         data = [frame["data"] for frame in frames]
-        assert sum(one["happened"] for one in data) == 600  # submitted and given out in one write, then over
+        # Submitted, given out (in one write with that, where nothing else waits) and over.
+        assert sum(one["happened"] for one in data) in {600, 900}
         assert all(0 < len(one["marks"]) <= MARKS_MAX for one in data if one["happened"])
         marks = [mark for one in data for mark in one["marks"]]
         [failed] = [mark for mark in marks if mark[2] == "failed"]  # a failure is not lost among many
         assert failed[3] == puppet.node
         assert 0 < failed[4] <= failed[5]
-        assert {mark[2] for mark in marks} == {"running", "succeeded", "failed"}
+        assert {mark[2] for mark in marks} | {"queued"} == {"queued", "running", "succeeded", "failed"}
         counts = data[-1]["counts"]
         assert watcher.newest("tasks") == {"counts": counts, "total": before["total"] + 300}
         shown = server.client.get("/api/queue/stats").json()["tasks"]

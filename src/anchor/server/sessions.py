@@ -68,6 +68,8 @@ class Sessions:
 
     async def of(self, scope: "Scope", headers: Mapping[str, str]) -> Session | None:
         """The session that a request's cookie names, if that is good for anything still."""
+        if "cookie" not in headers:
+            return None
         value = _cookie(headers, cookie_name(scope, headers))
         if value is None or not value.startswith(_PREFIX):
             return None
@@ -125,7 +127,7 @@ def refuse_forged(scope: "Scope", headers: Mapping[str, str], session: Session, 
 def refuse_other_origins(headers: Mapping[str, str], own_url: str) -> None:
     """Refuse what a browser says comes from a page that is not this server's."""
     host = headers.get("host", "")
-    ours = {f"http://{host}", f"https://{host}", _origin_of(own_url)}
+    ours = {f"http://{host}", f"https://{host}", _origin_of(own_url) or f"http://{host}"}
     from_here = headers.get("origin") is None or headers["origin"] in ours
     if not from_here or headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
         raise Forbidden(

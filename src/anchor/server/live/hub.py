@@ -142,11 +142,6 @@ class Live:
             if not self._addresses[address]:
                 del self._addresses[address]
 
-    @property
-    def count(self) -> int:
-        """How many are connected."""
-        return len(self._visits)
-
     def close(self) -> None:
         """Hang up on everybody: the server stops."""
         for visit in list(self._visits):

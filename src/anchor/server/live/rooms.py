@@ -89,21 +89,21 @@ class Room:
         self._seq = 0
         self._members: dict[Member, None] = {}
         self._turning: asyncio.Task[None] | None = None
+        self._is_open = False
 
     async def show(self, member: Member) -> Joined:
         """Let somebody in, or let one who is in see it whole again; no frame comes between this and the answer."""
         async with self._lock:
-            if self._turning is None:
-                self._view.open()
-            elif not self._has_ready() and await self._view.news() is not None:
+            self._open()
+            if self._members and not self._has_ready() and await self._view.news() is not None:
                 self._seq += 1  # nobody was sent it
             try:
                 shown = Joined(self.name, self._seq, self._clock.now(), await self._view.whole())
             except BaseException:
-                if self._turning is None:
-                    self._view.close()
-                    self._emptied(self)
+                if not self._members:
+                    self.end()
                 raise
+            self._open()  # the last who was in may have left meanwhile
             self._members[member] = None
             if self._turning is None:
                 self._turning = asyncio.create_task(self._turn())
@@ -117,10 +117,20 @@ class Room:
 
     def end(self) -> None:
         """Show it to nobody any more."""
-        self._members.clear()
         if self._turning is not None:
             self._turning.cancel()
-            self._turning = None
+        self._close()
+
+    def _open(self) -> None:
+        if not self._is_open:
+            self._is_open = True
+            self._view.open()
+
+    def _close(self) -> None:
+        self._members.clear()
+        self._turning = None
+        if self._is_open:
+            self._is_open = False
             self._view.close()
         self._emptied(self)
 
@@ -159,7 +169,4 @@ class Room:
         for member in list(self._members):
             member.rooms.pop(self.name, None)
             await member.send("gone", gone)
-        self._members.clear()
-        self._turning = None
-        self._view.close()
-        self._emptied(self)
+        self._close()
