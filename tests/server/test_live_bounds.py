@@ -3,18 +3,22 @@ up to a bound."""
 
 import asyncio
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import uvicorn
 from served import Served
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
+from anchor.server import sockets
 from anchor.server.live import visit
 from anchor.server.live.visit import WAITING_BYTES_MAX, Visit
+from anchor.server.sockets import BoundedSocket
 
 JOIN = '421["join",{"room":"watch"}]'
 
@@ -23,22 +27,22 @@ JOIN = '421["join",{"room":"watch"}]'
 def raw(server: Served, **options: Any) -> Iterator[ClientConnection]:
     """A socket on which anything can be sent."""
     address = f"ws{server.url.removeprefix('http')}/live/?EIO=4&transport=websocket"
-    with connect(address, proxy=None, max_size=None, **options) as socket:
-        assert str(socket.recv(timeout=5)).startswith("0{")
-        yield socket
+    with connect(address, proxy=None, max_size=None, **options) as link:
+        assert str(link.recv(timeout=5)).startswith("0{")
+        yield link
 
 
-def greeted(socket: ClientConnection) -> None:
-    socket.send("40")
-    assert str(socket.recv(timeout=5)).startswith("40{")
+def greeted(link: ClientConnection) -> None:
+    link.send("40")
+    assert str(link.recv(timeout=5)).startswith("40{")
 
 
-def last_words(socket: ClientConnection) -> str:
+def last_words(link: ClientConnection) -> str:
     """The code of the reason given before the server hung up."""
     code = ""
     try:
         while True:
-            text = str(socket.recv(timeout=5))
+            text = str(link.recv(timeout=5))
             if text.startswith('42["stop"'):
                 code = json.loads(text[2:])[1]["code"]
     except ConnectionClosed:
@@ -66,25 +70,25 @@ def last_words(socket: ClientConnection) -> str:
     ],
 )
 def test_what_no_page_sends_is_cut_off_with_a_reason(server: Served, packets: list[Any], code: str) -> None:
-    with raw(server) as socket:
-        greeted(socket)
+    with raw(server) as link:
+        greeted(link)
         for packet in packets:
-            socket.send(packet)
-        assert last_words(socket) == code
+            link.send(packet)
+        assert last_words(link) == code
     assert server.is_well()
 
 
 def test_nothing_is_heard_before_somebody_said_who_it_is(server: Served) -> None:
-    with raw(server) as socket:
-        socket.send(JOIN)
-        assert last_words(socket) == "not_understood"
+    with raw(server) as link:
+        link.send(JOIN)
+        assert last_words(link) == "not_understood"
 
 
 def test_a_client_that_leaves_by_the_rules_is_let_go(server: Served) -> None:
-    with raw(server) as socket:
-        greeted(socket)
-        socket.send("41")
-        assert last_words(socket) == ""
+    with raw(server) as link:
+        greeted(link)
+        link.send("41")
+        assert last_words(link) == ""
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1"])
@@ -94,8 +98,8 @@ def test_a_page_of_another_site_gets_no_live_link(server: Served, origin: str) -
 
 
 def test_a_page_of_this_server_does(server: Served) -> None:
-    with raw(server, origin=Origin(server.url)) as socket:
-        greeted(socket)
+    with raw(server, origin=Origin(server.url)) as link:
+        greeted(link)
 
 
 @pytest.mark.parametrize("query", ["", "?EIO=3&transport=websocket", "?EIO=4&transport=polling"])
@@ -158,3 +162,35 @@ async def test_who_does_not_say_who_it_is_in_time_is_cut_off(monkeypatch: pytest
     await asyncio.wait_for(Visit({"type": "websocket"}, wire.incoming.get, wire.send).run(engine), 5)
     assert "connect_deadline" in wire.sent[1]["text"]
     assert wire.sent[2]["type"] == "websocket.close"
+
+
+@pytest.mark.anyio
+async def test_a_socket_that_nobody_reads_is_cut_soon_after_it_was_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sockets, "LINGER_SECONDS", 0.2)
+    over = asyncio.Event()
+
+    async def serve(_: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.send", "text": "x" * 16_000_000})
+        over.set()
+
+    config = uvicorn.Config(serve, lifespan="off", ws=BoundedSocket, log_config=None)
+    server = uvicorn.Server(config)
+    listener = socket.create_server(("127.0.0.1", 0))
+    serving = asyncio.create_task(server.serve([listener]))
+    reader, writer = await asyncio.open_connection(*listener.getsockname(), limit=1024)
+    writer.write(
+        b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    await asyncio.wait_for(over.wait(), 5)
+    assert len(server.server_state.connections) == 1  # its sixteen megabytes wait
+    async with asyncio.timeout(5):
+        while server.server_state.connections:  # noqa: ASYNC110 - nothing says when
+            await asyncio.sleep(0.02)
+    writer.close()
+    server.should_exit = True
+    await serving
+    listener.close()
+    assert not reader.at_eof()

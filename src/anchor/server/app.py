@@ -57,6 +57,7 @@ from anchor.server.routes import (
     verification,
     waits,
 )
+from anchor.server.sockets import BoundedSocket
 from anchor.wire.link import FRAME_BYTES_MAX
 from anchor.wire.live import PATH as LIVE
 
@@ -208,7 +209,7 @@ async def run(
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        ws="websockets-sansio",
+        ws=BoundedSocket,
         ws_max_size=FRAME_BYTES_MAX,
         ws_per_message_deflate=False,
         ws_ping_interval=PING_SECONDS,
