@@ -122,6 +122,21 @@ async def test_of_servers_that_take_at_the_same_time_each_gets_other_hints(two):
     assert await other.ready.shapes(0) == []
 
 
+async def test_who_overhears_other_servers_hears_of_their_tasks_and_not_of_its_own(two):
+    one, other = two
+    heard = asyncio.Queue()
+    one.bus.overhear(heard.put_nowait)
+    one.bus.tasks_changed([1])
+    other.bus.tasks_changed([2, 3])
+    assert sorted(await asyncio.wait_for(heard.get(), 5)) == [2, 3]
+    one.bus.overhear(None)
+    other.bus.tasks_changed([4])
+    with one.bus.watch_task(4) as watch:
+        other.bus.tasks_changed([4])
+        assert await watch.changed(5)
+    assert heard.empty()
+
+
 async def test_what_one_server_says_wakes_those_who_look_on_the_other(two):
     one, other = two
     await one.bus.next_work(0)

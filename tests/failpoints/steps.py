@@ -23,10 +23,27 @@ def enrol_and_hand_out_keys(tour: Tour) -> None:
         "POST", "/api/keys", json={"name": "guest", "role": "viewer"}, headers={"Idempotency-Key": "a key"}
     )
     assert answer.status_code == 201 or answer.json()["code"] == "already_done", answer.text
+    sign_browsers_in_and_out(tour)
     for key in tour.ask("GET", "/api/keys").json():
         if key["name"] == "guest":
             tour.ask("DELETE", f"/api/keys/{key['id']}")
     assert not [key for key in tour.ask("GET", "/api/keys").json() if key["name"] == "guest"]
+
+
+def sign_browsers_in_and_out(tour: Tour) -> None:
+    """Two browsers with one key: one signs out, the other's session goes with the key."""
+    token = tour.ask("POST", "/api/keys", json={"name": "guest", "role": "viewer"}).json()["token"]
+    for _ in range(2):
+        signed_in = tour.ask("POST", "/api/session", json={"token": token}, headers={"Cookie": ""})
+        assert signed_in.status_code == 201, signed_in.text
+        tour.server.client.cookies.clear()
+    shown = {
+        "Cookie": signed_in.headers["set-cookie"].partition(";")[0],
+        "X-Anchor-CSRF": signed_in.json()["csrf"],
+        "Origin": str(signed_in.request.url.copy_with(path="")).rstrip("/"),
+    }
+    signed_out = tour.ask("DELETE", "/api/session", headers=shown)
+    assert signed_out.status_code == 200, signed_out.text
 
 
 def submit_with_nobody_there(tour: Tour) -> None:

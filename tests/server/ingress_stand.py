@@ -22,6 +22,7 @@ from anchor.server.gate import Gate
 from anchor.server.ingress.far import Far
 from anchor.server.ingress.hosts import Hosts
 from anchor.server.ingress.tunnels import Tunnels
+from anchor.server.live.hub import Live
 from anchor.wire.link import FRAME_BYTES_MAX
 
 
@@ -131,7 +132,7 @@ async def a_stand(
     front = _front(desk, hosts, stand.tunnels)
     lines: Any = None
     config = uvicorn.Config(
-        application(desk, lines, hosts, stand.tunnels, front.apps),
+        application(desk, lines, hosts, stand.tunnels, front.apps, Live(desk)),
         lifespan="off", http=front.protocol, log_config=None, access_log=False, server_header=False,
         proxy_headers=False, ws="websockets-sansio", ws_max_size=FRAME_BYTES_MAX, ws_per_message_deflate=False,
         ws_ping_interval=PING_SECONDS, timeout_graceful_shutdown=1, timeout_keep_alive=75, backlog=2048,

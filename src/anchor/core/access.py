@@ -47,7 +47,8 @@ class Principal(msgspec.Struct, frozen=True):
 class Key(msgspec.Struct, frozen=True, kw_only=True):
     """A credential as it is kept: only the SHA-256 of the secret. Times are Unix milliseconds.
 
-    `uses_left` is None for keys that may be used for ever; a join token has exactly one use.
+    `uses_left` is None for keys that may be used for ever; a join token has exactly one use. `session_of` is the digest
+    of the key that a browser signed in with, where this is such a session's: it lives no longer than that key.
     """
 
     digest: str
@@ -57,6 +58,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: int | None = None
     uses_left: int | None = None
     ver: int = 1
+    session_of: str = ""
 
 
 def may(role: Role, needed: Role) -> bool:

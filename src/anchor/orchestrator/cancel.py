@@ -38,6 +38,8 @@ async def cancel(world: World, task_id: int, *, by: str) -> Task:
             if not done:
                 continue
             task = new
+            if world.onlooker is not None:
+                world.onlooker([task])
             world.bus.tasks_changed([task.id])
             _tell(world, [task])
         if task.state is State.CANCELLING and task.parts is None:
@@ -69,6 +71,8 @@ async def cancel_all(world: World, ids: Sequence[int], *, reason: Reason) -> lis
         reached("cancel.all_written")
         done = [swap.new for swap, ok in zip(swaps, written, strict=True) if ok]
         settled |= {task.id: task for task in done}
+        if world.onlooker is not None:
+            world.onlooker(done)
         world.bus.tasks_changed([task.id for task in done])
         _tell(world, done)
         await _stop_all(world, done)

@@ -110,6 +110,8 @@ async def _lease(world: World, hints: Sequence[Hint]) -> int:
     # shows that the node never heard of them.
     unbook(world, [swap.new for swap, ok in zip(swaps, done, strict=True) if not ok])
     leased = [swap.new for swap, ok in zip(swaps, done, strict=True) if ok]
+    if world.onlooker is not None:
+        world.onlooker(leased)
     await hand_out(world, leased)
     reached("dispatch.assigned")
     return len(leased)

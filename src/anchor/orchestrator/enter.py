@@ -85,6 +85,8 @@ async def enter(world: World, drafts: Sequence[Task], *, fresh: bool) -> list[Ta
                 seat.held.setdefault(there.id, (there.attempt, now))
         leased = [task for task in leased if task.id not in there_before]
         tasks = [there or task for there, task in zip(now_there, tasks, strict=True)]
+    if world.onlooker is not None:
+        world.onlooker(tasks)
     for task_id, blobs in reads.items():
         world.fleet.note_inputs(task_id, blobs)
     await hand_out(world, leased)

@@ -299,6 +299,8 @@ async def _finish(world: World, head: Task, parts: Items, walk: Walk) -> None:
     reached("items.gathered")
     if done:
         world.lists.drop(head.id)
+        if world.onlooker is not None:
+            world.onlooker([new])
         world.bus.tasks_changed([head.id])
         world.ended.append(new)
         world.bus.work_waits()

@@ -71,6 +71,8 @@ async def _wake_rested(world: World, now: int) -> None:
         done = await world.store.swap(swaps)
         reached("reconcile.woken")
         woken = [swap.new for swap, ok in zip(swaps, done, strict=True) if ok]
+        if world.onlooker is not None:
+            world.onlooker(woken)
         world.bus.tasks_changed([task.id for task in woken])
         await hint(world, woken)
         if len(due) < PAGE:

@@ -293,6 +293,8 @@ async def _end(world: World, swaps: Sequence[Swap]) -> list[int]:
     reached("rounds.ended")
     ended = [swap.new for swap, ok in zip(swaps, done, strict=True) if ok]
     if ended:
+        if world.onlooker is not None:
+            world.onlooker(ended)
         world.bus.tasks_changed([task.id for task in ended])
         world.ended.extend(task for task in ended if task.origin is not None)
         world.bus.work_waits()

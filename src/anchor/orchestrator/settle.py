@@ -87,6 +87,8 @@ async def settle(
                 requeued.append(swap.new)
             elif swap.new.origin is not None and swap.new.state in TERMINAL:
                 world.ended.append(swap.new)
+        if world.onlooker is not None:
+            world.onlooker([swap.new for swap, done in zip(swaps, written, strict=True) if done])
         waiting = again
     _free_slots(world, node, session, recorded)
     _free_slots(world, node, session, stale)

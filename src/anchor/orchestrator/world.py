@@ -1,6 +1,7 @@
 """Everything a step may touch, handed to it as one value."""
 
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from anchor.core.ids import KeySequence
@@ -27,7 +28,8 @@ class World:
     know a newer epoch than the store's, each with that epoch; of a `sole_writer` nobody else writes the store, and what
     it has written stays: what it remembers is true. `spot_check_share` (0 to 1) of what trusted nodes answer is checked
     all the same. `ended` are steps, items and copies that ended here a moment ago and that `follow` has not looked at
-    yet: a hint, for what they are part of is looked at again on a timer.
+    yet: a hint, for what they are part of is looked at again on a timer. `onlooker` is shown tasks as they were just
+    written; there is none while nobody looks.
     """
 
     store: Store
@@ -52,6 +54,7 @@ class World:
     runs: RunMemory = field(default_factory=RunMemory)
     lists: ListMemory = field(default_factory=ListMemory)
     apps: AppMemory = field(default_factory=AppMemory)
+    onlooker: Callable[[Sequence[Task]], None] | None = None
 
     def __post_init__(self) -> None:
         """What apps were promised is not there for tasks."""

@@ -1,6 +1,6 @@
 """Who should look again: hints between the parts of a server and between servers. Any of them may be lost."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -35,6 +35,9 @@ class Bus(Protocol):
 
     def watch_task(self, task: int) -> AbstractContextManager[Watch]:
         """Look at a task from now on; costs nothing to those who do not."""
+
+    def overhear(self, listener: Callable[[Sequence[int]], None] | None) -> None:
+        """Tell `listener` (None: nobody) which tasks change, or print something, on other servers; by far not all."""
 
     async def next_work(self, seconds: float) -> bool:
         """Wait until `work_waits` is called (or was since the last return); False when it was not in time."""

@@ -28,6 +28,7 @@ from anchor.server.ingress.relay import RelayLink
 from anchor.server.ingress.tunnels import TunnelLink, Tunnels
 from anchor.server.lines import Lines
 from anchor.server.link import AgentLink
+from anchor.server.live.hub import Live
 from anchor.server.loops import (
     Retention,
     attending,
@@ -52,11 +53,14 @@ from anchor.server.routes import (
     mapreduce,
     nodes,
     queue,
+    session,
     tasks,
     verification,
     waits,
 )
+from anchor.server.sockets import BoundedSocket
 from anchor.wire.link import FRAME_BYTES_MAX
+from anchor.wire.live import PATH as LIVE
 
 log = structlog.get_logger("anchor.server")
 Apps = Callable[[Scope, Receive, Send, Meant], Awaitable[None]]
@@ -80,6 +84,7 @@ ROUTES: list[Route] = [
     *nodes.ROUTES,
     *queue.ROUTES,
     *keys.ROUTES,
+    *session.ROUTES,
     *audit.ROUTES,
     *blobs.ROUTES,
     *verification.ROUTES,
@@ -90,7 +95,7 @@ ROUTES: list[Route] = [
 ]
 
 
-def application(desk: Desk, lines: Lines, hosts: Hosts, tunnels: Tunnels, apps: Apps) -> ASGIApp:
+def application(desk: Desk, lines: Lines, hosts: Hosts, tunnels: Tunnels, apps: Apps, live: Live) -> ASGIApp:
     """Everything this server answers; requests that mean an app are answered by `apps`."""
     table = [*ROUTES, *pages(ROUTES, desk.version)]
     by_path: dict[str, list[Route]] = {}
@@ -105,6 +110,8 @@ def application(desk: Desk, lines: Lines, hosts: Hosts, tunnels: Tunnels, apps: 
     routes.append(WebSocketRoute("/agent", AgentLink(desk, lines)))
     routes.append(WebSocketRoute("/tunnel", TunnelLink(desk, tunnels)))
     routes.append(WebSocketRoute("/relay", RelayLink(desk.gate, tunnels)))
+    # Socket.IO's own client puts a slash at the end.
+    routes.extend(WebSocketRoute(path, live) for path in (LIVE, f"{LIVE}/"))
     router = Router(routes, redirect_slashes=False, default=_nothing_here)
     fixed = {path: endpoint for path, endpoint in endpoints.items() if "{" not in path}
 
@@ -195,15 +202,16 @@ async def run(
     """
     hosts, tunnels = Hosts(desk.apps_domain, desk.url), Tunnels()
     front = _front(desk, hosts, tunnels)
+    live = Live(desk)
     config = uvicorn.Config(
-        application(desk, lines, hosts, tunnels, front.apps),
+        application(desk, lines, hosts, tunnels, front.apps, live),
         lifespan="off",
         http=front.protocol,
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        ws="websockets-sansio",
+        ws=BoundedSocket,
         ws_max_size=FRAME_BYTES_MAX,
         ws_per_message_deflate=False,
         ws_ping_interval=PING_SECONDS,
@@ -227,7 +235,7 @@ async def run(
         retaining(desk, retention),
         *([keeping_number(desk, number)] if number is not None else []),
         *([front.watch()] if front.watch is not None else []),
-        Far(desk, tunnels).watch(),
+        Far(desk, tunnels).watch(), live.watch(),
     ]  # fmt: skip
     loops = [asyncio.create_task(loop) for loop in kept_up]
     try:
@@ -237,6 +245,7 @@ async def run(
         desk.stopping.set()
         await _let_agents_go(desk, lines)
         tunnels.close()
+        live.close()
         server.should_exit = True
         await _end(loops)
         await serving

@@ -21,11 +21,11 @@ class Desk:
     """One per server. `parts` are uploads under way; `progress` is how far running attempts said they are, by task and
     attempt, where their agents are connected to this server. `problems` are what `/health` has to say by code, each
     with the Unix ms since when; `url` is how this server is called on the machine it runs on; once `stopping` is set,
-    nothing waits any longer for what may never come; `sketches` are graphs that somebody looked at; `remarks` go to the
-    audit trail. `secrets` are how apps' variables are kept, `scratch` is a directory for what nothing needs after a
-    restart, `apps_domain` what apps' names stand before in addresses ("": `apps.` of any name of this server),
-    `peer_url` how the other servers of its store reach this one; `inspecting` bounds the archives looked through at a
-    time."""
+    nothing waits any longer for what may never come; `keys_changed` is set when a key or a session was taken back;
+    `sketches` are graphs that somebody looked at; `remarks` go to the audit trail. `secrets` are how apps' variables
+    are kept, `scratch` is a directory for what nothing needs after a restart, `apps_domain` what apps' names stand
+    before in addresses ("": `apps.` of any name of this server), `peer_url` how the other servers of its store reach
+    this one; `inspecting` bounds the archives looked through at a time."""
 
     world: World
     gate: Gate
@@ -39,6 +39,7 @@ class Desk:
     apps_domain: str = ""
     ready: bool = False
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    keys_changed: asyncio.Event = field(default_factory=asyncio.Event)
     problems: dict[str, tuple[Reason, int]] = field(default_factory=dict)
     progress: dict[tuple[int, int], TaskProgress] = field(default_factory=dict)
     inspecting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(INSPECTIONS_AT_ONCE))

@@ -17,6 +17,7 @@ from anchor.ports.buckets import Buckets
 from anchor.ports.clock import Clock
 from anchor.ports.store import KeyStore, NodeStore
 from anchor.server.limits import Limits
+from anchor.server.sessions import Sessions, refuse_forged, refuse_other_origins
 
 if TYPE_CHECKING:
     from starlette.types import Scope
@@ -39,7 +40,8 @@ class Gate:
     """Turns a request into a Principal, or refuses it.
 
     On a loopback address (`open_locally`) callers from this machine need no token; what a browser sends on behalf of
-    another site is refused there by Host and Origin. On any other address everybody needs a token.
+    another site is refused there by Host and Origin. On any other address everybody needs a token, or the cookie of a
+    session. `own_url` is how browsers call this server where that is not what the Host header says.
     """
 
     def __init__(
@@ -51,12 +53,15 @@ class Gate:
         secret: bytes,
         open_locally: bool,
         requests_per_second: float,
+        own_url: str = "",
     ) -> None:
         self._keys = keys
         self._clock = clock
         self._limits = Limits(buckets, requests_per_second)
         self._secret = secret
         self.open_locally = open_locally
+        self.own_url = own_url
+        self.sessions = Sessions(keys, clock, self._live, secret=secret)
         self._seen: dict[str, tuple[Key, int]] = {}
 
     async def admit(self, needed: tuple[Role, ...], scope: "Scope", headers: Mapping[str, str]) -> Principal:
@@ -66,6 +71,10 @@ class Gate:
         token = bearer(headers)
         if token is not None:
             principal = await self._identify_within_limits(token, scope)
+        elif (session := await self.sessions.of(scope, headers)) is not None:
+            refuse_forged(scope, headers, session, self.own_url)
+            principal = session.principal
+            await self._limits.request(principal.name)
         elif self.open_locally:
             refuse_web_pages(scope, headers)
             principal = LOCAL
@@ -96,9 +105,23 @@ class Gate:
         if token.startswith("ancn_"):
             return await self._node_of(token)
         key = await self._live(digest_of(token))
-        if key is None or key.uses_left is not None:
+        if key is None or key.uses_left is not None or key.session_of:
             raise wrong_token()
         return Principal(key.name, key.role)
+
+    async def key_to_sign_in(self, token: str, scope: "Scope", headers: Mapping[str, str]) -> Key:
+        """The key that a browser may sign in with, where the page that asks is ours."""
+        refuse_other_origins(headers, self.own_url)
+        principal = await self._identify_within_limits(token, scope)
+        key = await self._live(digest_of(token))
+        if principal.role is Role.NODE or key is None:
+            raise wrong_token()
+        return key
+
+    async def sign_out(self, digest: str) -> None:
+        """End a session."""
+        await self.sessions.close(digest)
+        self.forget(digest)
 
     async def use_join_token(self, token: str | None) -> Key:
         """Take the one use of a join token."""
@@ -210,14 +233,7 @@ def refuse_web_pages(scope: "Scope", headers: Mapping[str, str]) -> None:
             hint="Send Authorization: Bearer TOKEN; `anchor key create` on the server's machine makes one.",
             code="came_through_a_proxy",
         )
-    origin = headers.get("origin")
-    from_here = origin is None or origin in {f"{scheme}://{headers.get('host', '')}" for scheme in ("http", "https")}
-    if not from_here or headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
-        raise Forbidden(
-            "A web page of another site may not drive this server.",
-            hint="Use a token from programs; pages have to come from this server itself.",
-            code="origin_not_allowed",
-        )
+    refuse_other_origins(headers, "")
 
 
 def wrong_token() -> Unauthenticated:

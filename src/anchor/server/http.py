@@ -59,6 +59,7 @@ class Call:
     raw: bytes
     headers: Mapping[str, str]
     stream: AsyncIterator[bytes]
+    scope: "Scope"
 
     @property
     def owner(self) -> str | None:
@@ -134,7 +135,7 @@ class Endpoint:
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Answer one request, whatever happens, exactly once."""
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = headers_of(scope)
         route = self._routes.get("GET" if scope["method"] == "HEAD" else scope["method"])
         try:
             if route is None:
@@ -177,7 +178,7 @@ class Endpoint:
         stream = _chunks(receive, route.body_bytes_max)
         raw = b"" if route.streams_body else b"".join([chunk async for chunk in stream])
         body = await self._read_body(route, headers, raw)
-        call = Call(self._desk, principal, scope["path_params"], query, body, raw, headers, stream)
+        call = Call(self._desk, principal, scope["path_params"], query, body, raw, headers, stream, scope)
         key = headers.get("idempotency-key")
         if key is None or route.method != "POST" or route.own_idempotency:
             value = await route.handler(call)
@@ -337,6 +338,11 @@ async def send_problem(
         all_headers.append((b"www-authenticate", b'Bearer realm="anchor"'))
     await send({"type": "http.response.start", "status": status, "headers": all_headers})
     await send({"type": "http.response.body", "body": content})
+
+
+def headers_of(scope: "Scope") -> dict[str, str]:
+    """The headers of a request, by their names in small letters."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
 
 
 def new_request_id() -> str:

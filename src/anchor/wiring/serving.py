@@ -106,6 +106,7 @@ async def _serve(settings: Settings, started: Started, *, enrol: bool = False) -
                 secret=secret,
                 open_locally=open_locally,
                 requests_per_second=settings.requests_per_second,
+                own_url=settings.public_url,
             )
             if not open_locally:
                 await _ensure_admin_token(settings, gate, store)

@@ -1,7 +1,7 @@
 """Hints inside one process: whoever looks is woken, and nobody else pays."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 
@@ -67,6 +67,9 @@ class LocalBus:
     def watch_task(self, task: int) -> AbstractContextManager[LocalWatch]:
         """Look at a task from now on; costs nothing to those who do not."""
         return _watching(self._tasks, task)
+
+    def overhear(self, listener: Callable[[Sequence[int]], None] | None) -> None:
+        """There is no other server."""
 
     async def next_work(self, seconds: float) -> bool:
         """Wait until `work_waits` is called (or was since the last return); False when it was not in time."""

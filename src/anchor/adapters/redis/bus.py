@@ -47,6 +47,7 @@ class RedisBus:
         self._channel = channel
         self._origin = os.urandom(8)
         self._watched: Counter[int] = Counter()
+        self._listener: Callable[[Sequence[int]], None] | None = None
         self._tasks: set[int] = set()
         self._nodes: dict[str, set[int]] = {}
         self._apps: set[int] = set()
@@ -101,6 +102,10 @@ class RedisBus:
     def watch_task(self, task: int) -> AbstractContextManager[Watch]:
         """Look at a task from now on; costs nothing to those who do not."""
         return self._watching(task)
+
+    def overhear(self, listener: Callable[[Sequence[int]], None] | None) -> None:
+        """Tell `listener` (None: nobody) which tasks change, or print something, on other servers."""
+        self._listener = listener
 
     async def next_work(self, seconds: float) -> bool:
         """Wait until `work_waits` is called (or was since the last return); False when it was not in time."""
@@ -205,6 +210,8 @@ class RedisBus:
             return
         if self._watched:
             self._here.tasks_changed([task for task in said.tasks if task in self._watched])
+        if self._listener is not None and said.tasks:
+            self._listener(said.tasks)
         for node, tasks in said.nodes.items():
             self._here.node_changed(node, tasks)
         if said.apps:

@@ -50,10 +50,11 @@ async def index(call: Call) -> Answer:
         headers["x-total-count"] = str(0 if newest is None else newest.number)
     if below is not None and below > 1:
         headers["link"] = next_link("/api/audit", CURSOR, below, limit=query.limit, kind=query.kind)
-    return Answer([_view(entry) for entry in found], headers=headers)
+    return Answer([entry_view(entry) for entry in found], headers=headers)
 
 
-def _view(entry: Entry) -> AuditEntry:
+def entry_view(entry: Entry) -> AuditEntry:
+    """An entry of the trail as it is shown."""
     return AuditEntry(
         number=entry.number,
         at=time_of(entry.at),

@@ -14,6 +14,7 @@ from anchor.core.ids import key_of, wire_id
 from anchor.orchestrator import graphs
 from anchor.ports.bus import Watch
 from anchor.server import drawings, named_blobs, run_views
+from anchor.server.desk import Desk
 from anchor.server.faults import require_none
 from anchor.server.http import MIB, Answer, Call, Route, checked_key
 from anchor.server.paging import next_link, read_cursor
@@ -120,18 +121,19 @@ async def find(call: Call) -> Run:
     return run
 
 
-async def _sketch(call: Call, run: Run) -> Sketch:
-    sketch = call.desk.sketches.get(run.id)
+async def _sketch(desk: Desk, run: Run) -> Sketch:
+    sketch = desk.sketches.get(run.id)
     if sketch is None:
-        plan = await graphs.plan_of(call.desk.world, run)
+        plan = await graphs.plan_of(desk.world, run)
         sketch = await asyncio.to_thread(sketched, plan) if plan.size > THREAD_STEPS else sketched(plan)
-        call.desk.sketches.keep(run.id, sketch)
+        desk.sketches.keep(run.id, sketch)
     return sketch
 
 
-async def _seen(call: Call, run: Run) -> Seen:
-    sketch = await _sketch(call, run)
-    tasks = await call.desk.world.store.states(run.key_of(0), run.steps)
+async def seen_of(desk: Desk, run: Run) -> Seen:
+    """A run and where each of its steps is."""
+    sketch = await _sketch(desk, run)
+    tasks = await desk.world.store.states(run.key_of(0), run.steps)
     if run.steps > THREAD_STEPS:
         return await asyncio.to_thread(run_views.seen, run, sketch, tasks)
     return run_views.seen(run, sketch, tasks)
@@ -142,7 +144,7 @@ async def show(call: Call) -> RunView:
     query: ShowQuery = call.query
     world = call.desk.world
     run = await find(call)
-    view = await run_views.view(await _seen(call, run), call.desk, steps_max=query.steps)
+    view = await run_views.view(await seen_of(call.desk, run), call.desk, steps_max=query.steps)
     if query.wait <= 0 or view.version != query.version:
         return view
     until = world.clock.now() + int(min(query.wait, WAIT_SECONDS_MAX) * 1000)
@@ -154,7 +156,7 @@ async def show(call: Call) -> RunView:
                 break
             began = world.clock.now()
             run = await find(call)
-            view = await run_views.view(await _seen(call, run), call.desk, steps_max=query.steps)
+            view = await run_views.view(await seen_of(call.desk, run), call.desk, steps_max=query.steps)
             pause = LOOK_COST * (world.clock.now() - began) / 1000
     return view
 
@@ -179,7 +181,7 @@ async def steps(call: Call) -> Answer:
     query: StepsQuery = call.query
     after = read_cursor(STEP_CURSOR, query.cursor)
     run = await find(call)
-    seen = await _seen(call, run)
+    seen = await seen_of(call.desk, run)
     wanted = "leased" if query.state == "running" else query.state
     numbers = [number for number, state in enumerate(seen.states) if wanted is None or state == wanted]
     headers = {"x-total-count": str(len(numbers))}
@@ -202,7 +204,7 @@ async def graph(call: Call) -> Answer:
             f"A graph of {run.steps:,} steps is not drawn; at most {drawings.STEPS_MAX:,} are.",
             hint="Ask for format=json, or for its steps.",
         )
-    seen = await _seen(call, run)
+    seen = await seen_of(call.desk, run)
     edges = sum(map(len, seen.sketch.plan.parents))
     if edges > drawings.EDGES_MAX:
         raise TooLarge(

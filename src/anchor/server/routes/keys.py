@@ -40,23 +40,30 @@ async def index(call: Call) -> list[KeyView]:
     """Every live key, newest first."""
     world = call.desk.world
     now = world.clock.now()
-    return [_view(key) for key in await world.store.keys() if is_live(key, now=now) and key.uses_left is None]
+    return [_view(key) for key in await world.store.keys() if is_live(key, now=now) and _is_api_key(key)]
 
 
 async def remove(call: Call) -> Answer:
     """Take a key back: it opens nothing from now on."""
     world = call.desk.world
     for key in await world.store.keys():
-        if key.digest.startswith(call.path["id"]) and len(call.path["id"]) == _ID_LENGTH:
+        if key.digest.startswith(call.path["id"]) and len(call.path["id"]) == _ID_LENGTH and not key.session_of:
             message = f"The key of {key.name} as {key.role}."
             await note(world, kind="key_revoked", subject=call.path["id"], message=message, by=call.principal.name)
             await world.store.remove_key(key.digest)
             reached("keys.removed")
             call.desk.gate.forget(key.digest)
+            for session in await call.desk.gate.sessions.close_all(key.digest):
+                call.desk.gate.forget(session)
+            call.desk.keys_changed.set()
             return Answer(_view(key))
     raise NotFound(
         f"There is no key {call.path['id'][:60]!r}.", hint="List what there is: `anchor key ls`, or GET /api/keys."
     )
+
+
+def _is_api_key(key: Key) -> bool:
+    return key.uses_left is None and not key.session_of
 
 
 def _wrong(field: str, message: str, hint: str) -> InvalidRequest:
