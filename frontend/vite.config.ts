@@ -4,7 +4,7 @@ import type { Plugin } from "vite";
 import { defineConfig } from "vite";
 import paths from "./src/paths.json" with { type: "json" };
 
-const server = process.env.ANCHOR_URL ?? "http://127.0.0.1:8420";
+const server = process.env.ANCHOR_URL ?? "http://127.0.0.1:5000";
 
 /** The paths that answer with the page, for the server to read: the routes themselves are checked against them. */
 function pathsForServer(): Plugin {

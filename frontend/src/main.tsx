@@ -1,4 +1,9 @@
 /** Where the dashboard begins. */
+// First, so that what a piece says of itself counts more.
+import "./theme/fonts.css";
+import "./theme/tokens.css";
+import "./theme/base.css";
+
 import { QueryClientProvider } from "@tanstack/react-query";
 import { RouterProvider } from "@tanstack/react-router";
 import { StrictMode } from "react";
@@ -9,9 +14,6 @@ import { router } from "./routes";
 import { Gate } from "./shell/Gate";
 import { listen } from "./shell/keys";
 import { follow } from "./theme/theme";
-import "./theme/fonts.css";
-import "./theme/tokens.css";
-import "./theme/base.css";
 
 follow();
 listen();

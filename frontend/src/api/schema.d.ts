@@ -4,33 +4,15 @@
  */
 
 export interface paths {
-    "/api/tasks": {
+    "/api/audit": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** List tasks, newest first */
-        get: operations["tasks_get_tasks"];
-        put?: never;
-        /** Submit one task, or an array of up to 10,000 */
-        post: operations["tasks_post_tasks"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/tasks/{id}/result": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** The result of a task, waiting for it if asked */
-        get: operations["tasks_get_tasks_id_result"];
+        /** The audit trail: who did what, newest first */
+        get: operations["audit_get_audit"];
         put?: never;
         post?: never;
         delete?: never;
@@ -39,15 +21,104 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/tasks/{id}": {
+    "/api/blobs/{sha256}": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** One task */
-        get: operations["tasks_get_tasks_id"];
+        /** The bytes with this SHA-256, or the Range of them asked for */
+        get: operations["blobs_get_blobs_sha256"];
+        /** Keep bytes under their SHA-256; with Content-Range, in parts */
+        put: operations["blobs_put_blobs_sha256"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/clusters": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List apps, newest first */
+        get: operations["clusters_get_clusters"];
+        put?: never;
+        /** Create an app and bring it up */
+        post: operations["clusters_post_clusters"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/clusters/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One app, by its id or its name, waiting for it to change if asked */
+        get: operations["clusters_get_clusters_id"];
+        put?: never;
+        post?: never;
+        /** Stop an app and forget it */
+        delete: operations["clusters_delete_clusters_id"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/clusters/{id}/deploy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Put out a new release of the zip, tar or tar.gz that is the body */
+        post: operations["clusters_post_clusters_id_deploy"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/clusters/{id}/env": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The names of an app's variables */
+        get: operations["clusters_get_clusters_id_env"];
+        /** Change variables of an app, in a new release; null takes one away */
+        put: operations["clusters_put_clusters_id_env"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/clusters/{id}/logs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What an app's replicas printed; follow=1 streams it (Last-Event-ID resumes) */
+        get: operations["cluster_logs_get_clusters_id_logs"];
         put?: never;
         post?: never;
         delete?: never;
@@ -56,24 +127,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/tasks/{id}/why": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Why a task waits */
-        get: operations["tasks_get_tasks_id_why"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/tasks/{id}/cancel": {
+    "/api/clusters/{id}/releases": {
         parameters: {
             query?: never;
             header?: never;
@@ -82,15 +136,15 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Cancel a task */
-        post: operations["tasks_post_tasks_id_cancel"];
+        /** Put out a new release of an app; what is left out is as it was */
+        post: operations["clusters_post_clusters_id_releases"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/api/tasks/{id}/retry": {
+    "/api/clusters/{id}/restart": {
         parameters: {
             query?: never;
             header?: never;
@@ -99,15 +153,15 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Run a finished task again, as a new task */
-        post: operations["tasks_post_tasks_id_retry"];
+        /** Replace every replica by a new one, one after the other */
+        post: operations["clusters_post_clusters_id_restart"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/api/tasks/results": {
+    "/api/clusters/{id}/rollback": {
         parameters: {
             query?: never;
             header?: never;
@@ -116,8 +170,59 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** The results of up to 1,000 tasks, waiting for them if asked */
-        post: operations["waits_post_tasks_results"];
+        /** Go back to an earlier release, as a new one */
+        post: operations["clusters_post_clusters_id_rollback"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/clusters/{id}/scale": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Run other numbers of replicas, by process */
+        post: operations["clusters_post_clusters_id_scale"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/clusters/{id}/start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Run a stopped app again */
+        post: operations["clusters_post_clusters_id_start"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/clusters/{id}/stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Run nothing of an app until it is started again */
+        post: operations["clusters_post_clusters_id_stop"];
         delete?: never;
         options?: never;
         head?: never;
@@ -176,17 +281,17 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/dags/{id}/steps": {
+    "/api/dags/{id}/cancel": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** Steps of a run, in the order submitted */
-        get: operations["dags_get_dags_id_steps"];
+        get?: never;
         put?: never;
-        post?: never;
+        /** Cancel a run and every step of it that is not over */
+        post: operations["dags_post_dags_id_cancel"];
         delete?: never;
         options?: never;
         head?: never;
@@ -210,23 +315,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/dags/{id}/cancel": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Cancel a run and every step of it that is not over */
-        post: operations["dags_post_dags_id_cancel"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/dags/{id}/rerun": {
         parameters: {
             query?: never;
@@ -239,6 +327,58 @@ export interface paths {
         /** Run a graph that is over again: all of it, from a step, what failed, or one item */
         post: operations["dags_post_dags_id_rerun"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dags/{id}/steps": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Steps of a run, in the order submitted */
+        get: operations["dags_get_dags_id_steps"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List API keys */
+        get: operations["keys_get_keys"];
+        put?: never;
+        /** Make an API key */
+        post: operations["keys_post_keys"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/keys/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Revoke an API key */
+        delete: operations["keys_delete_keys_id"];
         options?: never;
         head?: never;
         patch?: never;
@@ -272,6 +412,211 @@ export interface paths {
         get: operations["mapreduce_get_mapreduce_id"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/nodes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List nodes */
+        get: operations["nodes_get_nodes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/nodes/join": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Enrol a machine (bearer: a join token) */
+        post: operations["nodes_post_nodes_join"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/nodes/join-tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make a join token: one machine, 15 minutes */
+        post: operations["nodes_post_nodes_join_tokens"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/nodes/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One node */
+        get: operations["nodes_get_nodes_id"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/nodes/{id}/block": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Refuse a node's connections and work */
+        post: operations["nodes_post_nodes_id_block"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/nodes/{id}/drain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Give a node no more work; what runs on it finishes */
+        post: operations["nodes_post_nodes_id_drain"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/nodes/{id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take a node back into service */
+        post: operations["nodes_post_nodes_id_resume"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/queue/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Counts, rates and ages of each queue */
+        get: operations["queue_get_queue_stats"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tasks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List tasks, newest first */
+        get: operations["tasks_get_tasks"];
+        put?: never;
+        /** Submit one task, or an array of up to 10,000 */
+        post: operations["tasks_post_tasks"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tasks/results": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The results of up to 1,000 tasks, waiting for them if asked */
+        post: operations["waits_post_tasks_results"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tasks/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One task */
+        get: operations["tasks_get_tasks_id"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tasks/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Cancel a task */
+        post: operations["tasks_post_tasks_id_cancel"];
         delete?: never;
         options?: never;
         head?: never;
@@ -329,212 +674,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/nodes": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** List nodes */
-        get: operations["nodes_get_nodes"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/nodes/join-tokens": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Make a join token: one machine, 15 minutes */
-        post: operations["nodes_post_nodes_join_tokens"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/nodes/join": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Enrol a machine (bearer: a join token) */
-        post: operations["nodes_post_nodes_join"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/nodes/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** One node */
-        get: operations["nodes_get_nodes_id"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/nodes/{id}/drain": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Give a node no more work; what runs on it finishes */
-        post: operations["nodes_post_nodes_id_drain"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/nodes/{id}/resume": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Take a node back into service */
-        post: operations["nodes_post_nodes_id_resume"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/nodes/{id}/block": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Refuse a node's connections and work */
-        post: operations["nodes_post_nodes_id_block"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/queue/stats": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Counts, rates and ages of each queue */
-        get: operations["queue_get_queue_stats"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/keys": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** List API keys */
-        get: operations["keys_get_keys"];
-        put?: never;
-        /** Make an API key */
-        post: operations["keys_post_keys"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/keys/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post?: never;
-        /** Revoke an API key */
-        delete: operations["keys_delete_keys_id"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/audit": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** The audit trail: who did what, newest first */
-        get: operations["audit_get_audit"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/blobs/{sha256}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** The bytes with this SHA-256, or the Range of them asked for */
-        get: operations["blobs_get_blobs_sha256"];
-        /** Keep bytes under their SHA-256; with Content-Range, in parts */
-        put: operations["blobs_put_blobs_sha256"];
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/tasks/{id}/receipt": {
         parameters: {
             query?: never;
@@ -544,6 +683,57 @@ export interface paths {
         };
         /** Everything to check a finished task by, offline: `anchor verify` */
         get: operations["verification_get_tasks_id_receipt"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tasks/{id}/result": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The result of a task, waiting for it if asked */
+        get: operations["tasks_get_tasks_id_result"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tasks/{id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Run a finished task again, as a new task */
+        post: operations["tasks_post_tasks_id_retry"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tasks/{id}/why": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Why a task waits */
+        get: operations["tasks_get_tasks_id_why"];
         put?: never;
         post?: never;
         delete?: never;
@@ -586,23 +776,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/verification/cases/{id}/clear": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Give the dissenters of a case their reputation back */
-        post: operations["verification_post_verification_cases_id_clear"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/verification/cases/{id}/block": {
         parameters: {
             query?: never;
@@ -620,6 +793,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/verification/cases/{id}/clear": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Give the dissenters of a case their reputation back */
+        post: operations["verification_post_verification_cases_id_clear"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/verification/cases/{id}/rerun": {
         parameters: {
             query?: never;
@@ -631,196 +821,6 @@ export interface paths {
         put?: never;
         /** Run the task of a case again, on more nodes */
         post: operations["verification_post_verification_cases_id_rerun"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/clusters": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** List apps, newest first */
-        get: operations["clusters_get_clusters"];
-        put?: never;
-        /** Create an app and bring it up */
-        post: operations["clusters_post_clusters"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/clusters/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** One app, by its id or its name, waiting for it to change if asked */
-        get: operations["clusters_get_clusters_id"];
-        put?: never;
-        post?: never;
-        /** Stop an app and forget it */
-        delete: operations["clusters_delete_clusters_id"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/clusters/{id}/releases": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Put out a new release of an app; what is left out is as it was */
-        post: operations["clusters_post_clusters_id_releases"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/clusters/{id}/deploy": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Put out a new release of the zip, tar or tar.gz that is the body */
-        post: operations["clusters_post_clusters_id_deploy"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/clusters/{id}/scale": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Run other numbers of replicas, by process */
-        post: operations["clusters_post_clusters_id_scale"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/clusters/{id}/rollback": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Go back to an earlier release, as a new one */
-        post: operations["clusters_post_clusters_id_rollback"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/clusters/{id}/env": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** The names of an app's variables */
-        get: operations["clusters_get_clusters_id_env"];
-        /** Change variables of an app, in a new release; null takes one away */
-        put: operations["clusters_put_clusters_id_env"];
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/clusters/{id}/restart": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Replace every replica by a new one, one after the other */
-        post: operations["clusters_post_clusters_id_restart"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/clusters/{id}/stop": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Run nothing of an app until it is started again */
-        post: operations["clusters_post_clusters_id_stop"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/clusters/{id}/start": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Run a stopped app again */
-        post: operations["clusters_post_clusters_id_start"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/clusters/{id}/logs": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** What an app's replicas printed; follow=1 streams it (Last-Event-ID resumes) */
-        get: operations["cluster_logs_get_clusters_id_logs"];
-        put?: never;
-        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -866,56 +866,562 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
-         * Problem
-         * @description An error as it travels. `code` is for programs; `hint` says what to do next.
+         * AppConfig
+         * @description How an app is run. `port` is where its web process listens, and where the machine that runs it finds it on its
+         *         own localhost (None: the web process listens on INNER_PORT, and nothing is opened on the machine).
+         *
+         *         `ram` and `disk` are limits of one replica, `cpu` its cores; `scale` says how many replicas of each process there
+         *         are (of those it does not name: one). `health_path` is asked with GET and has to answer 2xx or 3xx; without it the
+         *         port has to accept connections. `command` is that of the web process, `processes` those of any (instead of what
+         *         the source says), `build` runs after the dependencies are there. A replica has `start_seconds` to become healthy,
+         *         and `drain_seconds` to finish what it is answering. `network` asks for the network outwards, which the node's owner
+         *         has to allow.
          */
-        Problem: {
-            title: string;
-            status: number;
-            detail: string;
-            code: string;
-            /** @default  */
-            requestId: string;
-            /** @default about:blank */
+        AppConfig: {
+            /** @default null */
+            build: string | null;
+            /** @default null */
+            command: string | null;
+            /** @default 1 */
+            cpu: number;
+            /**
+             * @description an amount like 512MB or 1.5GB
+             * @default 1GB
+             */
+            disk: string;
+            /** @default 10 */
+            drainSeconds: number;
+            /** @default null */
+            healthPath: string | null;
+            /** @default null */
+            kind: ("command" | "node" | "python" | "static") | null;
+            /** @default false */
+            network: boolean;
+            /** @default null */
+            port: number | null;
+            /** @default {} */
+            processes: {
+                [key: string]: string;
+            };
+            /**
+             * @description an amount like 512MB or 1.5GB
+             * @default 512MB
+             */
+            ram: string;
+            /** @default {} */
+            requirements: components["schemas"]["Requirements"];
+            /** @default {} */
+            scale: {
+                [key: string]: number;
+            };
+            /** @default 60 */
+            startSeconds: number;
+        };
+        /**
+         * AppLine
+         * @description A piece of what a replica printed, or of how it was built: whole lines as a rule. `id` is where one goes on.
+         */
+        AppLine: {
+            at: string;
+            generation: number;
+            id: string;
+            index: number;
+            nodeId: string;
+            process: string;
+            release: number;
+            stream: string;
+            text: string;
+        };
+        /**
+         * AppRequest
+         * @description A new app. `name` may be any words: the app's name in addresses is made of it. `type` is Web, Static or Worker
+         *         in any case: what a Worker runs is no `web` process, so that nothing is routed to it. Its source is an archive
+         *         that was uploaded (`source`), or `files` (path → text); with neither, it is a small app to begin with. `env` are
+         *         its variables, which are shown to nobody afterwards.
+         */
+        AppRequest: {
+            /** @default {} */
+            config: components["schemas"]["AppConfig"];
+            /** @default {} */
+            env: {
+                [key: string]: string | null;
+            };
+            /** @default null */
+            files: {
+                [key: string]: string;
+            } | null;
+            name: string;
+            /** @default null */
+            source: string | null;
+            /** @default Web */
             type: string;
+        };
+        /**
+         * AppRow
+         * @description An app in a list. `urls` are where its web process is reached, the one that works best first; `live` is the
+         *         number of the release that serves (0: none yet). Of its replicas, `wanted` are asked for and `ready` are healthy.
+         */
+        AppRow: {
+            changedAt: string;
+            createdAt: string;
+            id: string;
+            live: number;
+            name: string;
+            ready: number;
+            reason: components["schemas"]["Reason"] | null;
+            state: string;
+            title: string;
+            urls: string[];
+            wanted: number;
+        };
+        /**
+         * AppView
+         * @description An app, whole. `version` changes with it; `port` is its port on the machines that run it (null: it has none);
+         *         `config` and `env` (names only) are those of its newest release; `releases` are the newest ones, newest last.
+         */
+        AppView: {
+            changedAt: string;
+            config: components["schemas"]["AppConfig"];
+            createdAt: string;
+            env: string[];
+            id: string;
+            live: number;
+            name: string;
+            owner: string;
+            port: number | null;
+            ready: number;
+            reason: components["schemas"]["Reason"] | null;
+            releases: components["schemas"]["ReleaseView"][];
+            replicas: components["schemas"]["ReplicaView"][];
+            state: string;
+            title: string;
+            urls: string[];
+            version: string;
+            wanted: number;
+        };
+        /**
+         * AttemptView
+         * @description An attempt as shown: over, or the live one (then `outcome` and `ended_at` are null).
+         */
+        AttemptView: {
+            /** @default null */
+            endedAt: string | null;
+            leasedAt: string;
+            nodeId: string;
+            number: number;
+            outcome: string | null;
+            /** @default false */
+            outputTruncated: boolean;
+            /** @default null */
+            reason: components["schemas"]["Reason"] | null;
+            /** @default null */
+            usage: components["schemas"]["UsageView"] | null;
+        };
+        /**
+         * AuditEntry
+         * @description Something that happened; `seal` is the SHA-256 over the seal before and everything else in here.
+         */
+        AuditEntry: {
+            at: string;
+            by: string;
+            kind: string;
+            message: string;
+            number: number;
+            seal: string;
+            subject: string;
+        };
+        /**
+         * AuditQuery
+         * @description Which entries, how many, and where to go on.
+         */
+        AuditQuery: {
+            /** @default null */
+            cursor: string | null;
+            /** @default null */
+            kind: string | null;
+            /** @default 50 */
+            limit: number;
+        };
+        /**
+         * Awaited
+         * @description Which tasks, how many of them have to be over, and how many seconds to wait for that (at most 60).
+         */
+        Awaited: {
+            /** @default 1 */
+            atLeast: number;
+            ids: string[];
+            /** @default 0 */
+            wait: number;
+        };
+        /**
+         * BlobView
+         * @description Bytes that are kept.
+         */
+        BlobView: {
+            sha256: string;
+            size: number;
+        };
+        /**
+         * CaseAction
+         * @description What is done about a case, and why.
+         */
+        CaseAction: {
             /** @default  */
-            hint: string;
-            /** @default [] */
-            errors: components["schemas"]["Fault"][];
+            reason: string;
+        };
+        /**
+         * CaseRow
+         * @description A case in a list: somebody answered otherwise than was agreed on. `state` is open, cleared or blocked.
+         */
+        CaseRow: {
+            differs: string;
+            dissenters: string[];
+            id: string;
+            openedAt: string;
+            owner: string;
+            reason: components["schemas"]["Reason"] | null;
+            runtime: string;
+            state: string;
+            taskId: string;
+            taskName: string;
+        };
+        /**
+         * CaseView
+         * @description A case, whole. `evidence` is what it can be checked by: code, input, every vote with its answer, timings and its
+         *         node's signature; null where it is too large to show or gone, then `evidence_blob` names it. `reruns` are the tasks
+         *         that ran it again.
+         */
+        CaseView: {
+            differs: string;
+            dissenters: string[];
+            evidence: unknown;
+            evidenceBlob: string;
+            id: string;
+            openedAt: string;
+            owner: string;
+            reason: components["schemas"]["Reason"] | null;
+            reruns: string[];
+            runtime: string;
+            state: string;
+            taskId: string;
+            taskName: string;
+            votes: components["schemas"]["VoteView"][];
+        };
+        /**
+         * CasesQuery
+         * @description How many cases, and where to go on.
+         */
+        CasesQuery: {
+            /** @default null */
+            cursor: string | null;
+            /** @default 50 */
+            limit: number;
+        };
+        /**
+         * Created
+         * @description A task that was accepted: it is in the truth from this moment on.
+         */
+        Created: {
+            createdAt: string;
+            id: string;
+            name: string;
+            state: string;
         };
         /**
          * Fault
          * @description One thing wrong with one place of a request; `pointer` is an RFC 6901 JSON pointer.
          */
         Fault: {
-            pointer: string;
             message: string;
+            pointer: string;
         };
         /**
-         * TaskSpec
-         * @description One unit of work as submitted. `noop` is the task that does nothing: it measures the way there and back.
+         * From
+         * @description A list that an earlier step makes: its result, or what a JSON pointer finds in it.
          */
-        TaskSpec: {
+        From: {
+            /** @default  */
+            pointer: string;
+            step: string;
+        };
+        /**
+         * Graph
+         * @description A graph as submitted; `tasks` is another word for `steps`. `priority` is that of steps that name none.
+         */
+        Graph: {
+            /** @default [] */
+            labels: string[];
+            /** @default graph */
             name: string;
-            /**
-             * @default script
-             * @enum {unknown}
-             */
-            type: "noop" | "script" | "wasm";
-            /** @default null */
-            payload: components["schemas"]["Payload"] | null;
-            /** @default {} */
-            requirements: components["schemas"]["Requirements"];
-            /** @default {} */
-            limits: components["schemas"]["Limits"];
-            /** @default {} */
-            retry: components["schemas"]["RetryPolicy"];
             /** @default 0 */
             priority: number;
             /** @default [] */
+            steps: components["schemas"]["Step"][];
+            /** @default [] */
+            tasks: components["schemas"]["Step"][];
+        };
+        /**
+         * GraphQuery
+         * @description The graph as it was submitted, or as a drawing with the steps' states.
+         */
+        GraphQuery: {
+            /**
+             * @default json
+             * @enum {unknown}
+             */
+            format: "dot" | "json" | "mermaid";
+        };
+        /**
+         * Health
+         * @description Whether the server works, and what is wrong where it does not.
+         */
+        Health: {
+            problems: components["schemas"]["Trouble"][];
+            status: string;
+            uptimeSeconds: number;
+            version: string;
+        };
+        /**
+         * InputValue
+         * @description One of a task's `inputs`: a JSON value, or the `sha256:…` of an uploaded blob that holds one.
+         */
+        InputValue: {
+            /** @default null */
+            blob: string | null;
+            /** @default null */
+            value: unknown;
+        };
+        /**
+         * Item
+         * @description One item of a parallel step, counted from 0.
+         */
+        Item: {
+            number: number;
+            step: string;
+        };
+        /**
+         * ItemsView
+         * @description How far a parallel step is: items that have ended, and all of them.
+         */
+        ItemsView: {
+            done: number;
+            total: number;
+        };
+        /**
+         * JobView
+         * @description A map-reduce job. `result` is there once it has succeeded; `version` is another one whenever anything of this
+         *         is.
+         */
+        JobView: {
+            createdAt: string;
+            finishedAt: string | null;
+            id: string;
+            name: string;
+            phases: components["schemas"]["Phase"][];
+            reason: components["schemas"]["Reason"] | null;
+            result: components["schemas"]["TaskResult"] | null;
+            state: string;
+            version: string;
+        };
+        /**
+         * Join
+         * @description A machine asks to become a node; `public_key` is its raw Ed25519 key in base64.
+         */
+        Join: {
+            /** @default  */
+            name: string;
+            publicKey: string;
+        };
+        /**
+         * JoinToken
+         * @description A join token, shown this once.
+         */
+        JoinToken: {
+            command: string;
+            expiresAt: string;
+            token: string;
+        };
+        /**
+         * JoinTokenRequest
+         * @description A wish for a join token; it is used once and lives at most an hour.
+         */
+        JoinTokenRequest: {
+            /** @default 900 */
+            seconds: number;
+        };
+        /**
+         * Joined
+         * @description The machine is a node from now on.
+         */
+        Joined: {
+            nodeId: string;
+        };
+        /**
+         * KeyRequest
+         * @description A wish for an API key.
+         */
+        KeyRequest: {
+            /** @default null */
+            days: number | null;
+            name: string;
+            role: string;
+        };
+        /**
+         * KeyView
+         * @description An API key without its secret; `id` is the beginning of its digest.
+         */
+        KeyView: {
+            createdAt: string;
+            expiresAt: string | null;
+            id: string;
+            name: string;
+            role: string;
+        };
+        /**
+         * LevelView
+         * @description The steps on the levels `first` to `last`: how many there are in each state.
+         */
+        LevelView: {
+            counts: {
+                [key: string]: number;
+            };
+            first: number;
+            last: number;
+        };
+        /**
+         * Limits
+         * @description What an attempt may use; what is left out is the runtime's default (`DEFAULT_LIMITS`). `fuel` is counted for
+         *         wasm only, about one unit an instruction; `disk_mb` is what it may keep in its working directory.
+         */
+        Limits: {
+            /** @default 1024 */
+            diskMb: number;
+            /** @default null */
+            fuel: number | null;
+            /** @default null */
+            memoryMb: number | null;
+            /** @default 1048576 */
+            outputBytes: number;
+            /** @default null */
+            timeoutSeconds: number | null;
+        };
+        /**
+         * LogLine
+         * @description A piece of output: `stream` is stdout, stderr or progress. `fraction` is the share of the work done that a piece
+         *         of progress tells, from 0 to 1; null where it tells none.
+         */
+        LogLine: {
+            at: string;
+            attempt: number;
+            /** @default null */
+            fraction: number | null;
+            id: string;
+            stream: string;
+            text: string;
+        };
+        /**
+         * MapReduce
+         * @description A map-reduce job as submitted. `combine` is source text that defines `combine(key, values)`, which runs in the
+         *         map task. What stands beside `map` and `reduce` holds for the tasks of both.
+         */
+        MapReduce: {
+            /** @default null */
+            combine: string | null;
+            input: components["schemas"]["Source"];
+            /** @default [] */
             labels: string[];
+            /** @default {} */
+            limits: components["schemas"]["Limits"];
+            map: components["schemas"]["Payload"];
+            name: string;
+            /** @default 0 */
+            priority: number;
+            reduce: components["schemas"]["Payload"];
+            /** @default 4 */
+            reducers: number;
+            /** @default {} */
+            requirements: components["schemas"]["Requirements"];
+            /** @default {} */
+            retry: components["schemas"]["RetryPolicy"];
+            /** @default true */
+            speculate: boolean;
             /** @default none */
             verify: ("adaptive" | "none" | "quorum") | components["schemas"]["Verify"];
+        };
+        /**
+         * NewKey
+         * @description An API key with its secret, shown this once.
+         */
+        NewKey: {
+            createdAt: string;
+            expiresAt: string | null;
+            id: string;
+            name: string;
+            role: string;
+            token: string;
+        };
+        /**
+         * NodeMetrics
+         * @description How a machine is doing: CPU and RAM in per cent, uptime in seconds.
+         */
+        NodeMetrics: {
+            /** @default 0 */
+            cpuUsage: number;
+            /** @default 0 */
+            freeDisk: number;
+            /** @default 0 */
+            freeRam: number;
+            /** @default false */
+            hasDocker: boolean;
+            /** @default 0 */
+            ramUsage: number;
+            /** @default  */
+            trouble: string;
+            /** @default 0 */
+            uptime: number;
+        };
+        /**
+         * NodeView
+         * @description A node: `status` is online, offline, draining, blocked or quarantined; `public_key` is the raw Ed25519 key that
+         *         its signatures are checked with. `speed` is how fast one core worked when it was last measured (thousands of
+         *         SHA-512 rounds a second; 0: never, or it did not tell the truth); `faults` counts what went wrong there by whose
+         *         fault it was; `replicas` are those of apps that it is to run.
+         */
+        NodeView: {
+            active: number | null;
+            /** @default {} */
+            faults: {
+                [key: string]: number;
+            };
+            joinedAt: string;
+            labels: string[];
+            metrics: components["schemas"]["NodeMetrics"];
+            nodeId: string;
+            owner: string;
+            /** @default  */
+            publicKey: string;
+            reason: components["schemas"]["Reason"] | null;
+            /** @default 0 */
+            replicas: number;
+            seenAt: string | null;
+            slots: number;
+            specs: components["schemas"]["Specs"];
+            /** @default 0 */
+            speed: number;
+            status: string;
+        };
+        /**
+         * NodeWhy
+         * @description One node: the first thing it lacks (null where it could take the task), all that it lacks, and its scores
+         *         where it lacks nothing, or only what is in use at the moment.
+         */
+        NodeWhy: {
+            /** @default [] */
+            lacks: string[];
+            nodeId: string;
+            /** @default null */
+            scores: components["schemas"]["Scores"] | null;
+            unmet: string | null;
         };
         /**
          * Payload
@@ -930,60 +1436,280 @@ export interface components {
          *         of the steps it depends on.
          */
         Payload: {
-            /** @default null */
-            sourceCode: string | null;
-            /** @default null */
-            module: string | null;
-            /** @default null */
-            command: string[] | null;
-            /** @default null */
-            language: ("javascript" | "python") | null;
-            /** @default null */
-            runtime: ("container" | "isolate" | "isolated-vm" | "native" | "python" | "wasm") | null;
-            /** @default [] */
-            dependencies: string[];
-            /** @default null */
-            function: string | null;
             /** @default [] */
             args: unknown[];
+            /** @default null */
+            command: string[] | null;
+            /** @default [] */
+            dependencies: string[];
+            /** @default false */
+            deterministic: boolean;
             /** @default {} */
             env: {
                 [key: string]: string;
             };
-            /** @default null */
-            stdin: string | null;
-            /** @default null */
-            input: unknown;
             /** @default {} */
             files: {
                 [key: string]: string;
             };
-            /** @default [] */
-            outputs: string[];
+            /** @default null */
+            function: string | null;
+            /** @default null */
+            image: string | null;
+            /** @default null */
+            input: unknown;
+            /** @default {} */
+            inputs: {
+                [key: string]: components["schemas"]["InputValue"];
+            };
+            /** @default null */
+            language: ("javascript" | "python") | null;
+            /** @default null */
+            module: string | null;
             /** @default {} */
             modules: {
                 [key: string]: string;
             };
             /** @default false */
             network: boolean;
-            /** @default false */
-            deterministic: boolean;
+            /** @default [] */
+            outputs: string[];
             /** @default null */
-            image: string | null;
-            /** @default {} */
-            inputs: {
-                [key: string]: components["schemas"]["InputValue"];
-            };
+            runtime: ("container" | "isolate" | "isolated-vm" | "native" | "python" | "wasm") | null;
+            /** @default null */
+            sourceCode: string | null;
+            /** @default null */
+            stdin: string | null;
         };
         /**
-         * InputValue
-         * @description One of a task's `inputs`: a JSON value, or the `sha256:…` of an uploaded blob that holds one.
+         * Phase
+         * @description How far the map or the reduce is: tasks that have ended, and all of them (0 while they are not known).
          */
-        InputValue: {
+        Phase: {
+            done: number;
+            name: string;
+            reason: components["schemas"]["Reason"] | null;
+            state: string;
+            taskId: string | null;
+            total: number;
+        };
+        /**
+         * Plan
+         * @description What the source turned out to be: `processes` are shell commands by name (RELEASE among them where there is
+         *         one), `install` where its dependencies come from, `build` a shell command or nothing, `root` the folder that a
+         *         static site is served from.
+         */
+        Plan: {
+            /** @default  */
+            build: string;
+            /**
+             * @default
+             * @enum {unknown}
+             */
+            install: "" | "npm" | "pip";
+            /** @enum {unknown} */
+            kind: "command" | "node" | "python" | "static";
+            processes: {
+                [key: string]: string;
+            };
+            /** @default  */
+            root: string;
+        };
+        /**
+         * Problem
+         * @description An error as it travels. `code` is for programs; `hint` says what to do next.
+         */
+        Problem: {
+            code: string;
+            detail: string;
+            /** @default [] */
+            errors: components["schemas"]["Fault"][];
+            /** @default  */
+            hint: string;
+            /** @default  */
+            requestId: string;
+            status: number;
+            title: string;
+            /** @default about:blank */
+            type: string;
+        };
+        /**
+         * QueueStats
+         * @description One queue, counted from the truth. Rates are of the last five whole minutes; ages are those of the oldest task
+         *         that waits and of the oldest that a node has, since they were submitted (null where there is none).
+         */
+        QueueStats: {
+            active: number;
+            cancelled: number;
+            completed: number;
+            /** @default 0 */
+            completedPerMinute: number;
+            delayed: number;
+            failed: number;
+            /** @default 0 */
+            failedPerMinute: number;
             /** @default null */
-            value: unknown;
+            oldestActiveSeconds: number | null;
             /** @default null */
-            blob: string | null;
+            oldestWaitingSeconds: number | null;
+            waiting: number;
+        };
+        /**
+         * Reason
+         * @description Why something is as it is: a code for programs, a sentence for people, and what to do next.
+         */
+        Reason: {
+            code: string;
+            /** @default  */
+            hint: string;
+            message: string;
+        };
+        /**
+         * Receipt
+         * @description A finished task. `payload` is its code and input, as JSON text, byte for byte as nodes were given it.
+         *
+         *         `answer` is the attempt that ended the task; null where none did. `results` are the results named by answers, as
+         *         JSON text by their SHA-256; one that is too large is left out. `keys` are the raw Ed25519 public keys of the
+         *         nodes in here, in base64. Names, owners, states, times and the policy are the server's word;
+         *         all else is sealed by nodes.
+         */
+        Receipt: {
+            answer: components["schemas"]["ReceiptAnswer"] | null;
+            /** @enum {unknown} */
+            format: "anchor-receipt-1";
+            keys: {
+                [key: string]: string;
+            };
+            limits: components["schemas"]["ReceiptLimits"];
+            name: string;
+            owner: string;
+            payload: string;
+            payloadSha256: string;
+            results: {
+                [key: string]: string;
+            };
+            runtime: string;
+            state: string;
+            task: string;
+            /** @default null */
+            verification: components["schemas"]["ReceiptRound"] | null;
+        };
+        /**
+         * ReceiptAnswer
+         * @description How one attempt ended, as its node sealed it. `task` is the task the node was given: of a verified one, a copy.
+         *
+         *         `result` is the SHA-256 of the result's JSON, empty where there is none. `seal` is empty where the node made none.
+         *         `session` is the one it was sealed in. Times are Unix milliseconds.
+         */
+        ReceiptAnswer: {
+            attempt: number;
+            code: string;
+            endedAt: number;
+            files: components["schemas"]["ReceiptFile"][];
+            leasedAt: number;
+            node: string;
+            outcome: string;
+            result: string;
+            seal: string;
+            session: number;
+            task: string;
+        };
+        /**
+         * ReceiptFile
+         * @description A file the attempt left; its bytes are not in the receipt.
+         */
+        ReceiptFile: {
+            name: string;
+            sha256: string;
+        };
+        /**
+         * ReceiptLimits
+         * @description The limits the node was given.
+         */
+        ReceiptLimits: {
+            diskMib: number;
+            fuel: number;
+            memoryMib: number;
+            outputBytes: number;
+            timeoutMs: number;
+        };
+        /**
+         * ReceiptRound
+         * @description How a task was verified; `winner` is the number of the copy whose answer became the task's, -1 for none. An
+         *         answer that is `spared` was taken unchecked.
+         */
+        ReceiptRound: {
+            agreed: boolean;
+            policy: components["schemas"]["Verify"];
+            spared: boolean;
+            votes: components["schemas"]["ReceiptVote"][];
+            winner: number;
+        };
+        /**
+         * ReceiptVote
+         * @description One vote of a round. `compared` is the digest of what was compared, or the code of the failure.
+         */
+        ReceiptVote: {
+            agreed: boolean;
+            answer: components["schemas"]["ReceiptAnswer"];
+            compared: string;
+            copy: number;
+            owner: string;
+        };
+        /**
+         * ReleaseRequest
+         * @description A new release of an app: another source, another config, other variables; what is left out is as it was.
+         *         `config` is taken whole; `env` changes the variables it names (null takes one away).
+         */
+        ReleaseRequest: {
+            /** @default null */
+            config: components["schemas"]["AppConfig"] | null;
+            /** @default {} */
+            env: {
+                [key: string]: string | null;
+            };
+            /** @default null */
+            files: {
+                [key: string]: string;
+            } | null;
+            /** @default null */
+            source: string | null;
+        };
+        /**
+         * ReleaseView
+         * @description A version of an app. `source` is the archive's digest; `of` is the number of the release it repeats (0: none);
+         *         `env` are the names of its variables.
+         */
+        ReleaseView: {
+            by: string;
+            config: components["schemas"]["AppConfig"];
+            createdAt: string;
+            env: string[];
+            number: number;
+            of: number;
+            plan: components["schemas"]["Plan"];
+            reason: components["schemas"]["Reason"] | null;
+            source: string;
+            state: string;
+        };
+        /**
+         * ReplicaView
+         * @description One process on one node. `local_url` is where the machine that runs it finds it. CPU in cores, memory in MiB;
+         *         null where its node is connected to another server or has not said.
+         */
+        ReplicaView: {
+            cpu: number | null;
+            generation: number;
+            index: number;
+            localUrl: string | null;
+            memoryMib: number | null;
+            nodeId: string | null;
+            process: string;
+            reason: components["schemas"]["Reason"] | null;
+            release: number;
+            restarts: number;
+            since: string;
+            state: string;
         };
         /**
          * Requirements
@@ -991,33 +1717,29 @@ export interface components {
          *         says of it (see docs/placement.md).
          */
         Requirements: {
-            /** @default 0 */
-            minRam: number;
-            /** @default 0 */
-            minCores: number;
+            /** @default  */
+            expression: string;
             /** @default false */
             gpuRequired: boolean;
             /** @default [] */
             labels: string[];
-            /** @default  */
-            expression: string;
+            /** @default 0 */
+            minCores: number;
+            /** @default 0 */
+            minRam: number;
         };
         /**
-         * Limits
-         * @description What an attempt may use; what is left out is the runtime's default (`DEFAULT_LIMITS`). `fuel` is counted for
-         *         wasm only, about one unit an instruction; `disk_mb` is what it may keep in its working directory.
+         * RerunRequest
+         * @description What of a run that is over is to run again, in a new run: `from` a step on, `only_failed` steps, or one `item`;
+         *         each with all that hangs off it. Everything, where none of them is given.
          */
-        Limits: {
+        RerunRequest: {
             /** @default null */
-            memoryMb: number | null;
+            from: string | null;
             /** @default null */
-            timeoutSeconds: number | null;
-            /** @default 1048576 */
-            outputBytes: number;
-            /** @default 1024 */
-            diskMb: number;
-            /** @default null */
-            fuel: number | null;
+            item: components["schemas"]["Item"] | null;
+            /** @default false */
+            onlyFailed: boolean;
         };
         /**
          * RetryPolicy
@@ -1033,318 +1755,136 @@ export interface components {
             nonRetryable: string[];
         };
         /**
-         * Verify
-         * @description How an answer is checked.
-         *
-         *         `quorum` runs `copies` at once, on nodes of different owners, and takes the answer that `agree` of them gave; while
-         *         none has so many, more copies run, up to `copies_max` (0: twice `copies`). `adaptive` starts with one copy, and asks
-         *         for `agree` in all unless its node has earned trust. `compare` says when two answers are the same: `bytes`, `json`
-         *         (canonical, without the JSON pointers in `ignore`), `numeric` (within `absolute` or `relative` of each other),
-         *         `lines`. With `same_owner` copies need different nodes only: that finds machines that are broken, not an owner whose
-         *         machines all lie, and says nothing of anybody's reputation.
+         * RollbackRequest
+         * @description Back to an earlier release: the one with this number, or the one that was live before.
          */
-        Verify: {
-            /**
-             * @default quorum
-             * @enum {unknown}
-             */
-            policy: "adaptive" | "none" | "quorum";
-            /** @default 3 */
-            copies: number;
-            /** @default 2 */
-            agree: number;
-            /** @default 0 */
-            copiesMax: number;
-            /**
-             * @default bytes
-             * @enum {unknown}
-             */
-            compare: "bytes" | "json" | "lines" | "numeric";
-            /** @default [] */
-            ignore: string[];
-            /** @default 0 */
-            absolute: number;
-            /** @default 0 */
-            relative: number;
-            /** @default false */
-            sameOwner: boolean;
+        RollbackRequest: {
+            /** @default null */
+            release: number | null;
         };
         /**
-         * Created
-         * @description A task that was accepted: it is in the truth from this moment on.
+         * RunCreated
+         * @description A run that was accepted: it is in the truth from this moment on.
          */
-        Created: {
-            id: string;
-            name: string;
-            state: string;
+        RunCreated: {
             createdAt: string;
-        };
-        /** _NoQuery */
-        _NoQuery: Record<string, never>;
-        /**
-         * TaskRow
-         * @description A task in a list. `progress` is null unless it runs, said how far it is, and its node is connected here.
-         *
-         *         `dag_id` is the run it is a step of, `step` its number there (from 0); `head_id` is the task it is an item or a copy
-         *         of.
-         */
-        TaskRow: {
             id: string;
             name: string;
-            type: string;
-            runtime: string;
             state: string;
-            priority: number;
+            steps: number;
+        };
+        /**
+         * RunRow
+         * @description A run in a list. `kind` is dag or mapreduce; `steps` is how many steps its graph has.
+         */
+        RunRow: {
+            createdAt: string;
+            finishedAt: string | null;
+            id: string;
+            kind: string;
             labels: string[];
-            attempt: number;
-            nodeId: string | null;
+            name: string;
             reason: components["schemas"]["Reason"] | null;
+            rerunOf: string | null;
+            state: string;
+            steps: number;
+        };
+        /**
+         * RunState
+         * @description Where a run is in its life.
+         * @enum {unknown}
+         */
+        RunState: "cancelled" | "cancelling" | "failed" | "running" | "succeeded";
+        /**
+         * RunView
+         * @description A run, whole. `counts` says how many steps are in each state and `progress` which share of them is over, from 0
+         *         to 1; `failures` are the first steps that failed. `step_list` has every step where they are few enough for what was
+         *         asked, and is null where they are not. `version` is another one whenever anything of this is.
+         */
+        RunView: {
+            counts: {
+                [key: string]: number;
+            };
             createdAt: string;
-            startedAt: string | null;
+            failures: components["schemas"]["StepView"][];
             finishedAt: string | null;
-            progress: components["schemas"]["TaskProgress"] | null;
-            dagId: string | null;
-            step: number | null;
-            headId: string | null;
-        };
-        /**
-         * Reason
-         * @description Why something is as it is: a code for programs, a sentence for people, and what to do next.
-         */
-        Reason: {
-            code: string;
-            message: string;
-            /** @default  */
-            hint: string;
-        };
-        /**
-         * TaskProgress
-         * @description How far a running attempt said it is: a share from 0 to 1 (null where it gave none), and what it is doing.
-         */
-        TaskProgress: {
-            fraction: number | null;
-            message: string;
-            at: string;
-        };
-        /**
-         * ListQuery
-         * @description Which tasks, how many, and where to go on.
-         */
-        "anchor.server.routes.tasks.ListQuery": {
-            /** @default null */
-            state: string | null;
-            /** @default null */
-            label: string | null;
-            /** @default 50 */
-            limit: number;
-            /** @default null */
-            cursor: string | null;
-        };
-        /**
-         * TaskResult
-         * @description What came of a task. While it is not over, `state` says so and `result` is null.
-         */
-        TaskResult: {
             id: string;
-            state: string;
-            result: unknown;
-            reason: components["schemas"]["Reason"] | null;
-            resultBlob: string | null;
-            nodeId: string | null;
-            attempt: number;
-            finishedAt: string | null;
-            /** @default [] */
-            files: components["schemas"]["TaskFile"][];
-        };
-        /**
-         * TaskFile
-         * @description A file that a task left behind; `url` is where on this server its bytes are.
-         */
-        TaskFile: {
-            name: string;
-            size: number;
-            sha256: string;
-            url: string;
-        };
-        /**
-         * WaitQuery
-         * @description How many seconds to wait for the task to end (at most 60).
-         */
-        WaitQuery: {
-            /** @default 0 */
-            wait: number;
-        };
-        /**
-         * TaskView
-         * @description A task, whole. `result` is null until it succeeded; one too large to show is fetched from `…/result`.
-         *
-         *         `verify` is as asked; `verification` is null where it asks for nothing. Of a copy whose round is open, only the
-         *         state, the node and the times are shown.
-         */
-        TaskView: {
-            id: string;
-            name: string;
-            type: string;
-            runtime: string;
-            state: string;
-            priority: number;
+            kind: string;
             labels: string[];
-            attempt: number;
-            nodeId: string | null;
-            reason: components["schemas"]["Reason"] | null;
-            createdAt: string;
-            startedAt: string | null;
-            finishedAt: string | null;
-            progress: components["schemas"]["TaskProgress"] | null;
-            dagId: string | null;
-            step: number | null;
-            headId: string | null;
+            levels: components["schemas"]["LevelView"][];
+            name: string;
             owner: string;
-            payload: components["schemas"]["Payload"] | null;
-            requirements: components["schemas"]["Requirements"];
-            limits: components["schemas"]["Limits"];
-            retry: components["schemas"]["RetryPolicy"];
-            attempts: components["schemas"]["AttemptView"][];
-            result: unknown;
-            resultBlob: string | null;
-            files: components["schemas"]["TaskFile"][];
-            usage: components["schemas"]["UsageView"] | null;
-            retryOf: string | null;
-            verify: ("adaptive" | "none" | "quorum") | components["schemas"]["Verify"];
-            verification: components["schemas"]["VerificationView"] | null;
-        };
-        /**
-         * AttemptView
-         * @description An attempt as shown: over, or the live one (then `outcome` and `ended_at` are null).
-         */
-        AttemptView: {
-            number: number;
-            nodeId: string;
-            outcome: string | null;
-            leasedAt: string;
-            /** @default null */
-            endedAt: string | null;
-            /** @default null */
+            progress: number;
             reason: components["schemas"]["Reason"] | null;
-            /** @default null */
-            usage: components["schemas"]["UsageView"] | null;
-            /** @default false */
-            outputTruncated: boolean;
-        };
-        /**
-         * UsageView
-         * @description What an attempt used, every number of it: one that nothing counts is 0.
-         */
-        UsageView: {
-            /** @default 0 */
-            wallSeconds: number;
-            /** @default 0 */
-            cpuSeconds: number;
-            /** @default 0 */
-            peakMemoryMb: number;
-            /** @default 0 */
-            bytesIn: number;
-            /** @default 0 */
-            bytesOut: number;
-            /** @default 0 */
-            fuel: number;
-        };
-        /**
-         * VerificationView
-         * @description How far the verification of a task is. `state` is open, agreed, inconclusive or cancelled; `copies` were asked
-         *         for so far, of at most `copies_max`. Votes are shown once the round is decided; `agreed` counts those that decided.
-         *         `spared`: one answer was taken unchecked, since its node had earned trust. `case_id` names the evidence of dissent,
-         *         while it is kept.
-         */
-        VerificationView: {
+            rerunOf: string | null;
             state: string;
-            copies: number;
-            copiesMax: number;
-            agreed: number;
-            spared: boolean;
-            votes: components["schemas"]["VoteView"][];
-            caseId: string | null;
-        };
-        /**
-         * VoteView
-         * @description One vote of a decided round. `answer` is the SHA-256 of what was compared, or the code of the failure; `copy_id`
-         *         is the copy, a task of its own; null where the round is past its retention.
-         */
-        VoteView: {
-            copy: number;
-            copyId: string | null;
-            nodeId: string;
-            owner: string;
-            agreed: boolean;
-            answer: string;
-            leasedAt: string;
-            endedAt: string;
-        };
-        /**
-         * Why
-         * @description The state of a task, why, and what every node says to it. `changes` are what would let it run, the smallest one
-         *         first; `waits_for` are the tasks that have to end before it does, up to twenty of them.
-         */
-        Why: {
-            state: string;
-            reason: components["schemas"]["Reason"];
-            nodes: components["schemas"]["NodeWhy"][];
-            /** @default [] */
-            changes: string[];
-            /** @default [] */
-            waitsFor: string[];
-        };
-        /**
-         * NodeWhy
-         * @description One node: the first thing it lacks (null where it could take the task), all that it lacks, and its scores
-         *         where it lacks nothing, or only what is in use at the moment.
-         */
-        NodeWhy: {
-            nodeId: string;
-            unmet: string | null;
-            /** @default [] */
-            lacks: string[];
-            /** @default null */
-            scores: components["schemas"]["Scores"] | null;
+            stepList: components["schemas"]["StepView"][] | null;
+            steps: number;
+            version: string;
         };
         /**
          * Scores
          * @description The parts of a node's score for a task, each from 0 to 1, and their weighted sum.
          */
         Scores: {
-            room: number;
-            reliability: number;
             inputs: number;
-            speed: number;
             memory: number;
+            reliability: number;
+            room: number;
+            speed: number;
             total: number;
         };
         /**
-         * Awaited
-         * @description Which tasks, how many of them have to be over, and how many seconds to wait for that (at most 60).
+         * Source
+         * @description What is mapped, as one of three: a `list` of values; a `blob` (`sha256:…`), cut at line ends or at any byte into
+         *         pieces of about `chunk_mb` MiB; `files`, each a reference to a blob or a piece of one.
          */
-        Awaited: {
-            ids: string[];
-            /** @default 1 */
-            atLeast: number;
-            /** @default 0 */
-            wait: number;
+        Source: {
+            /** @default null */
+            blob: string | null;
+            /** @default null */
+            chunkMb: number | null;
+            /** @default null */
+            files: string[] | null;
+            /** @default null */
+            list: unknown[] | null;
+            /**
+             * @default lines
+             * @enum {unknown}
+             */
+            split: "bytes" | "lines";
         };
         /**
-         * Graph
-         * @description A graph as submitted; `tasks` is another word for `steps`. `priority` is that of steps that name none.
+         * Specs
+         * @description What a machine has and offers, as its agent measured it; RAM and disk in GiB. `confinement` says for each runtime
+         *         how well its tasks are held; `task_memory_mib` is the most memory a task may ask for (0: the agent did not say).
          */
-        Graph: {
-            /** @default graph */
-            name: string;
+        Specs: {
+            arch: string;
+            /** @default {} */
+            confinement: {
+                [key: string]: string;
+            };
+            cores: number;
+            cpu: string;
+            disk: number;
             /** @default [] */
-            steps: components["schemas"]["Step"][];
-            /** @default [] */
-            tasks: components["schemas"]["Step"][];
+            features: string[];
+            /** @default true */
+            gpuTasks: boolean;
+            gpus: string[];
+            host: string;
+            missing: {
+                [key: string]: string;
+            };
+            os: string;
+            ram: number;
+            runtimes: {
+                [key: string]: string;
+            };
             /** @default 0 */
-            priority: number;
-            /** @default [] */
-            labels: string[];
+            taskMemoryMib: number;
+            version: string;
         };
         /**
          * Step
@@ -1360,128 +1900,45 @@ export interface components {
          *         elsewhere where they take long.
          */
         Step: {
-            id: string;
-            /** @default null */
-            name: string | null;
-            /**
-             * @default script
-             * @enum {unknown}
-             */
-            type: "noop" | "parallel" | "script" | "wasm";
-            /** @default null */
-            payload: components["schemas"]["Payload"] | null;
-            /** @default [] */
-            dependencies: string[];
-            /** @default [] */
-            softDependencies: string[];
             /** @default false */
             always: boolean;
+            /** @default [] */
+            dependencies: string[];
+            /** @default 1 */
+            enough: number;
+            id: string;
             /** @default null */
             items: unknown[] | components["schemas"]["From"] | null;
+            /** @default [] */
+            labels: string[];
+            /** @default {} */
+            limits: components["schemas"]["Limits"];
+            /** @default null */
+            name: string | null;
             /**
              * @default values
              * @enum {unknown}
              */
             over: "files" | "shuffle" | "values";
-            /** @default true */
-            speculate: boolean;
-            /** @default 1 */
-            enough: number;
+            /** @default null */
+            payload: components["schemas"]["Payload"] | null;
+            /** @default null */
+            priority: number | null;
             /** @default {} */
             requirements: components["schemas"]["Requirements"];
             /** @default {} */
-            limits: components["schemas"]["Limits"];
-            /** @default {} */
             retry: components["schemas"]["RetryPolicy"];
+            /** @default [] */
+            softDependencies: string[];
+            /** @default true */
+            speculate: boolean;
+            /**
+             * @default script
+             * @enum {unknown}
+             */
+            type: "noop" | "parallel" | "script" | "wasm";
             /** @default none */
             verify: ("adaptive" | "none" | "quorum") | components["schemas"]["Verify"];
-            /** @default null */
-            priority: number | null;
-            /** @default [] */
-            labels: string[];
-        };
-        /**
-         * From
-         * @description A list that an earlier step makes: its result, or what a JSON pointer finds in it.
-         */
-        From: {
-            step: string;
-            /** @default  */
-            pointer: string;
-        };
-        /**
-         * RunCreated
-         * @description A run that was accepted: it is in the truth from this moment on.
-         */
-        RunCreated: {
-            id: string;
-            name: string;
-            state: string;
-            steps: number;
-            createdAt: string;
-        };
-        /**
-         * RunRow
-         * @description A run in a list. `kind` is dag or mapreduce; `steps` is how many steps its graph has.
-         */
-        RunRow: {
-            id: string;
-            name: string;
-            kind: string;
-            state: string;
-            steps: number;
-            labels: string[];
-            reason: components["schemas"]["Reason"] | null;
-            rerunOf: string | null;
-            createdAt: string;
-            finishedAt: string | null;
-        };
-        /**
-         * ListQuery
-         * @description Which runs, how many, and where to go on.
-         */
-        "anchor.server.routes.dags.ListQuery": {
-            /** @default null */
-            state: components["schemas"]["RunState"] | null;
-            /** @default null */
-            kind: ("dag" | "mapreduce") | null;
-            /** @default 50 */
-            limit: number;
-            /** @default null */
-            cursor: string | null;
-        };
-        /**
-         * RunState
-         * @description Where a run is in its life.
-         * @enum {unknown}
-         */
-        RunState: "cancelled" | "cancelling" | "failed" | "running" | "succeeded";
-        /**
-         * RunView
-         * @description A run, whole. `counts` says how many steps are in each state and `progress` which share of them is over, from 0
-         *         to 1; `failures` are the first steps that failed. `step_list` has every step where they are few enough for what was
-         *         asked, and is null where they are not. `version` is another one whenever anything of this is.
-         */
-        RunView: {
-            id: string;
-            name: string;
-            kind: string;
-            state: string;
-            steps: number;
-            labels: string[];
-            reason: components["schemas"]["Reason"] | null;
-            rerunOf: string | null;
-            createdAt: string;
-            finishedAt: string | null;
-            version: string;
-            owner: string;
-            counts: {
-                [key: string]: number;
-            };
-            progress: number;
-            failures: components["schemas"]["StepView"][];
-            levels: components["schemas"]["LevelView"][];
-            stepList: components["schemas"]["StepView"][] | null;
         };
         /**
          * StepView
@@ -1489,49 +1946,17 @@ export interface components {
          *         on the longest way to it.
          */
         StepView: {
+            dependencies: string[];
+            finishedAt: string | null;
             id: string;
+            items: components["schemas"]["ItemsView"] | null;
+            level: number;
             name: string;
+            reason: components["schemas"]["Reason"] | null;
+            softDependencies: string[];
+            startedAt: string | null;
             state: string;
             taskId: string | null;
-            dependencies: string[];
-            softDependencies: string[];
-            level: number;
-            items: components["schemas"]["ItemsView"] | null;
-            startedAt: string | null;
-            finishedAt: string | null;
-            reason: components["schemas"]["Reason"] | null;
-        };
-        /**
-         * ItemsView
-         * @description How far a parallel step is: items that have ended, and all of them.
-         */
-        ItemsView: {
-            done: number;
-            total: number;
-        };
-        /**
-         * LevelView
-         * @description The steps on the levels `first` to `last`: how many there are in each state.
-         */
-        LevelView: {
-            first: number;
-            last: number;
-            counts: {
-                [key: string]: number;
-            };
-        };
-        /**
-         * ShowQuery
-         * @description `wait` seconds (at most 60) for the run to be another `version` than the one you have; list its steps if there
-         *         are at most `steps`.
-         */
-        "anchor.server.routes.dags.ShowQuery": {
-            /** @default 0 */
-            wait: number;
-            /** @default null */
-            version: string | null;
-            /** @default 1000 */
-            steps: number;
         };
         /**
          * StepsQuery
@@ -1539,764 +1964,137 @@ export interface components {
          */
         StepsQuery: {
             /** @default null */
-            state: string | null;
+            cursor: string | null;
             /** @default 100 */
             limit: number;
             /** @default null */
-            cursor: string | null;
+            state: string | null;
         };
         /**
-         * GraphQuery
-         * @description The graph as it was submitted, or as a drawing with the steps' states.
+         * TaskFile
+         * @description A file that a task left behind; `url` is where on this server its bytes are.
          */
-        GraphQuery: {
-            /**
-             * @default json
-             * @enum {unknown}
-             */
-            format: "dot" | "json" | "mermaid";
-        };
-        /**
-         * RerunRequest
-         * @description What of a run that is over is to run again, in a new run: `from` a step on, `only_failed` steps, or one `item`;
-         *         each with all that hangs off it. Everything, where none of them is given.
-         */
-        RerunRequest: {
-            /** @default null */
-            from: string | null;
-            /** @default false */
-            onlyFailed: boolean;
-            /** @default null */
-            item: components["schemas"]["Item"] | null;
-        };
-        /**
-         * Item
-         * @description One item of a parallel step, counted from 0.
-         */
-        Item: {
-            step: string;
-            number: number;
-        };
-        /**
-         * MapReduce
-         * @description A map-reduce job as submitted. `combine` is source text that defines `combine(key, values)`, which runs in the
-         *         map task. What stands beside `map` and `reduce` holds for the tasks of both.
-         */
-        MapReduce: {
+        TaskFile: {
             name: string;
-            input: components["schemas"]["Source"];
-            map: components["schemas"]["Payload"];
-            reduce: components["schemas"]["Payload"];
-            /** @default null */
-            combine: string | null;
-            /** @default 4 */
-            reducers: number;
-            /** @default {} */
-            requirements: components["schemas"]["Requirements"];
-            /** @default {} */
-            limits: components["schemas"]["Limits"];
-            /** @default {} */
-            retry: components["schemas"]["RetryPolicy"];
-            /** @default none */
-            verify: ("adaptive" | "none" | "quorum") | components["schemas"]["Verify"];
-            /** @default true */
-            speculate: boolean;
-            /** @default 0 */
-            priority: number;
-            /** @default [] */
-            labels: string[];
-        };
-        /**
-         * Source
-         * @description What is mapped, as one of three: a `list` of values; a `blob` (`sha256:…`), cut at line ends or at any byte into
-         *         pieces of about `chunk_mb` MiB; `files`, each a reference to a blob or a piece of one.
-         */
-        Source: {
-            /** @default null */
-            list: unknown[] | null;
-            /** @default null */
-            blob: string | null;
-            /**
-             * @default lines
-             * @enum {unknown}
-             */
-            split: "bytes" | "lines";
-            /** @default null */
-            chunkMb: number | null;
-            /** @default null */
-            files: string[] | null;
-        };
-        /**
-         * JobView
-         * @description A map-reduce job. `result` is there once it has succeeded; `version` is another one whenever anything of this
-         *         is.
-         */
-        JobView: {
-            id: string;
-            name: string;
-            state: string;
-            reason: components["schemas"]["Reason"] | null;
-            createdAt: string;
-            finishedAt: string | null;
-            version: string;
-            phases: components["schemas"]["Phase"][];
-            result: components["schemas"]["TaskResult"] | null;
-        };
-        /**
-         * Phase
-         * @description How far the map or the reduce is: tasks that have ended, and all of them (0 while they are not known).
-         */
-        Phase: {
-            name: string;
-            state: string;
-            taskId: string | null;
-            done: number;
-            total: number;
-            reason: components["schemas"]["Reason"] | null;
-        };
-        /**
-         * LogLine
-         * @description A piece of output: `stream` is stdout, stderr or progress. `fraction` is the share of the work done that a piece
-         *         of progress tells, from 0 to 1; null where it tells none.
-         */
-        LogLine: {
-            id: string;
-            attempt: number;
-            stream: string;
-            at: string;
-            text: string;
-            /** @default null */
-            fraction: number | null;
-        };
-        /**
-         * LogQuery
-         * @description `follow` for server-sent events; `after` an id (attempt.seq) to go on behind.
-         */
-        "anchor.server.routes.logs.LogQuery": {
-            /** @default false */
-            follow: boolean;
-            /** @default null */
-            after: string | null;
-            /** @default 10000 */
-            limit: number;
-        };
-        /**
-         * NodeView
-         * @description A node: `status` is online, offline, draining, blocked or quarantined; `public_key` is the raw Ed25519 key that
-         *         its signatures are checked with. `speed` is how fast one core worked when it was last measured (thousands of
-         *         SHA-512 rounds a second; 0: never, or it did not tell the truth); `faults` counts what went wrong there by whose
-         *         fault it was; `replicas` are those of apps that it is to run.
-         */
-        NodeView: {
-            nodeId: string;
-            status: string;
-            metrics: components["schemas"]["NodeMetrics"];
-            specs: components["schemas"]["Specs"];
-            labels: string[];
-            slots: number;
-            active: number | null;
-            owner: string;
-            reason: components["schemas"]["Reason"] | null;
-            joinedAt: string;
-            seenAt: string | null;
-            /** @default  */
-            publicKey: string;
-            /** @default 0 */
-            speed: number;
-            /** @default {} */
-            faults: {
-                [key: string]: number;
-            };
-            /** @default 0 */
-            replicas: number;
-        };
-        /**
-         * NodeMetrics
-         * @description How a machine is doing: CPU and RAM in per cent, uptime in seconds.
-         */
-        NodeMetrics: {
-            /** @default 0 */
-            cpuUsage: number;
-            /** @default 0 */
-            ramUsage: number;
-            /** @default 0 */
-            uptime: number;
-            /** @default 0 */
-            freeRam: number;
-            /** @default 0 */
-            freeDisk: number;
-            /** @default  */
-            trouble: string;
-            /** @default false */
-            hasDocker: boolean;
-        };
-        /**
-         * Specs
-         * @description What a machine has and offers, as its agent measured it; RAM and disk in GiB. `confinement` says for each runtime
-         *         how well its tasks are held; `task_memory_mib` is the most memory a task may ask for (0: the agent did not say).
-         */
-        Specs: {
-            cores: number;
-            ram: number;
-            disk: number;
-            gpus: string[];
-            cpu: string;
-            os: string;
-            arch: string;
-            host: string;
-            runtimes: {
-                [key: string]: string;
-            };
-            missing: {
-                [key: string]: string;
-            };
-            version: string;
-            /** @default {} */
-            confinement: {
-                [key: string]: string;
-            };
-            /** @default [] */
-            features: string[];
-            /** @default 0 */
-            taskMemoryMib: number;
-            /** @default true */
-            gpuTasks: boolean;
-        };
-        /**
-         * JoinTokenRequest
-         * @description A wish for a join token; it is used once and lives at most an hour.
-         */
-        JoinTokenRequest: {
-            /** @default 900 */
-            seconds: number;
-        };
-        /**
-         * JoinToken
-         * @description A join token, shown this once.
-         */
-        JoinToken: {
-            token: string;
-            expiresAt: string;
-            command: string;
-        };
-        /**
-         * Join
-         * @description A machine asks to become a node; `public_key` is its raw Ed25519 key in base64.
-         */
-        Join: {
-            publicKey: string;
-            /** @default  */
-            name: string;
-        };
-        /**
-         * Joined
-         * @description The machine is a node from now on.
-         */
-        Joined: {
-            nodeId: string;
-        };
-        /**
-         * QueueStats
-         * @description One queue, counted from the truth. Rates are of the last five whole minutes; ages are those of the oldest task
-         *         that waits and of the oldest that a node has, since they were submitted (null where there is none).
-         */
-        QueueStats: {
-            waiting: number;
-            active: number;
-            delayed: number;
-            completed: number;
-            failed: number;
-            cancelled: number;
-            /** @default 0 */
-            completedPerMinute: number;
-            /** @default 0 */
-            failedPerMinute: number;
-            /** @default null */
-            oldestWaitingSeconds: number | null;
-            /** @default null */
-            oldestActiveSeconds: number | null;
-        };
-        /**
-         * KeyView
-         * @description An API key without its secret; `id` is the beginning of its digest.
-         */
-        KeyView: {
-            id: string;
-            name: string;
-            role: string;
-            createdAt: string;
-            expiresAt: string | null;
-        };
-        /**
-         * KeyRequest
-         * @description A wish for an API key.
-         */
-        KeyRequest: {
-            name: string;
-            role: string;
-            /** @default null */
-            days: number | null;
-        };
-        /**
-         * NewKey
-         * @description An API key with its secret, shown this once.
-         */
-        NewKey: {
-            id: string;
-            name: string;
-            role: string;
-            createdAt: string;
-            expiresAt: string | null;
-            token: string;
-        };
-        /**
-         * AuditEntry
-         * @description Something that happened; `seal` is the SHA-256 over the seal before and everything else in here.
-         */
-        AuditEntry: {
-            number: number;
-            at: string;
-            kind: string;
-            subject: string;
-            message: string;
-            by: string;
-            seal: string;
-        };
-        /**
-         * AuditQuery
-         * @description Which entries, how many, and where to go on.
-         */
-        AuditQuery: {
-            /** @default null */
-            kind: string | null;
-            /** @default 50 */
-            limit: number;
-            /** @default null */
-            cursor: string | null;
-        };
-        /**
-         * BlobView
-         * @description Bytes that are kept.
-         */
-        BlobView: {
             sha256: string;
             size: number;
+            url: string;
         };
         /**
-         * Receipt
-         * @description A finished task. `payload` is its code and input, as JSON text, byte for byte as nodes were given it.
-         *
-         *         `answer` is the attempt that ended the task; null where none did. `results` are the results named by answers, as
-         *         JSON text by their SHA-256; one that is too large is left out. `keys` are the raw Ed25519 public keys of the
-         *         nodes in here, in base64. Names, owners, states, times and the policy are the server's word;
-         *         all else is sealed by nodes.
+         * TaskProgress
+         * @description How far a running attempt said it is: a share from 0 to 1 (null where it gave none), and what it is doing.
          */
-        Receipt: {
-            /** @enum {unknown} */
-            format: "anchor-receipt-1";
-            task: string;
-            name: string;
-            owner: string;
-            state: string;
-            runtime: string;
-            limits: components["schemas"]["ReceiptLimits"];
-            payload: string;
-            payloadSha256: string;
-            answer: components["schemas"]["ReceiptAnswer"] | null;
-            results: {
-                [key: string]: string;
-            };
-            keys: {
-                [key: string]: string;
-            };
-            /** @default null */
-            verification: components["schemas"]["ReceiptRound"] | null;
+        TaskProgress: {
+            at: string;
+            fraction: number | null;
+            message: string;
         };
         /**
-         * ReceiptLimits
-         * @description The limits the node was given.
+         * TaskResult
+         * @description What came of a task. While it is not over, `state` says so and `result` is null.
          */
-        ReceiptLimits: {
-            memoryMib: number;
-            timeoutMs: number;
-            outputBytes: number;
-            diskMib: number;
-            fuel: number;
-        };
-        /**
-         * ReceiptAnswer
-         * @description How one attempt ended, as its node sealed it. `task` is the task the node was given: of a verified one, a copy.
-         *
-         *         `result` is the SHA-256 of the result's JSON, empty where there is none. `seal` is empty where the node made none.
-         *         `session` is the one it was sealed in. Times are Unix milliseconds.
-         */
-        ReceiptAnswer: {
-            task: string;
+        TaskResult: {
             attempt: number;
-            node: string;
-            session: number;
-            outcome: string;
-            code: string;
-            result: string;
-            files: components["schemas"]["ReceiptFile"][];
-            seal: string;
-            leasedAt: number;
-            endedAt: number;
-        };
-        /**
-         * ReceiptFile
-         * @description A file the attempt left; its bytes are not in the receipt.
-         */
-        ReceiptFile: {
-            name: string;
-            sha256: string;
-        };
-        /**
-         * ReceiptRound
-         * @description How a task was verified; `winner` is the number of the copy whose answer became the task's, -1 for none. An
-         *         answer that is `spared` was taken unchecked.
-         */
-        ReceiptRound: {
-            policy: components["schemas"]["Verify"];
-            agreed: boolean;
-            winner: number;
-            spared: boolean;
-            votes: components["schemas"]["ReceiptVote"][];
-        };
-        /**
-         * ReceiptVote
-         * @description One vote of a round. `compared` is the digest of what was compared, or the code of the failure.
-         */
-        ReceiptVote: {
-            copy: number;
-            owner: string;
-            agreed: boolean;
-            compared: string;
-            answer: components["schemas"]["ReceiptAnswer"];
-        };
-        /**
-         * CaseRow
-         * @description A case in a list: somebody answered otherwise than was agreed on. `state` is open, cleared or blocked.
-         */
-        CaseRow: {
+            /** @default [] */
+            files: components["schemas"]["TaskFile"][];
+            finishedAt: string | null;
             id: string;
-            taskId: string;
-            taskName: string;
-            owner: string;
-            runtime: string;
-            state: string;
-            dissenters: string[];
-            differs: string;
-            openedAt: string;
+            nodeId: string | null;
             reason: components["schemas"]["Reason"] | null;
-        };
-        /**
-         * CasesQuery
-         * @description How many cases, and where to go on.
-         */
-        CasesQuery: {
-            /** @default 50 */
-            limit: number;
-            /** @default null */
-            cursor: string | null;
-        };
-        /**
-         * CaseView
-         * @description A case, whole. `evidence` is what it can be checked by: code, input, every vote with its answer, timings and its
-         *         node's signature; null where it is too large to show or gone, then `evidence_blob` names it. `reruns` are the tasks
-         *         that ran it again.
-         */
-        CaseView: {
-            id: string;
-            taskId: string;
-            taskName: string;
-            owner: string;
-            runtime: string;
+            result: unknown;
+            resultBlob: string | null;
             state: string;
-            dissenters: string[];
-            differs: string;
-            openedAt: string;
-            reason: components["schemas"]["Reason"] | null;
-            votes: components["schemas"]["VoteView"][];
-            reruns: string[];
-            evidence: unknown;
-            evidenceBlob: string;
         };
         /**
-         * CaseAction
-         * @description What is done about a case, and why.
-         */
-        CaseAction: {
-            /** @default  */
-            reason: string;
-        };
-        /**
-         * AppRequest
-         * @description A new app. `name` may be any words: the app's name in addresses is made of it. `type` is Web, Static or Worker
-         *         in any case: what a Worker runs is no `web` process, so that nothing is routed to it. Its source is an archive
-         *         that was uploaded (`source`), or `files` (path → text); with neither, it is a small app to begin with. `env` are
-         *         its variables, which are shown to nobody afterwards.
-         */
-        AppRequest: {
-            name: string;
-            /** @default Web */
-            type: string;
-            /** @default {} */
-            config: components["schemas"]["AppConfig"];
-            /** @default null */
-            source: string | null;
-            /** @default null */
-            files: {
-                [key: string]: string;
-            } | null;
-            /** @default {} */
-            env: {
-                [key: string]: string | null;
-            };
-        };
-        /**
-         * AppConfig
-         * @description How an app is run. `port` is where its web process listens, and where the machine that runs it finds it on its
-         *         own localhost (None: the web process listens on INNER_PORT, and nothing is opened on the machine).
+         * TaskRow
+         * @description A task in a list. `progress` is null unless it runs, said how far it is, and its node is connected here.
          *
-         *         `ram` and `disk` are limits of one replica, `cpu` its cores; `scale` says how many replicas of each process there
-         *         are (of those it does not name: one). `health_path` is asked with GET and has to answer 2xx or 3xx; without it the
-         *         port has to accept connections. `command` is that of the web process, `processes` those of any (instead of what
-         *         the source says), `build` runs after the dependencies are there. A replica has `start_seconds` to become healthy,
-         *         and `drain_seconds` to finish what it is answering. `network` asks for the network outwards, which the node's owner
-         *         has to allow.
+         *         `dag_id` is the run it is a step of, `step` its number there (from 0); `head_id` is the task it is an item or a copy
+         *         of.
          */
-        AppConfig: {
-            /** @default null */
-            port: number | null;
-            /**
-             * @description an amount like 512MB or 1.5GB
-             * @default 512MB
-             */
-            ram: string;
-            /** @default 1 */
-            cpu: number;
-            /**
-             * @description an amount like 512MB or 1.5GB
-             * @default 1GB
-             */
-            disk: string;
+        TaskRow: {
+            attempt: number;
+            createdAt: string;
+            dagId: string | null;
+            finishedAt: string | null;
+            headId: string | null;
+            id: string;
+            labels: string[];
+            name: string;
+            nodeId: string | null;
+            priority: number;
+            progress: components["schemas"]["TaskProgress"] | null;
+            reason: components["schemas"]["Reason"] | null;
+            runtime: string;
+            startedAt: string | null;
+            state: string;
+            step: number | null;
+            type: string;
+        };
+        /**
+         * TaskSpec
+         * @description One unit of work as submitted. `noop` is the task that does nothing: it measures the way there and back.
+         */
+        TaskSpec: {
+            /** @default [] */
+            labels: string[];
             /** @default {} */
-            scale: {
-                [key: string]: number;
-            };
+            limits: components["schemas"]["Limits"];
+            name: string;
             /** @default null */
-            healthPath: string | null;
-            /** @default null */
-            kind: ("command" | "node" | "python" | "static") | null;
-            /** @default null */
-            command: string | null;
-            /** @default {} */
-            processes: {
-                [key: string]: string;
-            };
-            /** @default null */
-            build: string | null;
-            /** @default 60 */
-            startSeconds: number;
-            /** @default 10 */
-            drainSeconds: number;
-            /** @default false */
-            network: boolean;
+            payload: components["schemas"]["Payload"] | null;
+            /** @default 0 */
+            priority: number;
             /** @default {} */
             requirements: components["schemas"]["Requirements"];
-        };
-        /**
-         * AppView
-         * @description An app, whole. `version` changes with it; `port` is its port on the machines that run it (null: it has none);
-         *         `config` and `env` (names only) are those of its newest release; `releases` are the newest ones, newest last.
-         */
-        AppView: {
-            id: string;
-            name: string;
-            title: string;
-            state: string;
-            reason: components["schemas"]["Reason"] | null;
-            urls: string[];
-            live: number;
-            ready: number;
-            wanted: number;
-            createdAt: string;
-            changedAt: string;
-            owner: string;
-            version: string;
-            port: number | null;
-            config: components["schemas"]["AppConfig"];
-            env: string[];
-            replicas: components["schemas"]["ReplicaView"][];
-            releases: components["schemas"]["ReleaseView"][];
-        };
-        /**
-         * ReplicaView
-         * @description One process on one node. `local_url` is where the machine that runs it finds it. CPU in cores, memory in MiB;
-         *         null where its node is connected to another server or has not said.
-         */
-        ReplicaView: {
-            process: string;
-            index: number;
-            generation: number;
-            release: number;
-            state: string;
-            nodeId: string | null;
-            since: string;
-            restarts: number;
-            reason: components["schemas"]["Reason"] | null;
-            localUrl: string | null;
-            cpu: number | null;
-            memoryMib: number | null;
-        };
-        /**
-         * ReleaseView
-         * @description A version of an app. `source` is the archive's digest; `of` is the number of the release it repeats (0: none);
-         *         `env` are the names of its variables.
-         */
-        ReleaseView: {
-            number: number;
-            state: string;
-            source: string;
-            config: components["schemas"]["AppConfig"];
-            plan: components["schemas"]["Plan"];
-            env: string[];
-            createdAt: string;
-            by: string;
-            of: number;
-            reason: components["schemas"]["Reason"] | null;
-        };
-        /**
-         * Plan
-         * @description What the source turned out to be: `processes` are shell commands by name (RELEASE among them where there is
-         *         one), `install` where its dependencies come from, `build` a shell command or nothing, `root` the folder that a
-         *         static site is served from.
-         */
-        Plan: {
-            /** @enum {unknown} */
-            kind: "command" | "node" | "python" | "static";
-            processes: {
-                [key: string]: string;
-            };
+            /** @default {} */
+            retry: components["schemas"]["RetryPolicy"];
             /**
-             * @default
+             * @default script
              * @enum {unknown}
              */
-            install: "" | "npm" | "pip";
-            /** @default  */
-            build: string;
-            /** @default  */
-            root: string;
+            type: "noop" | "script" | "wasm";
+            /** @default none */
+            verify: ("adaptive" | "none" | "quorum") | components["schemas"]["Verify"];
         };
         /**
-         * AppRow
-         * @description An app in a list. `urls` are where its web process is reached, the one that works best first; `live` is the
-         *         number of the release that serves (0: none yet). Of its replicas, `wanted` are asked for and `ready` are healthy.
+         * TaskView
+         * @description A task, whole. `result` is null until it succeeded; one too large to show is fetched from `…/result`.
+         *
+         *         `verify` is as asked; `verification` is null where it asks for nothing. Of a copy whose round is open, only the
+         *         state, the node and the times are shown.
          */
-        AppRow: {
-            id: string;
-            name: string;
-            title: string;
-            state: string;
-            reason: components["schemas"]["Reason"] | null;
-            urls: string[];
-            live: number;
-            ready: number;
-            wanted: number;
+        TaskView: {
+            attempt: number;
+            attempts: components["schemas"]["AttemptView"][];
             createdAt: string;
-            changedAt: string;
-        };
-        /**
-         * ListQuery
-         * @description How many apps, and where to go on.
-         */
-        "anchor.server.routes.clusters.ListQuery": {
-            /** @default 50 */
-            limit: number;
-            /** @default null */
-            cursor: string | null;
-        };
-        /**
-         * ShowQuery
-         * @description `wait` seconds (at most 60) for the app to be another `version` than the one you have.
-         */
-        "anchor.server.routes.clusters.ShowQuery": {
-            /** @default 0 */
-            wait: number;
-            /** @default null */
-            version: string | null;
-        };
-        /**
-         * ReleaseRequest
-         * @description A new release of an app: another source, another config, other variables; what is left out is as it was.
-         *         `config` is taken whole; `env` changes the variables it names (null takes one away).
-         */
-        ReleaseRequest: {
-            /** @default null */
-            source: string | null;
-            /** @default null */
-            files: {
-                [key: string]: string;
-            } | null;
-            /** @default null */
-            config: components["schemas"]["AppConfig"] | null;
-            /** @default {} */
-            env: {
-                [key: string]: string | null;
-            };
-        };
-        /**
-         * RollbackRequest
-         * @description Back to an earlier release: the one with this number, or the one that was live before.
-         */
-        RollbackRequest: {
-            /** @default null */
-            release: number | null;
-        };
-        /**
-         * AppLine
-         * @description A piece of what a replica printed, or of how it was built: whole lines as a rule. `id` is where one goes on.
-         */
-        AppLine: {
+            dagId: string | null;
+            files: components["schemas"]["TaskFile"][];
+            finishedAt: string | null;
+            headId: string | null;
             id: string;
-            at: string;
-            process: string;
-            index: number;
-            release: number;
-            generation: number;
-            nodeId: string;
-            stream: string;
-            text: string;
-        };
-        /**
-         * LogQuery
-         * @description `follow` for server-sent events; `after` an id to go on behind; the newest `tail` pieces, or up to `limit` from
-         *         the oldest on; of one `process` or one `generation` only.
-         */
-        "anchor.server.routes.cluster_logs.LogQuery": {
-            /** @default false */
-            follow: boolean;
-            /** @default null */
-            after: string | null;
-            /** @default null */
-            tail: number | null;
-            /** @default 10000 */
-            limit: number;
-            /** @default null */
-            process: string | null;
-            /** @default null */
-            generation: number | null;
-        };
-        /**
-         * Health
-         * @description Whether the server works, and what is wrong where it does not.
-         */
-        Health: {
-            status: string;
-            version: string;
-            uptimeSeconds: number;
-            problems: components["schemas"]["Trouble"][];
+            labels: string[];
+            limits: components["schemas"]["Limits"];
+            name: string;
+            nodeId: string | null;
+            owner: string;
+            payload: components["schemas"]["Payload"] | null;
+            priority: number;
+            progress: components["schemas"]["TaskProgress"] | null;
+            reason: components["schemas"]["Reason"] | null;
+            requirements: components["schemas"]["Requirements"];
+            result: unknown;
+            resultBlob: string | null;
+            retry: components["schemas"]["RetryPolicy"];
+            retryOf: string | null;
+            runtime: string;
+            startedAt: string | null;
+            state: string;
+            step: number | null;
+            type: string;
+            usage: components["schemas"]["UsageView"] | null;
+            verification: components["schemas"]["VerificationView"] | null;
+            verify: ("adaptive" | "none" | "quorum") | components["schemas"]["Verify"];
         };
         /**
          * Trouble
@@ -2304,9 +2102,211 @@ export interface components {
          */
         Trouble: {
             code: string;
-            message: string;
             hint: string;
+            message: string;
             since: string;
+        };
+        /**
+         * UsageView
+         * @description What an attempt used, every number of it: one that nothing counts is 0.
+         */
+        UsageView: {
+            /** @default 0 */
+            bytesIn: number;
+            /** @default 0 */
+            bytesOut: number;
+            /** @default 0 */
+            cpuSeconds: number;
+            /** @default 0 */
+            fuel: number;
+            /** @default 0 */
+            peakMemoryMb: number;
+            /** @default 0 */
+            wallSeconds: number;
+        };
+        /**
+         * VerificationView
+         * @description How far the verification of a task is. `state` is open, agreed, inconclusive or cancelled; `copies` were asked
+         *         for so far, of at most `copies_max`. Votes are shown once the round is decided; `agreed` counts those that decided.
+         *         `spared`: one answer was taken unchecked, since its node had earned trust. `case_id` names the evidence of dissent,
+         *         while it is kept.
+         */
+        VerificationView: {
+            agreed: number;
+            caseId: string | null;
+            copies: number;
+            copiesMax: number;
+            spared: boolean;
+            state: string;
+            votes: components["schemas"]["VoteView"][];
+        };
+        /**
+         * Verify
+         * @description How an answer is checked.
+         *
+         *         `quorum` runs `copies` at once, on nodes of different owners, and takes the answer that `agree` of them gave; while
+         *         none has so many, more copies run, up to `copies_max` (0: twice `copies`). `adaptive` starts with one copy, and asks
+         *         for `agree` in all unless its node has earned trust. `compare` says when two answers are the same: `bytes`, `json`
+         *         (canonical, without the JSON pointers in `ignore`), `numeric` (within `absolute` or `relative` of each other),
+         *         `lines`. With `same_owner` copies need different nodes only: that finds machines that are broken, not an owner whose
+         *         machines all lie, and says nothing of anybody's reputation.
+         */
+        Verify: {
+            /** @default 0 */
+            absolute: number;
+            /** @default 2 */
+            agree: number;
+            /**
+             * @default bytes
+             * @enum {unknown}
+             */
+            compare: "bytes" | "json" | "lines" | "numeric";
+            /** @default 3 */
+            copies: number;
+            /** @default 0 */
+            copiesMax: number;
+            /** @default [] */
+            ignore: string[];
+            /**
+             * @default quorum
+             * @enum {unknown}
+             */
+            policy: "adaptive" | "none" | "quorum";
+            /** @default 0 */
+            relative: number;
+            /** @default false */
+            sameOwner: boolean;
+        };
+        /**
+         * VoteView
+         * @description One vote of a decided round. `answer` is the SHA-256 of what was compared, or the code of the failure; `copy_id`
+         *         is the copy, a task of its own; null where the round is past its retention.
+         */
+        VoteView: {
+            agreed: boolean;
+            answer: string;
+            copy: number;
+            copyId: string | null;
+            endedAt: string;
+            leasedAt: string;
+            nodeId: string;
+            owner: string;
+        };
+        /**
+         * WaitQuery
+         * @description How many seconds to wait for the task to end (at most 60).
+         */
+        WaitQuery: {
+            /** @default 0 */
+            wait: number;
+        };
+        /**
+         * Why
+         * @description The state of a task, why, and what every node says to it. `changes` are what would let it run, the smallest one
+         *         first; `waits_for` are the tasks that have to end before it does, up to twenty of them.
+         */
+        Why: {
+            /** @default [] */
+            changes: string[];
+            nodes: components["schemas"]["NodeWhy"][];
+            reason: components["schemas"]["Reason"];
+            state: string;
+            /** @default [] */
+            waitsFor: string[];
+        };
+        /** _NoQuery */
+        _NoQuery: Record<string, never>;
+        /**
+         * LogQuery
+         * @description `follow` for server-sent events; `after` an id to go on behind; the newest `tail` pieces, or up to `limit` from
+         *         the oldest on; of one `process` or one `generation` only.
+         */
+        "anchor.server.routes.cluster_logs.LogQuery": {
+            /** @default null */
+            after: string | null;
+            /** @default false */
+            follow: boolean;
+            /** @default null */
+            generation: number | null;
+            /** @default 10000 */
+            limit: number;
+            /** @default null */
+            process: string | null;
+            /** @default null */
+            tail: number | null;
+        };
+        /**
+         * ListQuery
+         * @description How many apps, and where to go on.
+         */
+        "anchor.server.routes.clusters.ListQuery": {
+            /** @default null */
+            cursor: string | null;
+            /** @default 50 */
+            limit: number;
+        };
+        /**
+         * ShowQuery
+         * @description `wait` seconds (at most 60) for the app to be another `version` than the one you have.
+         */
+        "anchor.server.routes.clusters.ShowQuery": {
+            /** @default null */
+            version: string | null;
+            /** @default 0 */
+            wait: number;
+        };
+        /**
+         * ListQuery
+         * @description Which runs, how many, and where to go on.
+         */
+        "anchor.server.routes.dags.ListQuery": {
+            /** @default null */
+            cursor: string | null;
+            /** @default null */
+            kind: ("dag" | "mapreduce") | null;
+            /** @default 50 */
+            limit: number;
+            /** @default null */
+            state: components["schemas"]["RunState"] | null;
+        };
+        /**
+         * ShowQuery
+         * @description `wait` seconds (at most 60) for the run to be another `version` than the one you have; list its steps if there
+         *         are at most `steps`.
+         */
+        "anchor.server.routes.dags.ShowQuery": {
+            /** @default 1000 */
+            steps: number;
+            /** @default null */
+            version: string | null;
+            /** @default 0 */
+            wait: number;
+        };
+        /**
+         * LogQuery
+         * @description `follow` for server-sent events; `after` an id (attempt.seq) to go on behind.
+         */
+        "anchor.server.routes.logs.LogQuery": {
+            /** @default null */
+            after: string | null;
+            /** @default false */
+            follow: boolean;
+            /** @default 10000 */
+            limit: number;
+        };
+        /**
+         * ListQuery
+         * @description Which tasks, how many, and where to go on.
+         */
+        "anchor.server.routes.tasks.ListQuery": {
+            /** @default null */
+            cursor: string | null;
+            /** @default null */
+            label: string | null;
+            /** @default 50 */
+            limit: number;
+            /** @default null */
+            state: string | null;
         };
     };
     responses: never;
@@ -2317,11 +2317,10 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
-    tasks_get_tasks: {
+    audit_get_audit: {
         parameters: {
             query?: {
-                state?: string | null;
-                label?: string | null;
+                kind?: string | null;
                 limit?: number;
                 cursor?: string | null;
             };
@@ -2331,13 +2330,13 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description List tasks, newest first */
+            /** @description The audit trail: who did what, newest first */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["TaskRow"][];
+                    "application/json": components["schemas"]["AuditEntry"][];
                 };
             };
             /** @description A problem: what is wrong and what to do next */
@@ -2351,7 +2350,105 @@ export interface operations {
             };
         };
     };
-    tasks_post_tasks: {
+    blobs_get_blobs_sha256: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                sha256: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The bytes with this SHA-256, or the Range of them asked for */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": unknown;
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    blobs_put_blobs_sha256: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                sha256: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": unknown;
+            };
+        };
+        responses: {
+            /** @description Keep bytes under their SHA-256; with Content-Range, in parts */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BlobView"];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    clusters_get_clusters: {
+        parameters: {
+            query?: {
+                limit?: number;
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description List apps, newest first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppRow"][];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    clusters_post_clusters: {
         parameters: {
             query?: never;
             header?: {
@@ -2363,17 +2460,17 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["TaskSpec"][] | components["schemas"]["TaskSpec"];
+                "application/json": components["schemas"]["AppRequest"];
             };
         };
         responses: {
-            /** @description Submit one task, or an array of up to 10,000 */
+            /** @description Create an app and bring it up */
             201: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Created"][] | components["schemas"]["Created"];
+                    "application/json": components["schemas"]["AppView"];
                 };
             };
             /** @description A problem: what is wrong and what to do next */
@@ -2387,10 +2484,11 @@ export interface operations {
             };
         };
     };
-    tasks_get_tasks_id_result: {
+    clusters_get_clusters_id: {
         parameters: {
             query?: {
                 wait?: number;
+                version?: string | null;
             };
             header?: never;
             path: {
@@ -2400,13 +2498,13 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The result of a task, waiting for it if asked */
+            /** @description One app, by its id or its name, waiting for it to change if asked */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["TaskResult"];
+                    "application/json": components["schemas"]["AppView"];
                 };
             };
             /** @description A problem: what is wrong and what to do next */
@@ -2420,7 +2518,7 @@ export interface operations {
             };
         };
     };
-    tasks_get_tasks_id: {
+    clusters_delete_clusters_id: {
         parameters: {
             query?: never;
             header?: never;
@@ -2431,78 +2529,13 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description One task */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["TaskView"];
-                };
-            };
-            /** @description A problem: what is wrong and what to do next */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    tasks_get_tasks_id_why: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Why a task waits */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Why"];
-                };
-            };
-            /** @description A problem: what is wrong and what to do next */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    tasks_post_tasks_id_cancel: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The same key with the same body is carried out once */
-                "Idempotency-Key"?: string;
-            };
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Cancel a task */
+            /** @description Stop an app and forget it */
             202: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["TaskView"];
+                    "application/json": components["schemas"]["AppView"];
                 };
             };
             /** @description A problem: what is wrong and what to do next */
@@ -2516,7 +2549,190 @@ export interface operations {
             };
         };
     };
-    tasks_post_tasks_id_retry: {
+    clusters_post_clusters_id_deploy: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key with the same body is carried out once */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": unknown;
+            };
+        };
+        responses: {
+            /** @description Put out a new release of the zip, tar or tar.gz that is the body */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppView"];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    clusters_get_clusters_id_env: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The names of an app's variables */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": string[];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    clusters_put_clusters_id_env: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    [key: string]: string | null;
+                };
+            };
+        };
+        responses: {
+            /** @description Change variables of an app, in a new release; null takes one away */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppView"];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cluster_logs_get_clusters_id_logs: {
+        parameters: {
+            query?: {
+                follow?: boolean;
+                after?: string | null;
+                tail?: number | null;
+                limit?: number;
+                process?: string | null;
+                generation?: number | null;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What an app's replicas printed; follow=1 streams it (Last-Event-ID resumes) */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppLine"][];
+                    "text/event-stream": string;
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    clusters_post_clusters_id_releases: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key with the same body is carried out once */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReleaseRequest"];
+            };
+        };
+        responses: {
+            /** @description Put out a new release of an app; what is left out is as it was */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppView"];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    clusters_post_clusters_id_restart: {
         parameters: {
             query?: never;
             header?: {
@@ -2530,13 +2746,13 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Run a finished task again, as a new task */
-            201: {
+            /** @description Replace every replica by a new one, one after the other */
+            202: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Created"];
+                    "application/json": components["schemas"]["AppView"];
                 };
             };
             /** @description A problem: what is wrong and what to do next */
@@ -2550,29 +2766,139 @@ export interface operations {
             };
         };
     };
-    waits_post_tasks_results: {
+    clusters_post_clusters_id_rollback: {
         parameters: {
             query?: never;
             header?: {
                 /** @description The same key with the same body is carried out once */
                 "Idempotency-Key"?: string;
             };
-            path?: never;
+            path: {
+                id: string;
+            };
             cookie?: never;
         };
-        requestBody: {
+        requestBody?: {
             content: {
-                "application/json": components["schemas"]["Awaited"];
+                "application/json": components["schemas"]["RollbackRequest"];
             };
         };
         responses: {
-            /** @description The results of up to 1,000 tasks, waiting for them if asked */
-            200: {
+            /** @description Go back to an earlier release, as a new one */
+            202: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["TaskResult"][];
+                    "application/json": components["schemas"]["AppView"];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    clusters_post_clusters_id_scale: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key with the same body is carried out once */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    [key: string]: number;
+                };
+            };
+        };
+        responses: {
+            /** @description Run other numbers of replicas, by process */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppView"];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    clusters_post_clusters_id_start: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key with the same body is carried out once */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Run a stopped app again */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppView"];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    clusters_post_clusters_id_stop: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key with the same body is carried out once */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Run nothing of an app until it is started again */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppView"];
                 };
             };
             /** @description A problem: what is wrong and what to do next */
@@ -2727,14 +3053,13 @@ export interface operations {
             };
         };
     };
-    dags_get_dags_id_steps: {
+    dags_post_dags_id_cancel: {
         parameters: {
-            query?: {
-                state?: string | null;
-                limit?: number;
-                cursor?: string | null;
+            query?: never;
+            header?: {
+                /** @description The same key with the same body is carried out once */
+                "Idempotency-Key"?: string;
             };
-            header?: never;
             path: {
                 id: string;
             };
@@ -2742,13 +3067,13 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Steps of a run, in the order submitted */
-            200: {
+            /** @description Cancel a run and every step of it that is not over */
+            202: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["StepView"][];
+                    "application/json": components["schemas"]["RunRow"];
                 };
             };
             /** @description A problem: what is wrong and what to do next */
@@ -2796,40 +3121,6 @@ export interface operations {
             };
         };
     };
-    dags_post_dags_id_cancel: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The same key with the same body is carried out once */
-                "Idempotency-Key"?: string;
-            };
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Cancel a run and every step of it that is not over */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RunRow"];
-                };
-            };
-            /** @description A problem: what is wrong and what to do next */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
     dags_post_dags_id_rerun: {
         parameters: {
             query?: never;
@@ -2855,6 +3146,137 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RunCreated"];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    dags_get_dags_id_steps: {
+        parameters: {
+            query?: {
+                state?: string | null;
+                limit?: number;
+                cursor?: string | null;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Steps of a run, in the order submitted */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StepView"][];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    keys_get_keys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description List API keys */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeyView"][];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    keys_post_keys: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key with the same body is carried out once */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["KeyRequest"];
+            };
+        };
+        responses: {
+            /** @description Make an API key */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewKey"];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    keys_delete_keys_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Revoke an API key */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeyView"];
                 };
             };
             /** @description A problem: what is wrong and what to do next */
@@ -2926,6 +3348,442 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["JobView"];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    nodes_get_nodes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description List nodes */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NodeView"][];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    nodes_post_nodes_join: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key with the same body is carried out once */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Join"];
+            };
+        };
+        responses: {
+            /** @description Enrol a machine (bearer: a join token) */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Joined"];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    nodes_post_nodes_join_tokens: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key with the same body is carried out once */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["JoinTokenRequest"];
+            };
+        };
+        responses: {
+            /** @description Make a join token: one machine, 15 minutes */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JoinToken"];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    nodes_get_nodes_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One node */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NodeView"];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    nodes_post_nodes_id_block: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key with the same body is carried out once */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Refuse a node's connections and work */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NodeView"];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    nodes_post_nodes_id_drain: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key with the same body is carried out once */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Give a node no more work; what runs on it finishes */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NodeView"];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    nodes_post_nodes_id_resume: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key with the same body is carried out once */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Take a node back into service */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NodeView"];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    queue_get_queue_stats: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Counts, rates and ages of each queue */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        [key: string]: components["schemas"]["QueueStats"];
+                    };
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    tasks_get_tasks: {
+        parameters: {
+            query?: {
+                state?: string | null;
+                label?: string | null;
+                limit?: number;
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description List tasks, newest first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskRow"][];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    tasks_post_tasks: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key with the same body is carried out once */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TaskSpec"][] | components["schemas"]["TaskSpec"];
+            };
+        };
+        responses: {
+            /** @description Submit one task, or an array of up to 10,000 */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Created"][] | components["schemas"]["Created"];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    waits_post_tasks_results: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key with the same body is carried out once */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Awaited"];
+            };
+        };
+        responses: {
+            /** @description The results of up to 1,000 tasks, waiting for them if asked */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskResult"][];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    tasks_get_tasks_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One task */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskView"];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    tasks_post_tasks_id_cancel: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key with the same body is carried out once */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Cancel a task */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskView"];
                 };
             };
             /** @description A problem: what is wrong and what to do next */
@@ -3038,466 +3896,6 @@ export interface operations {
             };
         };
     };
-    nodes_get_nodes: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description List nodes */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NodeView"][];
-                };
-            };
-            /** @description A problem: what is wrong and what to do next */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    nodes_post_nodes_join_tokens: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The same key with the same body is carried out once */
-                "Idempotency-Key"?: string;
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["JoinTokenRequest"];
-            };
-        };
-        responses: {
-            /** @description Make a join token: one machine, 15 minutes */
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["JoinToken"];
-                };
-            };
-            /** @description A problem: what is wrong and what to do next */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    nodes_post_nodes_join: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The same key with the same body is carried out once */
-                "Idempotency-Key"?: string;
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["Join"];
-            };
-        };
-        responses: {
-            /** @description Enrol a machine (bearer: a join token) */
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Joined"];
-                };
-            };
-            /** @description A problem: what is wrong and what to do next */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    nodes_get_nodes_id: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description One node */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NodeView"];
-                };
-            };
-            /** @description A problem: what is wrong and what to do next */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    nodes_post_nodes_id_drain: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The same key with the same body is carried out once */
-                "Idempotency-Key"?: string;
-            };
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Give a node no more work; what runs on it finishes */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NodeView"];
-                };
-            };
-            /** @description A problem: what is wrong and what to do next */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    nodes_post_nodes_id_resume: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The same key with the same body is carried out once */
-                "Idempotency-Key"?: string;
-            };
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Take a node back into service */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NodeView"];
-                };
-            };
-            /** @description A problem: what is wrong and what to do next */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    nodes_post_nodes_id_block: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The same key with the same body is carried out once */
-                "Idempotency-Key"?: string;
-            };
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Refuse a node's connections and work */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NodeView"];
-                };
-            };
-            /** @description A problem: what is wrong and what to do next */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    queue_get_queue_stats: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Counts, rates and ages of each queue */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        [key: string]: components["schemas"]["QueueStats"];
-                    };
-                };
-            };
-            /** @description A problem: what is wrong and what to do next */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    keys_get_keys: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description List API keys */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["KeyView"][];
-                };
-            };
-            /** @description A problem: what is wrong and what to do next */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    keys_post_keys: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The same key with the same body is carried out once */
-                "Idempotency-Key"?: string;
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["KeyRequest"];
-            };
-        };
-        responses: {
-            /** @description Make an API key */
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NewKey"];
-                };
-            };
-            /** @description A problem: what is wrong and what to do next */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    keys_delete_keys_id: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Revoke an API key */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["KeyView"];
-                };
-            };
-            /** @description A problem: what is wrong and what to do next */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    audit_get_audit: {
-        parameters: {
-            query?: {
-                kind?: string | null;
-                limit?: number;
-                cursor?: string | null;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The audit trail: who did what, newest first */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AuditEntry"][];
-                };
-            };
-            /** @description A problem: what is wrong and what to do next */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    blobs_get_blobs_sha256: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                sha256: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The bytes with this SHA-256, or the Range of them asked for */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/octet-stream": unknown;
-                };
-            };
-            /** @description A problem: what is wrong and what to do next */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    blobs_put_blobs_sha256: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                sha256: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/octet-stream": unknown;
-            };
-        };
-        responses: {
-            /** @description Keep bytes under their SHA-256; with Content-Range, in parts */
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BlobView"];
-                };
-            };
-            /** @description A problem: what is wrong and what to do next */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
     verification_get_tasks_id_receipt: {
         parameters: {
             query?: never;
@@ -3516,6 +3914,104 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Receipt"];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    tasks_get_tasks_id_result: {
+        parameters: {
+            query?: {
+                wait?: number;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The result of a task, waiting for it if asked */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskResult"];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    tasks_post_tasks_id_retry: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key with the same body is carried out once */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Run a finished task again, as a new task */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Created"];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    tasks_get_tasks_id_why: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Why a task waits */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Why"];
                 };
             };
             /** @description A problem: what is wrong and what to do next */
@@ -3592,44 +4088,6 @@ export interface operations {
             };
         };
     };
-    verification_post_verification_cases_id_clear: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The same key with the same body is carried out once */
-                "Idempotency-Key"?: string;
-            };
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["CaseAction"];
-            };
-        };
-        responses: {
-            /** @description Give the dissenters of a case their reputation back */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["CaseView"];
-                };
-            };
-            /** @description A problem: what is wrong and what to do next */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
     verification_post_verification_cases_id_block: {
         parameters: {
             query?: never;
@@ -3649,6 +4107,44 @@ export interface operations {
         };
         responses: {
             /** @description Refuse the dissenters of a case connections and work */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CaseView"];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    verification_post_verification_cases_id_clear: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key with the same body is carried out once */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CaseAction"];
+            };
+        };
+        responses: {
+            /** @description Give the dissenters of a case their reputation back */
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -3693,502 +4189,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Created"];
-                };
-            };
-            /** @description A problem: what is wrong and what to do next */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    clusters_get_clusters: {
-        parameters: {
-            query?: {
-                limit?: number;
-                cursor?: string | null;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description List apps, newest first */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AppRow"][];
-                };
-            };
-            /** @description A problem: what is wrong and what to do next */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    clusters_post_clusters: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The same key with the same body is carried out once */
-                "Idempotency-Key"?: string;
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["AppRequest"];
-            };
-        };
-        responses: {
-            /** @description Create an app and bring it up */
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AppView"];
-                };
-            };
-            /** @description A problem: what is wrong and what to do next */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    clusters_get_clusters_id: {
-        parameters: {
-            query?: {
-                wait?: number;
-                version?: string | null;
-            };
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description One app, by its id or its name, waiting for it to change if asked */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AppView"];
-                };
-            };
-            /** @description A problem: what is wrong and what to do next */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    clusters_delete_clusters_id: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Stop an app and forget it */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AppView"];
-                };
-            };
-            /** @description A problem: what is wrong and what to do next */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    clusters_post_clusters_id_releases: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The same key with the same body is carried out once */
-                "Idempotency-Key"?: string;
-            };
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["ReleaseRequest"];
-            };
-        };
-        responses: {
-            /** @description Put out a new release of an app; what is left out is as it was */
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AppView"];
-                };
-            };
-            /** @description A problem: what is wrong and what to do next */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    clusters_post_clusters_id_deploy: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The same key with the same body is carried out once */
-                "Idempotency-Key"?: string;
-            };
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/octet-stream": unknown;
-            };
-        };
-        responses: {
-            /** @description Put out a new release of the zip, tar or tar.gz that is the body */
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AppView"];
-                };
-            };
-            /** @description A problem: what is wrong and what to do next */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    clusters_post_clusters_id_scale: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The same key with the same body is carried out once */
-                "Idempotency-Key"?: string;
-            };
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": {
-                    [key: string]: number;
-                };
-            };
-        };
-        responses: {
-            /** @description Run other numbers of replicas, by process */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AppView"];
-                };
-            };
-            /** @description A problem: what is wrong and what to do next */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    clusters_post_clusters_id_rollback: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The same key with the same body is carried out once */
-                "Idempotency-Key"?: string;
-            };
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: {
-            content: {
-                "application/json": components["schemas"]["RollbackRequest"];
-            };
-        };
-        responses: {
-            /** @description Go back to an earlier release, as a new one */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AppView"];
-                };
-            };
-            /** @description A problem: what is wrong and what to do next */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    clusters_get_clusters_id_env: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The names of an app's variables */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": string[];
-                };
-            };
-            /** @description A problem: what is wrong and what to do next */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    clusters_put_clusters_id_env: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": {
-                    [key: string]: string | null;
-                };
-            };
-        };
-        responses: {
-            /** @description Change variables of an app, in a new release; null takes one away */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AppView"];
-                };
-            };
-            /** @description A problem: what is wrong and what to do next */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    clusters_post_clusters_id_restart: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The same key with the same body is carried out once */
-                "Idempotency-Key"?: string;
-            };
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Replace every replica by a new one, one after the other */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AppView"];
-                };
-            };
-            /** @description A problem: what is wrong and what to do next */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    clusters_post_clusters_id_stop: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The same key with the same body is carried out once */
-                "Idempotency-Key"?: string;
-            };
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Run nothing of an app until it is started again */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AppView"];
-                };
-            };
-            /** @description A problem: what is wrong and what to do next */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    clusters_post_clusters_id_start: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The same key with the same body is carried out once */
-                "Idempotency-Key"?: string;
-            };
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Run a stopped app again */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AppView"];
-                };
-            };
-            /** @description A problem: what is wrong and what to do next */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    cluster_logs_get_clusters_id_logs: {
-        parameters: {
-            query?: {
-                follow?: boolean;
-                after?: string | null;
-                tail?: number | null;
-                limit?: number;
-                process?: string | null;
-                generation?: number | null;
-            };
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description What an app's replicas printed; follow=1 streams it (Last-Event-ID resumes) */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AppLine"][];
-                    "text/event-stream": string;
                 };
             };
             /** @description A problem: what is wrong and what to do next */

@@ -31,7 +31,8 @@ export class Gathering {
   private count = 0;
   private dropped = 0;
   private last = { attempt: 0, seq: 0 };
-  private open = false;
+  /** The newest line as it was printed, while it has no end. */
+  private open: string | null = null;
 
   /** Take a piece; one that was seen before (after a reconnect) changes nothing. */
   add(piece: LogLine): void {
@@ -41,11 +42,13 @@ export class Gathering {
     if (piece.stream === "progress") return;
     const parts = piece.text.split("\n");
     const newest = this.lines.at(-1);
-    if (this.open && newest !== undefined && newest.stream === piece.stream && newest.attempt === piece.attempt) {
-      this.lines[this.lines.length - 1] = { ...newest, text: inert(newest.text + (parts.shift() ?? "")) };
+    if (this.open !== null && newest?.stream === piece.stream && newest.attempt === piece.attempt) {
+      this.open += parts.shift() ?? "";
+      this.lines[this.lines.length - 1] = { ...newest, text: inert(this.open) };
+      if (parts.length === 0) return;
     }
-    const rest = parts.at(-1);
-    this.open = rest !== undefined ? rest !== "" : !piece.text.endsWith("\n");
+    const rest = parts.at(-1) ?? "";
+    this.open = rest === "" ? null : rest;
     if (rest === "") parts.pop();
     for (const text of parts) {
       this.lines.push({ key: this.count++, at: piece.at, attempt, stream: piece.stream, text: inert(text) });

@@ -10,8 +10,8 @@ export interface Column<Row> {
   /** A CSS grid track, such as "minmax(0, 1fr)" or "120px". */
   width: string;
   cell: (row: Row) => React.ReactNode;
-  /** Shown on narrow screens, too. */
-  narrow?: boolean;
+  /** Its track on narrow screens; without one it is not shown there. */
+  narrow?: string;
   /** What it is sorted by; without, it cannot be. Sorting is of all rows: give it only where all are here. */
   by?: (row: Row) => string | number;
 }
@@ -118,11 +118,10 @@ export function Table<Row>(props: TableProps<Row>) {
     }
   };
 
-  const track = (shown: readonly Column<Row>[]) =>
-    `${select ? "28px " : ""}${shown.map((column) => column.width).join(" ")}`;
+  const tracks = (widths: readonly string[]) => `${select ? "28px " : ""}${widths.join(" ")}`;
   const style = {
-    "--tracks": track(columns),
-    "--tracks-narrow": track(columns.filter((column) => column.narrow)),
+    "--tracks": tracks(columns.map((column) => column.width)),
+    "--tracks-narrow": tracks(columns.flatMap((column) => column.narrow ?? [])),
   } as React.CSSProperties;
   const rowTotal = props.total === undefined ? rows.length : (props.total ?? -1);
   return (
@@ -140,7 +139,7 @@ export function Table<Row>(props: TableProps<Row>) {
     >
       <div className={styles.head} role="row" aria-rowindex={1}>
         {select && (
-          <span role="columnheader">
+          <span role="columnheader" data-narrow>
             <span className="unseen">selected</span>
           </span>
         )}
@@ -148,7 +147,7 @@ export function Table<Row>(props: TableProps<Row>) {
           <span
             key={column.name}
             role="columnheader"
-            data-narrow={column.narrow}
+            data-narrow={column.narrow !== undefined || undefined}
             aria-sort={order?.name === column.name ? (order.falling ? "descending" : "ascending") : undefined}
           >
             {column.by ? (
@@ -180,7 +179,7 @@ export function Table<Row>(props: TableProps<Row>) {
               onClick={() => setChosen(id)}
             >
               {select && (
-                <span role="gridcell">
+                <span role="gridcell" data-narrow>
                   <input
                     type="checkbox"
                     tabIndex={-1}
@@ -191,7 +190,7 @@ export function Table<Row>(props: TableProps<Row>) {
                 </span>
               )}
               {columns.map((column) => (
-                <span key={column.name} role="gridcell" data-narrow={column.narrow}>
+                <span key={column.name} role="gridcell" data-narrow={column.narrow !== undefined || undefined}>
                   {column.cell(row)}
                 </span>
               ))}

@@ -17,11 +17,11 @@ import styles from "./Tasks.module.css";
 export const route = createLazyRoute("/tasks")({ component: Tasks });
 
 const COLUMNS: readonly Column<TaskRow>[] = [
-  { name: "state", width: "140px", narrow: true, cell: (row) => <StateMark state={row.state} /> },
+  { name: "state", width: "140px", narrow: "110px", cell: (row) => <StateMark state={row.state} /> },
   {
     name: "name",
     width: "minmax(120px, 1fr)",
-    narrow: true,
+    narrow: "minmax(0, 1fr)",
     cell: (row) => (
       <Link to="/tasks/$id" params={{ id: row.id }} tabIndex={-1}>
         <bdi>{row.name || row.id}</bdi>
@@ -33,7 +33,7 @@ const COLUMNS: readonly Column<TaskRow>[] = [
   { name: "node", width: "140px", cell: (row) => <span className="mono">{row.nodeId ?? ""}</span> },
   { name: "attempt", width: "70px", cell: (row) => row.attempt },
   { name: "took", width: "80px", cell: (row) => took(row) },
-  { name: "submitted", width: "110px", narrow: true, cell: (row) => ago(row.createdAt) },
+  { name: "submitted", width: "110px", narrow: "84px", cell: (row) => ago(row.createdAt) },
 ];
 
 function took(row: TaskRow): string {

@@ -7,7 +7,7 @@ import { StateMark } from "../../ui/StateMark";
 import { type Column, Table } from "../../ui/Table";
 import { count } from "../../ui/words";
 import { bySite, summary } from "./sites";
-import { CELL, drawSite, heightOf, widthOf } from "./soundings";
+import { drawSite, heightOf, indexAt, widthOf } from "./soundings";
 import styles from "./Watch.module.css";
 
 const MARKS = ["idle", "working", "failing", "draining", "lost", "blocked", "flagged"];
@@ -16,16 +16,22 @@ const COLUMNS: readonly Column<Sounding>[] = [
   {
     name: "node",
     width: "minmax(120px, 1fr)",
-    narrow: true,
+    narrow: "minmax(0, 1fr)",
     cell: (one) => <span className="mono">{one.id}</span>,
     by: (one) => one.id,
   },
   { name: "site", width: "140px", cell: (one) => one.site || "none", by: (one) => one.site },
-  { name: "state", width: "120px", narrow: true, cell: (one) => <StateMark state={one.mark} />, by: (one) => one.mark },
+  {
+    name: "state",
+    width: "120px",
+    narrow: "100px",
+    cell: (one) => <StateMark state={one.mark} />,
+    by: (one) => one.mark,
+  },
   {
     name: "slots in use",
     width: "110px",
-    narrow: true,
+    narrow: "70px",
     cell: (one) => `${one.active} of ${one.slots}`,
     by: (one) => one.load,
   },
@@ -79,9 +85,7 @@ function Site({ name, nodes }: { name: string; nodes: readonly Sounding[] }) {
   }, [nodes, theme]);
   const over = (event: React.MouseEvent<HTMLCanvasElement>) => {
     const { offsetX, offsetY } = event.nativeEvent;
-    const at =
-      Math.floor((offsetX - 4) / CELL) * Math.floor((heightOf() - 8) / CELL) + Math.floor((offsetY - 4) / CELL);
-    const node = nodes[at];
+    const node = nodes[indexAt(offsetX, offsetY, nodes.length)];
     event.currentTarget.title =
       node === undefined ? "" : `${node.id}: ${node.mark}, ${node.active} of ${node.slots} slots in use`;
   };
@@ -93,7 +97,7 @@ function Site({ name, nodes }: { name: string; nodes: readonly Sounding[] }) {
       <canvas
         ref={canvas}
         width={widthOf(nodes.length)}
-        height={heightOf()}
+        height={heightOf(nodes.length)}
         role="img"
         aria-label={summary(nodes)}
         onMouseMove={over}

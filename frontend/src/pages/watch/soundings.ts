@@ -1,18 +1,30 @@
 /** Draws the nodes of a site on a canvas, in the shapes of the key below it. */
 import type { Sounding } from "../../live/watch";
 
-/** Pixels from one node to the next, and nodes above each other. */
-export const CELL = 13;
-const ROWS = 13;
+/** Pixels from one node to the next, and around all of them. */
+const CELL = 13;
+const EDGE = 4;
+const ROWS_MAX = 13;
+
+/** Nodes above each other: a small site is about as high as it is wide. */
+function rowsOf(nodes: number): number {
+  return Math.min(ROWS_MAX, Math.max(1, Math.ceil(Math.sqrt(nodes))));
+}
 
 /** How wide the chart of this many nodes is, in pixels. */
 export function widthOf(nodes: number): number {
-  return Math.max(1, Math.ceil(nodes / ROWS)) * CELL + 8;
+  return Math.ceil(nodes / rowsOf(nodes)) * CELL + 2 * EDGE;
 }
 
-/** How high every chart is, in pixels. */
-export function heightOf(): number {
-  return ROWS * CELL + 8;
+/** How high it is, in pixels. */
+export function heightOf(nodes: number): number {
+  return rowsOf(nodes) * CELL + 2 * EDGE;
+}
+
+/** Which node is at a point of the chart; -1 for none. */
+export function indexAt(x: number, y: number, nodes: number): number {
+  const [column, row] = [Math.floor((x - EDGE) / CELL), Math.floor((y - EDGE) / CELL)];
+  return column < 0 || row < 0 || row >= rowsOf(nodes) ? -1 : column * rowsOf(nodes) + row;
 }
 
 /** Draw them, column by column. */
@@ -22,15 +34,16 @@ export function drawSite(canvas: HTMLCanvasElement, nodes: readonly Sounding[]):
   const colours = getComputedStyle(document.documentElement);
   const colour = (name: string) => colours.getPropertyValue(`--${name}`).trim();
   const scale = window.devicePixelRatio;
-  const [width, height] = [widthOf(nodes.length), heightOf()];
+  const [width, height] = [widthOf(nodes.length), heightOf(nodes.length)];
   canvas.width = width * scale;
   canvas.height = height * scale;
   canvas.style.width = `${width}px`;
   canvas.style.height = `${height}px`;
   pen.scale(scale, scale);
+  const rows = rowsOf(nodes.length);
   nodes.forEach((node, at) => {
     pen.save();
-    pen.translate(4 + Math.floor(at / ROWS) * CELL + CELL / 2, 4 + (at % ROWS) * CELL + CELL / 2);
+    pen.translate(EDGE + (Math.floor(at / rows) + 0.5) * CELL, EDGE + ((at % rows) + 0.5) * CELL);
     mark(pen, node, colour);
     pen.restore();
   });
