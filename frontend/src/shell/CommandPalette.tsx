@@ -24,7 +24,7 @@ export function fits(word: string, letters: string): boolean {
   return true;
 }
 
-export default function CommandPalette({ close }: { close: () => void }) {
+export function CommandPalette({ close }: { close: () => void }) {
   const navigate = useNavigate();
   const list = useId();
   const [text, setText] = useState("");

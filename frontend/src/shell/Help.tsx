@@ -3,7 +3,7 @@ import { Dialog } from "../ui/Dialog";
 import styles from "./Help.module.css";
 import { shortcuts } from "./keys";
 
-export default function Help({ close }: { close: () => void }) {
+export function Help({ close }: { close: () => void }) {
   return (
     <Dialog title="Keys" close={close}>
       <dl className={styles.keys}>

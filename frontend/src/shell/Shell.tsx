@@ -1,17 +1,17 @@
 /** What is around every page: name, search, navigation, whether it is live, and the keyboard. */
 import { Link, Outlet, useNavigate, useRouterState } from "@tanstack/react-router";
-import { lazy, Suspense, useEffect, useRef, useState, useSyncExternalStore } from "react";
+import { useEffect, useRef, useState, useSyncExternalStore } from "react";
 import { useLiveness } from "../live/liveness";
 import { isTaskId } from "../pages/tasks/query";
 import { choose, current } from "../theme/theme";
 import { NotLive } from "../ui/Said";
 import { Toasts } from "../ui/Toast";
+import { CommandPalette } from "./CommandPalette";
+import { Help } from "./Help";
 import { useKeys } from "./keys";
 import { PLACES } from "./places";
 import styles from "./Shell.module.css";
 
-const CommandPalette = lazy(() => import("./CommandPalette"));
-const Help = lazy(() => import("./Help"));
 const MOD = navigator.platform.startsWith("Mac") ? "⌘K" : "Ctrl K";
 
 export function Shell() {
@@ -87,10 +87,8 @@ export function Shell() {
         <ThemeSwitch />
       </footer>
       <Toasts />
-      <Suspense>
-        {over === "palette" && <CommandPalette close={() => setOver(null)} />}
-        {over === "help" && <Help close={() => setOver(null)} />}
-      </Suspense>
+      {over === "palette" && <CommandPalette close={() => setOver(null)} />}
+      {over === "help" && <Help close={() => setOver(null)} />}
     </div>
   );
 }

@@ -42,10 +42,12 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
 def harbour(playwright: Playwright, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harbour]:
     """A server with one node and a few tasks of each kind, for all tests: no test may disturb it."""
     harbour = Harbour(tmp_path_factory.mktemp("harbour"))
-    harbour.start()
-    harbour.seed()
-    yield harbour
-    harbour.stop()
+    try:
+        harbour.start()
+        harbour.seed()
+        yield harbour
+    finally:
+        harbour.stop()
 
 
 @pytest.fixture

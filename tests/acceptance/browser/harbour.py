@@ -57,7 +57,7 @@ class Harbour:
         """A task that runs this JavaScript, or does nothing; its id."""
         payload = {"language": "javascript", "sourceCode": code}
         spec: dict[str, Any] = {"name": name, "type": "noop"} if code is None else {"name": name, "type": "script"}
-        spec |= {"retry": {"maxAttempts": 1}} | ({} if code is None else {"payload": payload})
+        spec |= {"retry": {"attempts": 1}} | ({} if code is None else {"payload": payload})
         with self.client() as client:
             answer = client.post("/api/tasks", json=spec)
         assert answer.status_code == 201, answer.text
