@@ -47,8 +47,8 @@ export function useFigures() {
   return { figures, error: null };
 }
 
-/** id, status, active slots (null: not known here), slots, CPU in per cent, whether it was caught failing lately. */
-type FleetNode = [string, string, number | null, number, number, boolean];
+/** id, status, active slots (null: not known here), slots, CPU in per cent, and whether it is failing or flagged. */
+type FleetNode = [string, string, number | null, number, number, "" | "failing" | "flagged"];
 interface FleetPicture {
   nodes: FleetNode[];
 }
@@ -80,7 +80,7 @@ export function soundingOf(node: NodeView, now?: FleetNode): Sounding {
   return {
     id: node.nodeId,
     site: site || "",
-    mark: markOf(status, active, now?.[5] ?? false),
+    mark: markOf(status, active, now?.[5] ?? ""),
     load: slots > 0 ? Math.min(1, active / slots) : 0,
     active,
     slots,
@@ -88,11 +88,11 @@ export function soundingOf(node: NodeView, now?: FleetNode): Sounding {
   };
 }
 
-function markOf(status: string, active: number, faulty: boolean): Sounding["mark"] {
+function markOf(status: string, active: number, trouble: "" | "failing" | "flagged"): Sounding["mark"] {
   if (status === "quarantined") return "flagged";
   if (status === "blocked") return "blocked";
   if (status === "offline") return "lost";
-  if (faulty) return "failing";
+  if (trouble !== "") return trouble;
   if (status === "draining") return "draining";
   return active > 0 ? "working" : "idle";
 }

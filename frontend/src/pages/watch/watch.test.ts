@@ -26,17 +26,17 @@ test("what a node is comes before how busy it is", () => {
   });
   expect(soundingOf(node("A", { active: 2, status: "draining" })).mark).toBe("draining");
   expect(soundingOf(node("A", { active: 2, status: "offline" })).mark).toBe("lost");
-  expect(soundingOf(node("A"), ["A", "online", 3, 4, 90, true]).mark).toBe("failing");
+  expect(soundingOf(node("A"), ["A", "online", 3, 4, 90, "failing"]).mark).toBe("failing");
 });
 
 test("a frame of the fleet changes the nodes it names and no others", () => {
   const before = {
     nodes: [
-      ["A", "online", 0, 4, 1, false],
-      ["B", "online", 0, 4, 1, false],
+      ["A", "online", 0, 4, 1, ""],
+      ["B", "online", 0, 4, 1, ""],
     ] as never,
   };
-  const after = foldFleet(before, { nodes: [["B", "offline", 0, 4, 1, false]] as never });
+  const after = foldFleet(before, { nodes: [["B", "offline", 0, 4, 1, ""]] as never });
   expect(after.nodes.map(([id, status]) => `${id} ${status}`)).toEqual(["A online", "B offline"]);
 });
 
