@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
-import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
 
@@ -21,16 +20,22 @@ document.addEventListener("securitypolicyviolation", (event) =>
 
 
 @pytest.fixture(scope="session")
-def playwright() -> Iterator[Playwright]:
+def can_be_seen() -> None:
+    """Skips where there is nothing to look with, or at."""
     if CHROMIUM is None:
         pytest.skip("there is no Chromium on this machine: apt-get install chromium")
     if not (files("anchor") / "web" / "index.html").is_file():
         pytest.skip("the dashboard was not built into this installation: python build_web.py")
+
+
+# For a file at a time: while it is there, its event loop runs, and no other test of this process could run one.
+@pytest.fixture(scope="module")
+def playwright(can_be_seen: None) -> Iterator[Playwright]:
     with sync_playwright() as playwright:
         yield playwright
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(playwright: Playwright) -> Iterator[Browser]:
     # Its own sandbox needs more than a container gives, and it is shown nothing but our pages.
     browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
@@ -39,7 +44,7 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def harbour(playwright: Playwright, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harbour]:
+def harbour(can_be_seen: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harbour]:
     """A server with one node and a few tasks of each kind, for all tests: no test may disturb it."""
     harbour = Harbour(tmp_path_factory.mktemp("harbour"))
     try:
@@ -77,9 +82,3 @@ def axe() -> str:
     if not source.is_file():
         pytest.skip("axe-core is not installed: just web-setup")
     return source.read_text("utf-8")
-
-
-@pytest.fixture
-def client(harbour: Harbour) -> Iterator[httpx.Client]:
-    with harbour.client() as client:
-        yield client
