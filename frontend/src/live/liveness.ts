@@ -1,0 +1,39 @@
+/** Whether what is shown is what is: since when the server has not been heard. */
+import { useSyncExternalStore } from "react";
+
+/** `since` is the moment (Unix milliseconds) of the last word of the server before it fell silent; null while live. */
+export interface Liveness {
+  live: boolean;
+  since: number | null;
+}
+
+const listeners = new Set<() => void>();
+let lastHeard = Date.now();
+let now: Liveness = { live: true, since: null };
+
+/** The server has answered. */
+export function heard(): void {
+  lastHeard = Date.now();
+  if (!now.live) tell({ live: true, since: null });
+}
+
+/** The server did not answer, or could not. */
+export function lost(): void {
+  if (now.live) tell({ live: false, since: lastHeard });
+}
+
+function tell(next: Liveness): void {
+  now = next;
+  for (const listener of listeners) listener();
+}
+
+/** The liveness, as it changes. */
+export function useLiveness(): Liveness {
+  return useSyncExternalStore(
+    (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    () => now,
+  );
+}

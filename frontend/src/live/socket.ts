@@ -1,0 +1,64 @@
+/** The one live link of this page, and the hook with which a page is in a room of it. */
+import { useCallback, useSyncExternalStore } from "react";
+import { io } from "socket.io-client";
+import { heard, lost } from "./liveness";
+import { type Fold, type Frame, Rooms, type Seen } from "./rooms";
+
+const ANSWER_MS = 5000;
+
+const socket = io({ path: "/live", transports: ["websocket"], autoConnect: false, reconnectionDelayMax: 3000 });
+
+/** Listeners are told once per frame of the screen, however much has come. */
+const waiting = new Set<() => void>();
+function soon(tell: () => void): void {
+  if (waiting.size === 0) {
+    requestAnimationFrame(() => {
+      const all = [...waiting];
+      waiting.clear();
+      for (const one of all) one();
+    });
+  }
+  waiting.add(tell);
+}
+
+const rooms = new Rooms(async (event, argument) => {
+  try {
+    const call = socket.timeout(ANSWER_MS);
+    return await (argument === undefined ? call.emitWithAck(event) : call.emitWithAck(event, argument));
+  } catch {
+    // No answer in time: the link is as good as gone, and a new one starts from whole pictures.
+    socket.disconnect().connect();
+    return null;
+  }
+}, soon);
+
+socket.on("connect", () => {
+  heard();
+  void rooms.connected();
+});
+socket.on("disconnect", () => {
+  lost();
+  rooms.disconnected();
+});
+socket.on("frame", (frame: Frame) => {
+  heard();
+  rooms.frame(frame);
+});
+socket.on("gone", (gone: { room: string; code: string; message: string }) =>
+  rooms.gone(gone.room, gone.code, gone.message),
+);
+socket.on("stop", (stop: { retrySeconds: number | null }) => {
+  if (stop.retrySeconds === null) socket.disconnect();
+});
+
+/** Open the link, and keep it quiet while nobody looks at the page. */
+export function openLink(): void {
+  socket.connect();
+  document.addEventListener("visibilitychange", () => void (document.hidden ? rooms.hidden() : rooms.shown()));
+}
+
+/** What a room looks like, as it changes; `fold` is a function that stays the same. */
+export function useRoom<Picture>(name: string, fold: Fold<Picture>): Seen<Picture> {
+  const subscribe = useCallback((listener: () => void) => rooms.enter(name, fold, listener), [name, fold]);
+  return useSyncExternalStore(subscribe, () => rooms.seen<Picture>(name));
+}

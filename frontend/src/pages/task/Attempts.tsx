@@ -1,0 +1,57 @@
+/** The attempts of a task on one line of time. */
+import type { TaskView } from "../../api/client";
+import { StateMark } from "../../ui/StateMark";
+import { lookOf } from "../../ui/states";
+import { at, lasting } from "../../ui/words";
+import styles from "./Task.module.css";
+
+type Attempt = TaskView["attempts"][number];
+
+/** Begin and length of each attempt as shares of the whole time, from 0 to 1; the live one goes on until `now`. */
+export function spans(attempts: readonly Attempt[], now: number): { begin: number; length: number; ms: number }[] {
+  const times = attempts.map((one) => ({
+    from: Date.parse(one.leasedAt),
+    to: one.endedAt === null || one.endedAt === undefined ? now : Date.parse(one.endedAt),
+  }));
+  const first = Math.min(...times.map((time) => time.from));
+  const whole = Math.max(1, Math.max(...times.map((time) => time.to)) - first);
+  return times.map(({ from, to }) => ({
+    begin: (from - first) / whole,
+    length: Math.max(0, to - from) / whole,
+    ms: to - from,
+  }));
+}
+
+export function Attempts({ attempts }: { attempts: readonly Attempt[] }) {
+  if (attempts.length === 0) return <p>No node has it yet.</p>;
+  const bars = spans(attempts, Date.now());
+  return (
+    <ol className={styles.attempts}>
+      {attempts.map((one, number) => (
+        <li key={one.number} className={styles.attempt}>
+          <span className="mono mute">{one.number}</span>
+          <StateMark state={one.outcome ?? "running"} />
+          <svg className={styles.bar} viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">
+            <rect
+              x={bars[number]!.begin * 100}
+              width={Math.max(0.6, bars[number]!.length * 100)}
+              height="8"
+              fill={`var(--${lookOf(one.outcome ?? "running").tone})`}
+            />
+          </svg>
+          <span className="mono">{lasting(bars[number]!.ms)}</span>
+          <p className="mute">
+            {at(one.leasedAt)} on <span className="mono">{one.nodeId}</span>
+            {one.usage &&
+              `, ${one.usage.cpuSeconds.toFixed(2)} s of CPU, ${one.usage.peakMemoryMb.toFixed(0)} MB at most`}
+          </p>
+          {one.reason && (
+            <p>
+              {one.reason.message} <span className="mute">{one.reason.hint}</span>
+            </p>
+          )}
+        </li>
+      ))}
+    </ol>
+  );
+}

@@ -1,0 +1,28 @@
+/** A page: its title, what can be done with it, and the rest. */
+import { useEffect } from "react";
+import styles from "./Page.module.css";
+
+interface PageProps {
+  title: string;
+  aside?: React.ReactNode;
+  children: React.ReactNode;
+  /** The last part of it takes the height that is left. */
+  fill?: boolean;
+}
+
+export function Page({ title, aside, children, fill = false }: PageProps) {
+  useEffect(() => {
+    document.title = `${title} · Anchor`;
+  }, [title]);
+  return (
+    <div className={`${styles.page} ${fill ? styles.fill : ""}`}>
+      <div className={styles.head}>
+        <h1>
+          <bdi>{title}</bdi>
+        </h1>
+        {aside && <div className={styles.aside}>{aside}</div>}
+      </div>
+      {children}
+    </div>
+  );
+}

@@ -1,0 +1,106 @@
+"""The dashboard as it is first seen: small, soon there, and easy on everybody's eyes and ears."""
+
+import time
+from collections.abc import Callable
+from importlib.resources import files
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Response, Route, expect
+
+from .harbour import Harbour
+
+FIRST_PAGE_BYTES_MAX = 160_000
+ALL_BYTES_MAX = 300_000
+FIRST_LOOK_SECONDS_MAX = 1.5
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+
+
+def test_the_first_page_is_small_and_soon_there(browser: Browser, harbour: Harbour) -> None:
+    scripts: dict[str, int] = {}
+
+    def note(response: Response) -> None:
+        if response.url.endswith(".js"):
+            assert response.headers["content-encoding"] == "gzip"
+            scripts[response.url] = int(response.headers["content-length"])
+
+    took = []
+    for _ in range(3):
+        context = browser.new_context()  # nothing cached
+        page = context.new_page()
+        page.on("response", note)
+        begun = time.monotonic()
+        page.goto(harbour.url, wait_until="commit")
+        page.wait_for_selector("h1")
+        took.append(time.monotonic() - begun)
+        page.wait_for_load_state("load")
+        context.close()
+    assert sum(scripts.values()) <= FIRST_PAGE_BYTES_MAX, scripts
+    assert min(took) <= FIRST_LOOK_SECONDS_MAX, took
+    assets = (files("anchor") / "web" / "assets").iterdir()
+    assert sum(len(one.read_bytes()) for one in assets if one.name.endswith(".js.gz")) <= ALL_BYTES_MAX
+
+
+def _check(page: Page, axe: str, where: str) -> list[str]:
+    """What axe has against what is shown: everything by day, the colours by night, too."""
+    page.evaluate(axe)
+    found = page.evaluate("(rules) => axe.run({ runOnly: rules })", RULES)["violations"]
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_selector("html[data-theme=night]")
+    found += page.evaluate("axe.run({ runOnly: ['color-contrast'] })")["violations"]
+    page.emulate_media(color_scheme="light")
+    return [f"{where}: {one['id']} at {[node['target'] for node in one['nodes']]}" for one in found]
+
+
+def test_no_page_keeps_anybody_out(context: BrowserContext, harbour: Harbour, axe: str) -> None:
+    page = context.new_page()
+    wrong: list[str] = []
+
+    def look(where: str, path: str, ready: str, then: Callable[[], object] = lambda: None) -> None:
+        page.goto(path)
+        page.wait_for_selector(ready)
+        then()
+        wrong.extend(_check(page, axe, where))
+
+    def key(name: str, shows: str) -> Callable[[], object]:
+        return lambda: (page.keyboard.press(name), page.wait_for_selector(shows))
+
+    def click(name: str, shows: str) -> Callable[[], object]:
+        return lambda: (page.get_by_role("button", name=name).click(), page.wait_for_selector(shows))
+
+    task = f"/tasks/{harbour.tasks['hostile']}"
+    look("watch", "/", "canvas")
+    look("watch as a table", "/", "canvas", click("read as a table", "[role=grid]"))
+    look("keys", "/", "canvas", key("?", "dialog dl"))
+    look("palette", "/", "canvas", key("Control+k", "dialog [role=option]"))
+    look("tasks", "/tasks", "[role=row] a")
+    look("as curl", "/tasks", "[role=row] a", click("as curl", "dialog pre"))
+    look("no tasks like this", "/tasks?q=label:none", "text=No task is like this.")
+    look("not understood", "/tasks?q=nonsense", "text=not understood")
+    look("task", task, "[role=log] bdi")
+    look("menu", task, "[role=log] bdi", click("More", "[role=menuitem]"))
+    for part in ("Result", "Attempts", "As asked"):
+        look(part, task, "[role=log] bdi", lambda part=part: page.get_by_role("tab", name=part).click())
+    look("no such task", "/tasks/task_0000000000000", "role=alert")
+    page.route("**/api/tasks?*", lambda route: route.fulfill(status=500, json={"detail": "It broke.", "hint": "Wait."}))
+    look("failed", "/tasks", "role=alert")
+    waiting: list[Route] = []
+    page.unroute_all()
+    page.route("**/api/tasks?*", lambda route: waiting.append(route))
+    look("loading", "/tasks", "text=Loading tasks")
+    assert waiting
+    page.unroute_all(behavior="ignoreErrors")
+    assert wrong == []
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1440])
+def test_no_page_scrolls_sideways(context: BrowserContext, harbour: Harbour, width: int) -> None:
+    page = context.new_page()
+    page.set_viewport_size({"width": width, "height": 700})
+    for path in ("/", "/tasks", f"/tasks/{harbour.tasks['hostile']}"):
+        page.goto(path)
+        expect(page.locator("h1")).to_be_visible()
+        page.wait_for_load_state("networkidle") if path == "/tasks" else page.wait_for_timeout(100)
+        wide = (
+            "[document.documentElement, document.querySelector('main')].map((one) => one.scrollWidth - one.clientWidth)"
+        )
+        assert page.evaluate(wide) == [0, 0], path
