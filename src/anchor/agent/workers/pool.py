@@ -127,6 +127,10 @@ class Pool:
                 self._offer(waiter.result())
             raise
 
+    def has(self, worker: Worker) -> bool:
+        """Whether a worker is still one of these: it was not discarded."""
+        return worker in self._all
+
     def release(self, worker: Worker) -> None:
         """Take a worker back whose work has ended: in the background it gets ready again, or is replaced."""
         self._coming += 1
