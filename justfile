@@ -109,6 +109,15 @@ bench-placement:
 bench-mapreduce *args:
     python benchmarks/mapreduce.py {{ args }}
 
+# the way to an app beside nginx's reverse proxy; needs nginx and node
+bench-ingress *args:
+    python benchmarks/ingress.py {{ args }}
+
+# requests that fail while things happen to an app, and how long deployments take
+bench-apps:
+    python -m benchmarks.app_outages
+    python -m benchmarks.app_deploys
+
 # how often a wrong answer is accepted, and what checking costs, by policy
 bench-verification *args:
     python -m benchmarks.verification {{ args }}

@@ -164,6 +164,8 @@ async def test_a_closed_store_refuses_writes_instead_of_forgetting_them(store, m
     await store.close()
     with pytest.raises(Exception, match="closed"):
         await store.insert([make.task()])
+    with pytest.raises(Exception, match="close"):
+        await store.node("A")
 
 
 async def test_what_was_asked_before_the_close_is_written(store, reopened, make):

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from anchor.agent.job import Job, Ran
 from anchor.agent.runtimes.isolate.runtime import Isolate
 from anchor.agent.runtimes.wasm.runtime import Wasm
+from anchor.agent.workers import running as running_module
 from anchor.agent.workers.frames import (
     WORD_BYTES_MAX,
     Ended,
@@ -31,6 +32,7 @@ from anchor.agent.workers.frames import (
     read_work,
 )
 from anchor.agent.workers.pool import Pool
+from anchor.agent.workers.process import Worker
 from anchor.agent.workers.running import run_in
 from anchor.agent.workers.worker import WORK_PER_WORKER_MAX
 from anchor.core.attempt import Outcome
@@ -168,6 +170,26 @@ async def test_a_worker_is_replaced_after_its_hundredth_task_without_anyone_noti
         for i in range(1, len(first) * WORK_PER_WORKER_MAX + 2):
             assert (await runtime.run(job("return input", input=i), ignore)).value == str(i).encode()
         await until(lambda: not set(first) & set(pool.pids), "the replacement of the first worker")
+
+
+async def test_a_worker_that_ends_by_itself_as_its_work_does_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    run_work = running_module._run
+    first: list[int] = []
+
+    async def and_ends(pool: Pool, worker: Worker, *rest: Any) -> Ended:
+        ended = await run_work(pool, worker, *rest)
+        first.append(worker.pid)
+        os.kill(worker.pid, signal.SIGKILL)
+        await until(lambda: not worker.alive, "the end of the worker")
+        return ended
+
+    pool = Pool(warm=1, spare=0)
+    async with running(pool) as runtime:
+        monkeypatch.setattr(running_module, "_run", and_ends)
+        assert (await runtime.run(job("return 1"), ignore)).value == b"1"
+        monkeypatch.undo()
+        await until(lambda: first[0] not in pool.pids, "the worker to be forgotten")
+        assert (await runtime.run(job("return 2"), ignore)).value == b"2"
 
 
 @pytest.mark.parametrize("source", ["for (;;);", "await new Promise(() => {})", "new ArrayBuffer(3e9)"])

@@ -92,7 +92,7 @@ class Stand:
 
     async def reached(self, node: str) -> None:
         """Wait for a node's tunnel."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while self.tunnels.of(node) is None:  # noqa: ASYNC110 - nothing says when
                 await asyncio.sleep(0.005)
 

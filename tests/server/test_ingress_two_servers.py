@@ -46,7 +46,7 @@ async def shared(tmp_path: Path) -> AsyncIterator[Shared]:
     await store.close()
 
 
-async def asked(stand: Stand, code: int = 200, seconds: float = 10.0) -> httpx.Response:
+async def asked(stand: Stand, code: int = 200, seconds: float = 30.0) -> httpx.Response:
     """An answer with this status, once there is one."""
     async with asyncio.timeout(seconds), httpx.AsyncClient(base_url=stand.url, headers=SHOP, trust_env=False) as caller:
         while (answer := await caller.get("/hello")).status_code != code:  # noqa: ASYNC110 - nothing says when
@@ -77,7 +77,7 @@ async def test_a_server_without_the_tunnel_asks_the_one_that_has_it(
         async with a_node(here.url, "N1", doors):  # the node is connected to the other server now
             await here.reached("N1")
             assert (await asked(there)).text == "a /hello"
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while (duty := await shared.duty("tunnel/N1")) is None or duty.holder != "here":  # noqa: ASYNC110
                     await asyncio.sleep(0.02)
             assert (await asked(there)).text == "a /hello"

@@ -226,12 +226,14 @@ def test_a_stream_too_many_is_refused() -> None:
     assert not any(one.events for one in heard)
 
 
-def test_whoever_loses_the_line_tells_every_stream() -> None:
+def test_whoever_loses_the_line_tells_every_stream_and_opens_no_more() -> None:
     pair = Pair()
     heard = [pair.open()[1] for _ in range(3)]
+    assert not pair.server.is_full
     pair.server.lose()
     assert [one.events for one in heard] == [["lost"]] * 3
     assert len(pair.server) == 0
+    assert pair.server.is_full
 
 
 def frame(kind: int, stream: int, value: int, content: bytes = b"") -> bytes:

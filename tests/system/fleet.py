@@ -65,7 +65,7 @@ class Program:
         """kill -9: no handler runs, nothing is flushed."""
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(GIVE_UP_SECONDS)  # it may be in the middle of a write that the disk is slow with
 
     def stop(self) -> int:
         """What an operator does: SIGTERM, and wait."""

@@ -84,7 +84,7 @@ def set_env(name: str, variables: Variables) -> Call[AppView]:
 
 
 def logs(name: str, *, process: str = "", after: str = "", tail: int | None = None) -> Call[list[AppLine]]:
-    """What an app's replicas printed, in order of time: up to LOG_PAGE pieces behind `after`, or the last `tail` lines."""
+    """What an app's replicas printed, by time: up to LOG_PAGE pieces behind `after`, or the last `tail` lines."""
     query = {"process": process, "after": after, "tail": tail, "limit": LOG_PAGE}
     return get(f"{path_of(name)}/logs", answers.json_as(list[AppLine]), query)
 

@@ -206,6 +206,7 @@ class TunnelEnd:
         self._highest = 0
         self._said: list[bytes | memoryview] = []
         self._turns: deque[Stream] = deque()
+        self._is_lost = False
         self.grown = 0
         self.frames = 0
 
@@ -214,8 +215,8 @@ class TunnelEnd:
 
     @property
     def is_full(self) -> bool:
-        """Whether no stream can be opened."""
-        return len(self._streams) >= STREAMS_MAX or self._highest >= STREAM_NUMBER_MAX
+        """Whether no stream can be opened: there are too many, or the socket is gone."""
+        return self._is_lost or len(self._streams) >= STREAMS_MAX or self._highest >= STREAM_NUMBER_MAX
 
     def open(self, target: Target, sink: Sink) -> Stream:
         """A new stream; it can be written to at once. Not where `is_full`."""
@@ -318,6 +319,7 @@ class TunnelEnd:
 
     def lose(self) -> None:
         """The socket is gone, and all streams with it."""
+        self._is_lost = True
         streams = list(self._streams.values())
         for stream in streams:
             self._forget(stream)

@@ -9,6 +9,7 @@ from queue import SimpleQueue
 from typing import TypeVar
 
 from anchor.adapters.sqlite.trouble import explained
+from anchor.core.errors import Unavailable
 
 R = TypeVar("R")
 READERS = 2
@@ -19,6 +20,7 @@ class Reads:
 
     def __init__(self, connections: list[sqlite3.Connection], directory: Path) -> None:
         self._directory = directory
+        self._closed = False
         self._connections = connections
         self._idle: SimpleQueue[sqlite3.Connection] = SimpleQueue()
         for connection in connections:
@@ -26,11 +28,15 @@ class Reads:
         self._threads = ThreadPoolExecutor(len(connections), thread_name_prefix="anchor-reader")
 
     async def run(self, query: Callable[[sqlite3.Connection], R]) -> R:
-        """What `query` returns, run in one read transaction: its statements see the same moment."""
+        """What `query` returns, run in one read transaction: its statements see the same moment. Unavailable once
+        `close` was called."""
+        if self._closed:
+            raise Unavailable("The store is closed.", hint="The server is stopping; try again once it is back.")
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._one, query)
 
     def close(self) -> None:
         """Let running queries end, then close the connections."""
+        self._closed = True
         self._threads.shutdown()
         for connection in self._connections:
             connection.close()

@@ -127,6 +127,10 @@ class Pool:
                 self._offer(waiter.result())
             raise
 
+    def has(self, worker: Worker) -> bool:
+        """Whether a worker is still one of these: it was not discarded."""
+        return worker in self._all
+
     def release(self, worker: Worker) -> None:
         """Take a worker back whose work has ended: in the background it gets ready again, or is replaced."""
         self._coming += 1
@@ -240,14 +244,16 @@ class Pool:
             self._spawn(self._retire(worker))
 
     async def _look_after_idle(self) -> None:
-        """Replace workers that go on by themselves: what was left running in them by work that has ended long ago."""
+        """Replace workers that go on by themselves, with what was left running in them by work that has ended long ago,
+        and those that have ended."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             for worker in list(self._idle):
                 worker.measure()
                 overfull = await asyncio.to_thread(worker.place.overfull, IDLE_DISK_MIB_MAX * MIB)
                 busy = worker.held_mib > IDLE_HELD_MIB_MAX or worker.cpu_seconds > IDLE_CPU_SECONDS_MAX
-                if (busy or overfull or worker.threads > THREADS_MAX) and worker in self._idle:
+                unfit = busy or overfull or worker.threads > THREADS_MAX or not worker.alive
+                if unfit and worker in self._idle:
                     await self.discard(worker)
 
     async def _retire(self, worker: Worker) -> None:

@@ -74,8 +74,17 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether nothing is known of its end yet."""
-        return self._body.code is None and not self._reader.at_eof()
+        """Whether it has not ended, as far as can be known: the news of an end may be on its way still."""
+        return self._body.code is None and not self._reader.at_eof() and not self._is_over()
+
+    def _is_over(self) -> bool:
+        if sys.platform != "linux":
+            return False
+        try:
+            state = Path(f"/proc/{self.pid}/stat").read_bytes().rpartition(b") ")[2][:1]
+        except OSError:
+            return True
+        return state in (b"Z", b"X")
 
     @property
     def modules(self) -> list[bytes]:

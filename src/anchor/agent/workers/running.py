@@ -92,7 +92,7 @@ async def run_in(
         raise
     finally:
         worker.place.give_back()
-    if worker.alive:
+    if pool.has(worker):  # also one that has just ended by itself, as each does after a while: it is replaced
         pool.release(worker)
     usage = Usage(
         wall_seconds=round(time.perf_counter() - began, 6),
