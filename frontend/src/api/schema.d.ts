@@ -85,7 +85,7 @@ export interface paths {
         get?: never;
         put?: never;
         /** Put out a new release of the zip, tar or tar.gz that is the body */
-        post: operations["clusters_post_clusters_id_deploy"];
+        post: operations["cluster_releases_post_clusters_id_deploy"];
         delete?: never;
         options?: never;
         head?: never;
@@ -100,9 +100,9 @@ export interface paths {
             cookie?: never;
         };
         /** The names of an app's variables */
-        get: operations["clusters_get_clusters_id_env"];
+        get: operations["cluster_releases_get_clusters_id_env"];
         /** Change variables of an app, in a new release; null takes one away */
-        put: operations["clusters_put_clusters_id_env"];
+        put: operations["cluster_releases_put_clusters_id_env"];
         post?: never;
         delete?: never;
         options?: never;
@@ -137,7 +137,7 @@ export interface paths {
         get?: never;
         put?: never;
         /** Put out a new release of an app; what is left out is as it was */
-        post: operations["clusters_post_clusters_id_releases"];
+        post: operations["cluster_releases_post_clusters_id_releases"];
         delete?: never;
         options?: never;
         head?: never;
@@ -171,7 +171,7 @@ export interface paths {
         get?: never;
         put?: never;
         /** Go back to an earlier release, as a new one */
-        post: operations["clusters_post_clusters_id_rollback"];
+        post: operations["cluster_releases_post_clusters_id_rollback"];
         delete?: never;
         options?: never;
         head?: never;
@@ -549,6 +549,25 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who is asking, and what the session's requests have to show */
+        get: operations["session_get_session"];
+        put?: never;
+        /** Sign a browser in: an API key for a cookie */
+        post: operations["session_post_session"];
+        /** Sign this browser out */
+        delete: operations["session_delete_session"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1835,6 +1854,26 @@ export interface components {
             total: number;
         };
         /**
+         * SessionView
+         * @description Who asks. `by` is how that is known: `session` (a cookie), `token`, or `local` (a caller of the server's own
+         *         machine, who needs neither). Of a session: `csrf` is what the header X-Anchor-CSRF of every request has to say that
+         *         changes something, `expires_at` is its end; null otherwise.
+         */
+        SessionView: {
+            by: string;
+            csrf: string | null;
+            expiresAt: string | null;
+            name: string;
+            role: string;
+        };
+        /**
+         * SignIn
+         * @description The API key that a browser's session is to act for.
+         */
+        SignIn: {
+            token: string;
+        };
+        /**
          * Source
          * @description What is mapped, as one of three: a `list` of values; a `blob` (`sha256:…`), cut at line ends or at any byte into
          *         pieces of about `chunk_mb` MiB; `files`, each a reference to a blob or a piece of one.
@@ -2218,8 +2257,8 @@ export interface components {
         _NoQuery: Record<string, never>;
         /**
          * LogQuery
-         * @description `follow` for server-sent events; `after` an id to go on behind; the newest `tail` pieces, or up to `limit` from
-         *         the oldest on; of one `process` or one `generation` only.
+         * @description `follow` for server-sent events; `after` an id to go on behind; the newest `tail` lines, or up to `limit` pieces
+         *         from the oldest on; of one `process` or one `generation` only.
          */
         "anchor.server.routes.cluster_logs.LogQuery": {
             /** @default null */
@@ -2549,7 +2588,7 @@ export interface operations {
             };
         };
     };
-    clusters_post_clusters_id_deploy: {
+    cluster_releases_post_clusters_id_deploy: {
         parameters: {
             query?: never;
             header?: {
@@ -2587,7 +2626,7 @@ export interface operations {
             };
         };
     };
-    clusters_get_clusters_id_env: {
+    cluster_releases_get_clusters_id_env: {
         parameters: {
             query?: never;
             header?: never;
@@ -2618,7 +2657,7 @@ export interface operations {
             };
         };
     };
-    clusters_put_clusters_id_env: {
+    cluster_releases_put_clusters_id_env: {
         parameters: {
             query?: never;
             header?: never;
@@ -2694,7 +2733,7 @@ export interface operations {
             };
         };
     };
-    clusters_post_clusters_id_releases: {
+    cluster_releases_post_clusters_id_releases: {
         parameters: {
             query?: never;
             header?: {
@@ -2766,7 +2805,7 @@ export interface operations {
             };
         };
     };
-    clusters_post_clusters_id_rollback: {
+    cluster_releases_post_clusters_id_rollback: {
         parameters: {
             query?: never;
             header?: {
@@ -3613,6 +3652,100 @@ export interface operations {
                     "application/json": {
                         [key: string]: components["schemas"]["QueueStats"];
                     };
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    session_get_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Who is asking, and what the session's requests have to show */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionView"];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    session_post_session: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key with the same body is carried out once */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SignIn"];
+            };
+        };
+        responses: {
+            /** @description Sign a browser in: an API key for a cookie */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionView"];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    session_delete_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Sign this browser out */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionView"];
                 };
             };
             /** @description A problem: what is wrong and what to do next */
