@@ -1,6 +1,7 @@
 """The container engine of this machine, Podman or Docker, by its command line: one container at a time."""
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -172,13 +173,12 @@ async def tell(engine: Engine, *words: str, seconds: float = REMOVE_SECONDS) -> 
     try:
         async with asyncio.timeout(seconds):
             said, _ = await process.communicate()
-    except TimeoutError:
-        process.kill()
+    except (TimeoutError, asyncio.CancelledError) as given_up:
+        with contextlib.suppress(ProcessLookupError):  # it may have ended in this very moment
+            process.kill()
         await process.communicate()
-        return -1, f"it took more than {seconds:g} s"
-    except asyncio.CancelledError:
-        process.kill()
-        await process.communicate()
+        if isinstance(given_up, TimeoutError):
+            return -1, f"it took more than {seconds:g} s"
         raise
     lines = said.decode(errors="replace").strip().splitlines()
     return process.returncode or 0, lines[-1] if lines else ""
