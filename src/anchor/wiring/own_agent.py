@@ -95,7 +95,8 @@ async def keep_agent(settings: Settings, url: str) -> None:
                     async with asyncio.timeout(AGENT_STOP_SECONDS):
                         await process.wait()
                 except TimeoutError:
-                    process.kill()
+                    with contextlib.suppress(ProcessLookupError):  # it may have ended in this very moment
+                        process.kill()
                     await process.wait()
 
 

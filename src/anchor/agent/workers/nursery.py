@@ -138,7 +138,8 @@ class Nursery:
             async with asyncio.timeout(_LEAVE_SECONDS):
                 await process.wait()
         except TimeoutError:
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):  # it may have ended in this very moment
+                process.kill()
             await process.wait()
 
     async def _start(self) -> None:
