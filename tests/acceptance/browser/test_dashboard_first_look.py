@@ -5,14 +5,14 @@ from collections.abc import Callable
 from importlib.resources import files
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Response, Route, expect
+from playwright.sync_api import Browser, BrowserContext, Response, Route, expect
 
 from .harbour import Harbour
+from .looks import check, no_sideways_scroll
 
 FIRST_PAGE_BYTES_MAX = 160_000
 ALL_BYTES_MAX = 300_000
 FIRST_LOOK_SECONDS_MAX = 1.5
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
 
 def test_the_first_page_is_small_and_soon_there(browser: Browser, harbour: Harbour) -> None:
@@ -40,17 +40,6 @@ def test_the_first_page_is_small_and_soon_there(browser: Browser, harbour: Harbo
     assert sum(len(one.read_bytes()) for one in assets if one.name.endswith(".js.gz")) <= ALL_BYTES_MAX
 
 
-def _check(page: Page, axe: str, where: str) -> list[str]:
-    """What axe has against what is shown: everything by day, the colours by night, too."""
-    page.evaluate(axe)
-    found = page.evaluate("(rules) => axe.run({ runOnly: rules })", RULES)["violations"]
-    page.emulate_media(color_scheme="dark")
-    page.wait_for_selector("html[data-theme=night]")
-    found += page.evaluate("axe.run({ runOnly: ['color-contrast'] })")["violations"]
-    page.emulate_media(color_scheme="light")
-    return [f"{where}: {one['id']} at {[node['target'] for node in one['nodes']]}" for one in found]
-
-
 def test_no_page_keeps_anybody_out(context: BrowserContext, harbour: Harbour, axe: str) -> None:
     page = context.new_page()
     wrong: list[str] = []
@@ -59,7 +48,7 @@ def test_no_page_keeps_anybody_out(context: BrowserContext, harbour: Harbour, ax
         page.goto(path)
         page.wait_for_selector(ready)
         then()
-        wrong.extend(_check(page, axe, where))
+        wrong.extend(check(page, axe, where))
 
     def key(name: str, shows: str) -> Callable[[], object]:
         return lambda: (page.keyboard.press(name), page.wait_for_selector(shows))
@@ -100,7 +89,4 @@ def test_no_page_scrolls_sideways(context: BrowserContext, harbour: Harbour, wid
         page.goto(path)
         expect(page.locator("h1")).to_be_visible()
         page.wait_for_load_state("networkidle") if path == "/tasks" else page.wait_for_timeout(100)
-        wide = (
-            "[document.documentElement, document.querySelector('main')].map((one) => one.scrollWidth - one.clientWidth)"
-        )
-        assert page.evaluate(wide) == [0, 0], path
+        no_sideways_scroll(page)

@@ -1,0 +1,32 @@
+"""What every page has to pass wherever it is shown: axe in both themes, and no sideways scroll."""
+
+from typing import Any
+
+from playwright.sync_api import Page
+
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+SIDEWAYS = """
+() => [document.documentElement, document.querySelector("main")]
+  .filter((one) => one !== null).map((one) => one.scrollWidth - one.clientWidth)
+"""
+
+
+def check(page: Page, axe: str, where: str) -> list[str]:
+    """What axe has against what is shown: everything by day, the colours by night, too."""
+    page.evaluate(axe)
+    found = page.evaluate("(rules) => axe.run({ runOnly: rules })", RULES)["violations"]
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_selector("html[data-theme=night]")
+    by_night = page.evaluate("axe.run({ runOnly: ['color-contrast'] })")["violations"]
+    page.emulate_media(color_scheme="light")
+    page.wait_for_selector("html[data-theme=day]")
+    return [f"{where}: {one}" for one in [*_said(found), *(f"{one} by night" for one in _said(by_night))]]
+
+
+def no_sideways_scroll(page: Page) -> None:
+    """Neither the page nor its main part is wider than what is seen of it."""
+    assert max(page.evaluate(SIDEWAYS)) <= 0, f"{page.url} scrolls sideways at {page.viewport_size}"
+
+
+def _said(found: list[dict[str, Any]]) -> list[str]:
+    return [f"{one['id']} at {[node['target'] for node in one['nodes']]}" for one in found]
