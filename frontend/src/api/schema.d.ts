@@ -39,6 +39,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/cluster-plans": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** How an archive that was uploaded would be run; nothing is made of it */
+        post: operations["clusters_post_cluster_plans"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/clusters": {
         parameters: {
             query?: never;
@@ -258,6 +275,23 @@ export interface paths {
         put?: never;
         /** Run a graph of up to 100,000 steps */
         post: operations["dags_post_dags"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dags/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Say what is wrong with a graph, and run nothing */
+        post: operations["dags_post_dags_check"];
         delete?: never;
         options?: never;
         head?: never;
@@ -585,6 +619,23 @@ export interface paths {
         put?: never;
         /** Submit one task, or an array of up to 10,000 */
         post: operations["tasks_post_tasks"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tasks/fit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** How many nodes could run a task, and how long it would likely wait; nothing is submitted */
+        post: operations["fit_post_tasks_fit"];
         delete?: never;
         options?: never;
         head?: never;
@@ -978,16 +1029,22 @@ export interface components {
         /**
          * AppRow
          * @description An app in a list. `urls` are where its web process is reached, the one that works best first; `live` is the
-         *         number of the release that serves (0: none yet). Of its replicas, `wanted` are asked for and `ready` are healthy.
+         *         number of the release that serves (0: none yet). Of its replicas, `wanted` are asked for and `ready` are healthy;
+         *         they are on `nodes`, were started again `restarts` times, and use so much `cpu` (cores) and memory together (null
+         *         where nobody has said).
          */
         AppRow: {
             changedAt: string;
+            cpu: number | null;
             createdAt: string;
             id: string;
             live: number;
+            memoryMib: number | null;
             name: string;
+            nodes: string[];
             ready: number;
             reason: components["schemas"]["Reason"] | null;
+            restarts: number;
             state: string;
             title: string;
             urls: string[];
@@ -1001,17 +1058,21 @@ export interface components {
         AppView: {
             changedAt: string;
             config: components["schemas"]["AppConfig"];
+            cpu: number | null;
             createdAt: string;
             env: string[];
             id: string;
             live: number;
+            memoryMib: number | null;
             name: string;
+            nodes: string[];
             owner: string;
             port: number | null;
             ready: number;
             reason: components["schemas"]["Reason"] | null;
             releases: components["schemas"]["ReleaseView"][];
             replicas: components["schemas"]["ReplicaView"][];
+            restarts: number;
             state: string;
             title: string;
             urls: string[];
@@ -1107,14 +1168,17 @@ export interface components {
         /**
          * CaseView
          * @description A case, whole. `evidence` is what it can be checked by: code, input, every vote with its answer, timings and its
-         *         node's signature; null where it is too large to show or gone, then `evidence_blob` names it. `reruns` are the tasks
-         *         that ran it again.
+         *         node's signature; null where it is too large to show or gone, then `evidence_blob` names it; it is removed after
+         *         `evidence_until`. `reruns` are the tasks that ran it again, `voters` the nodes that voted as they are now; `alike`
+         *         are cases of the same program where that, and no node, is to blame for them.
          */
         CaseView: {
+            alike: string[];
             differs: string;
             dissenters: string[];
             evidence: unknown;
             evidenceBlob: string;
+            evidenceUntil: string | null;
             id: string;
             openedAt: string;
             owner: string;
@@ -1124,6 +1188,7 @@ export interface components {
             state: string;
             taskId: string;
             taskName: string;
+            voters: components["schemas"]["VoterView"][];
             votes: components["schemas"]["VoteView"][];
         };
         /**
@@ -1155,6 +1220,25 @@ export interface components {
             pointer: string;
         };
         /**
+         * Fit
+         * @description Of `nodes` known ones, `online` are connected, `fit` could run the task as they are, and `free_now` of those
+         *         have room for it at this moment. `copies` run at first (1 where nothing is checked), each with another owner or,
+         *         where the policy allows, on another node: `apart` is how many such there are among those that fit. `likely_wait_ms`
+         *         is a guess from the last minutes; null where there is nothing to guess from, or it would wait for a node to join.
+         *         `reasons` says why the others do not fit, the most frequent first; `faults` are the rules that the task breaks.
+         */
+        Fit: {
+            apart: number;
+            copies: number;
+            faults: components["schemas"]["Fault"][];
+            fit: number;
+            freeNow: number;
+            likelyWaitMs: number | null;
+            nodes: number;
+            online: number;
+            reasons: components["schemas"]["Unfit"][];
+        };
+        /**
          * From
          * @description A list that an earlier step makes: its result, or what a JSON pointer finds in it.
          */
@@ -1178,6 +1262,14 @@ export interface components {
             steps: components["schemas"]["Step"][];
             /** @default [] */
             tasks: components["schemas"]["Step"][];
+        };
+        /**
+         * GraphChecked
+         * @description Whether a graph would be accepted: it would be where it has no `faults`. `steps` is how many it has.
+         */
+        GraphChecked: {
+            faults: components["schemas"]["Fault"][];
+            steps: number;
         };
         /**
          * GraphQuery
@@ -1535,6 +1627,18 @@ export interface components {
             root: string;
         };
         /**
+         * PlanRequest
+         * @description An archive that was uploaded, and how its owner would run it; `type` as in `AppRequest`.
+         */
+        PlanRequest: {
+            /** @default {} */
+            config: components["schemas"]["AppConfig"];
+            /** @description sha256: and the 64 hex digits of a blob */
+            source: string;
+            /** @default Web */
+            type: string;
+        };
+        /**
          * Problem
          * @description An error as it travels. `code` is for programs; `hint` says what to do next.
          */
@@ -1793,6 +1897,27 @@ export interface components {
             steps: number;
         };
         /**
+         * RunListed
+         * @description A run in the list of all, with whose it is. `counts` says how many of its steps are in each state, where that was
+         *         asked for; null where it was not, and where too many steps that are not over yet would have to be looked at.
+         */
+        RunListed: {
+            counts: {
+                [key: string]: number;
+            } | null;
+            createdAt: string;
+            finishedAt: string | null;
+            id: string;
+            kind: string;
+            labels: string[];
+            name: string;
+            owner: string;
+            reason: components["schemas"]["Reason"] | null;
+            rerunOf: string | null;
+            state: string;
+            steps: number;
+        };
+        /**
          * RunRow
          * @description A run in a list. `kind` is dag or mapreduce; `steps` is how many steps its graph has.
          */
@@ -1982,15 +2107,20 @@ export interface components {
         /**
          * StepView
          * @description A step of a run. `state` is waiting, skipped or reused, or else that of its task; `level` is how many steps lie
-         *         on the longest way to it.
+         *         on the longest way to it, `attempt` how often its task was given to a node and `node_id` the one that has it, or had
+         *         it last.
          */
         StepView: {
+            /** @default 0 */
+            attempt: number;
             dependencies: string[];
             finishedAt: string | null;
             id: string;
             items: components["schemas"]["ItemsView"] | null;
             level: number;
             name: string;
+            /** @default null */
+            nodeId: string | null;
             reason: components["schemas"]["Reason"] | null;
             softDependencies: string[];
             startedAt: string | null;
@@ -2146,6 +2276,14 @@ export interface components {
             since: string;
         };
         /**
+         * Unfit
+         * @description So many nodes could not run it, and the first thing they lack, as it goes on after a node's name.
+         */
+        Unfit: {
+            nodes: number;
+            reason: string;
+        };
+        /**
          * UsageView
          * @description What an attempt used, every number of it: one that nothing counts is 0.
          */
@@ -2232,6 +2370,21 @@ export interface components {
             owner: string;
         };
         /**
+         * VoterView
+         * @description A node that voted in a case, as it is now. `status` as in `NodeView`, `gone` where there is no such node any
+         *         more; `version` is its agent's; `checked` counts its answers in this runtime that were checked and found right
+         *         (those of 30 days ago count half) and `in_row` the latest of them without a dissent; `flags` are the cases of the
+         *         last 30 days in which it answered otherwise and nobody has explained it.
+         */
+        VoterView: {
+            checked: number;
+            flags: string[];
+            inRow: number;
+            nodeId: string;
+            status: string;
+            version: string;
+        };
+        /**
          * WaitQuery
          * @description How many seconds to wait for the task to end (at most 60).
          */
@@ -2296,9 +2449,11 @@ export interface components {
         };
         /**
          * ListQuery
-         * @description Which runs, how many, and where to go on.
+         * @description Which runs, how many, and where to go on; `counts`: say how many steps of each are in which state.
          */
         "anchor.server.routes.dags.ListQuery": {
+            /** @default false */
+            counts: boolean;
             /** @default null */
             cursor: string | null;
             /** @default null */
@@ -2442,6 +2597,42 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["BlobView"];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    clusters_post_cluster_plans: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key with the same body is carried out once */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PlanRequest"];
+            };
+        };
+        responses: {
+            /** @description How an archive that was uploaded would be run; nothing is made of it */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
                 };
             };
             /** @description A problem: what is wrong and what to do next */
@@ -2992,6 +3183,7 @@ export interface operations {
             query?: {
                 state?: components["schemas"]["RunState"] | null;
                 kind?: ("dag" | "mapreduce") | null;
+                counts?: boolean;
                 limit?: number;
                 cursor?: string | null;
             };
@@ -3007,7 +3199,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RunRow"][];
+                    "application/json": components["schemas"]["RunListed"][];
                 };
             };
             /** @description A problem: what is wrong and what to do next */
@@ -3044,6 +3236,42 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RunCreated"];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    dags_post_dags_check: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key with the same body is carried out once */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Graph"];
+            };
+        };
+        responses: {
+            /** @description Say what is wrong with a graph, and run nothing */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GraphChecked"];
                 };
             };
             /** @description A problem: what is wrong and what to do next */
@@ -3816,6 +4044,42 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Created"][] | components["schemas"]["Created"];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    fit_post_tasks_fit: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key with the same body is carried out once */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TaskSpec"];
+            };
+        };
+        responses: {
+            /** @description How many nodes could run a task, and how long it would likely wait; nothing is submitted */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Fit"];
                 };
             };
             /** @description A problem: what is wrong and what to do next */

@@ -139,21 +139,24 @@ async def _asked(world: World, task: Task) -> list[_Said]:
         seat = world.fleet.seat(node.id)
         load = seat.load if seat is not None else 0.0
         reliable = reliability(node, need.runtime)
-        found = lacks(node.profile, need)
-        facts = facts_of(node, runtime=need.runtime, load=load, reliability=reliable)
-        found += [
-            Lack(f"does not meet {part}", "take that part out of requirements.expression", _EXPRESSION_COST)
-            for part in refused_by(need.expression, facts)
-        ]
-        found += _apart(siblings, task, node)
-        found += _absent(world, node, need, now)
+        found = [*unsuited(node, need, load), *_apart(siblings, task, node), *absent(world, node, need, now)]
         closeness = world.fleet.share_at(node.id, inputs)
-        scores = scores_of(node, load=load, reliability=reliable, inputs=closeness) if _only_waits(found) else None
+        scores = scores_of(node, load=load, reliability=reliable, inputs=closeness) if only_waits(found) else None
         said.append(_Said(node, found, sum(lack.cost for lack in found), scores))
     return said
 
 
-def _only_waits(found: Sequence[Lack]) -> bool:
+def unsuited(node: Node, need: Need, load: float) -> list[Lack]:
+    """What a node as it is lacks for this need, whatever it does at the moment."""
+    facts = facts_of(node, runtime=need.runtime, load=load, reliability=reliability(node, need.runtime))
+    return lacks(node.profile, need) + [
+        Lack(f"does not meet {part}", "take that part out of requirements.expression", _EXPRESSION_COST)
+        for part in refused_by(need.expression, facts)
+    ]
+
+
+def only_waits(found: Sequence[Lack]) -> bool:
+    """Whether nothing is lacking but what others use at the moment."""
     return all(lack.cost in (_COSTS[wait] for wait in _WAITS) for lack in found)
 
 
@@ -167,7 +170,7 @@ def _apart(siblings: Apart, task: Task, node: Node) -> list[Lack]:
     return [Lack(against, change, _APART_COST)]
 
 
-def _absent(world: World, node: Node, need: Need, now: int) -> list[Lack]:
+def absent(world: World, node: Node, need: Need, now: int) -> list[Lack]:
     """Why a node takes nothing at the moment: the first of the reasons."""
     if node.status is Status.BLOCKED:
         return [Lack("is blocked", f"take it back (`anchor node resume {node.id}`)", _COSTS["blocked"])]
@@ -199,7 +202,7 @@ def _changes(task: Task, need: Need, said: Sequence[_Said]) -> list[str]:
             asked.add(wishes)
             wish = " and ".join(wishes)
             changes.append(f"{wish[0].upper()}{wish[1:]}: then {one.node.id} could take it.")
-    if not any(_only_waits(one.lacks) for one in said):
+    if not any(only_waits(one.lacks) for one in said):
         changes.append(_machine_for(task, need))
     return changes
 
@@ -227,7 +230,7 @@ def _reason(task: Task, said: Sequence[_Said]) -> Reason:
         return Reason("no_nodes", "No machine has joined yet.", "Start one: `anchor node token` prints the command.")
     if any(not one.lacks for one in said):
         return Reason("queued", "A node is about to take it.")
-    if any(_only_waits(one.lacks) for one in said):
+    if any(only_waits(one.lacks) for one in said):
         return Reason("no_free_slot", "Every node that fits is busy.", "It runs as soon as a slot opens.")
     if any(one.lacks[0].text == "is quarantined" for one in said):
         return Reason(

@@ -48,6 +48,7 @@ from anchor.server.routes import (
     clusters,
     dags,
     files,
+    fit,
     health,
     keys,
     logs,
@@ -78,6 +79,7 @@ CANCEL_AGAIN_SECONDS = 0.5
 ROUTES: list[Route] = [
     *tasks.ROUTES,
     *waits.ROUTES,
+    *fit.ROUTES,
     *dags.ROUTES,
     *mapreduce.ROUTES,
     *files.ROUTES,
