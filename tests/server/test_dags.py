@@ -268,6 +268,17 @@ def test_reruns_that_make_no_sense_are_refused(server: Served) -> None:
     assert states(client, from_b) == {"a": "reused", "b": "succeeded"}
 
 
+def test_a_graph_is_checked_and_not_run(server: Served) -> None:
+    before = server.client.get("/api/dags").headers["x-total-count"]
+    good = server.client.post("/api/dags/check", json={"steps": [step("a"), step("b", "a")]})
+    assert (good.status_code, good.json()) == (200, {"steps": 2, "faults": []})
+    bad = server.client.post("/api/dags/check", json={"steps": [step("a", "b"), step("b", "a")]}).json()
+    assert [fault["pointer"] for fault in bad["faults"]] == ["/steps/0/dependencies"]
+    assert "a → b → a" in bad["faults"][0]["message"]
+    assert_problem(server.client.post("/api/dags/check", json={"steps": [{"idd": "a"}]}), 400, "invalid_field")
+    assert server.client.get("/api/dags").headers["x-total-count"] == before
+
+
 def test_lists_of_runs_and_steps_go_on_where_their_links_say(own_server: Served) -> None:
     client = own_server.client
     made = [schedule(client, step("a")) for _ in range(5)]
@@ -278,6 +289,14 @@ def test_lists_of_runs_and_steps_go_on_where_their_links_say(own_server: Served)
     assert [run["id"] for page in pages for run in page.json()] == made[::-1]
     assert [run["id"] for run in client.get("/api/dags", params={"state": "running"}).json()] == [live]
     assert client.get("/api/dags", params={"kind": "mapreduce"}).json() == []
+    assert {run["counts"] is None for run in client.get("/api/dags").json()} == {True}
+    counted = client.get("/api/dags", params={"counts": "true", "limit": 1})
+    until = time.monotonic() + RUN_SECONDS
+    while counted.json()[0]["counts"] != {"queued": 1, "succeeded": 7}:
+        assert time.monotonic() < until, counted.json()
+        counted = client.get("/api/dags", params={"counts": "true", "limit": 1})
+    assert counted.json()[0]["owner"] == look(client, live)["owner"]
+    assert client.get(counted.links["next"]["url"]).json()[0]["counts"] == {"succeeded": 1}
     found: list[str] = []
     answer = client.get(f"/api/dags/{live}/steps", params={"state": "succeeded", "limit": 3})
     assert answer.headers["x-total-count"] == "7"

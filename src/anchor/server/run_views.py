@@ -15,7 +15,7 @@ from anchor.core.task import TERMINAL, State, Task
 from anchor.server import views
 from anchor.server.desk import Desk
 from anchor.server.sketches import Sketch
-from anchor.wire.dags import ItemsView, LevelView, RunCreated, RunRow, RunView, StepView
+from anchor.wire.dags import ItemsView, LevelView, RunCreated, RunListed, RunRow, RunView, StepView
 from anchor.wire.rest import time_of
 
 LEVELS_SHOWN_MAX = 100
@@ -79,6 +79,11 @@ def row(run: Run) -> RunRow:
     return RunRow(**_row(run))  # type: ignore[arg-type]
 
 
+def listed(run: Run, counts: dict[str, int] | None) -> RunListed:
+    """A run in the list of all."""
+    return RunListed(**_row(run), owner=run.owner, counts=counts)  # type: ignore[arg-type]
+
+
 async def view(what: Seen, desk: Desk, *, steps_max: int) -> RunView:
     """A run, whole; its steps where it has at most `steps_max`."""
     states, plan = what.states, what.sketch.plan
@@ -137,6 +142,8 @@ def _step(what: Seen, number: int, task: Task | None, items: ItemsView | None, d
         started_at=time_of(task.leased_at) if task is not None and task.leased_at is not None else None,
         finished_at=time_of(task.finished_at) if task is not None and task.finished_at is not None else None,
         reason=task.reason if task is not None else None,
+        node_id=(task.node or None) if task is not None else None,
+        attempt=task.attempt if task is not None else 0,
     )
 
 

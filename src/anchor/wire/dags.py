@@ -4,6 +4,7 @@ import msgspec
 
 from anchor.core.attempt import Reason
 from anchor.core.dag import StepId
+from anchor.core.errors import Fault
 from anchor.wire.rest import Time
 
 
@@ -36,6 +37,21 @@ class RunRow(_View, frozen=True):
     finished_at: Time | None
 
 
+class RunListed(RunRow, frozen=True):
+    """A run in the list of all, with whose it is. `counts` says how many of its steps are in each state, where that was
+    asked for; null where it was not, and where too many steps that are not over yet would have to be looked at."""
+
+    owner: str
+    counts: dict[str, int] | None
+
+
+class GraphChecked(_View, frozen=True):
+    """Whether a graph would be accepted: it would be where it has no `faults`. `steps` is how many it has."""
+
+    steps: int
+    faults: list[Fault]
+
+
 class ItemsView(_View, frozen=True):
     """How far a parallel step is: items that have ended, and all of them."""
 
@@ -45,7 +61,8 @@ class ItemsView(_View, frozen=True):
 
 class StepView(_View, frozen=True):
     """A step of a run. `state` is waiting, skipped or reused, or else that of its task; `level` is how many steps lie
-    on the longest way to it."""
+    on the longest way to it, `attempt` how often its task was given to a node and `node_id` the one that has it, or had
+    it last."""
 
     id: str
     name: str
@@ -58,6 +75,8 @@ class StepView(_View, frozen=True):
     started_at: Time | None
     finished_at: Time | None
     reason: Reason | None
+    node_id: str | None = None
+    attempt: int = 0
 
 
 class LevelView(_View, frozen=True):

@@ -1,6 +1,7 @@
 """Schedule graphs, list their runs, look at one, cancel it, run it again."""
 
 import asyncio
+from collections import Counter
 from typing import Annotated, Literal
 
 import msgspec
@@ -8,19 +9,19 @@ from msgspec import Meta
 
 from anchor.core.access import Role
 from anchor.core.dag import RUN_OVER, Drawing, Graph, Run, RunState
-from anchor.core.errors import NotFound, TooLarge
+from anchor.core.errors import Fault, NotFound, TooLarge
 from anchor.core.graph_check import checked
 from anchor.core.ids import key_of, wire_id
 from anchor.orchestrator import graphs
 from anchor.ports.bus import Watch
 from anchor.server import drawings, named_blobs, run_views
 from anchor.server.desk import Desk
-from anchor.server.faults import require_none
+from anchor.server.faults import FAULTS_SHOWN_MAX, require_none
 from anchor.server.http import MIB, Answer, Call, Route, checked_key
 from anchor.server.paging import next_link, read_cursor
 from anchor.server.run_views import Seen
 from anchor.server.sketches import Sketch, sketched
-from anchor.wire.dags import RerunRequest, RunCreated, RunRow, RunView, StepView
+from anchor.wire.dags import GraphChecked, RerunRequest, RunCreated, RunListed, RunRow, RunView, StepView
 
 BODY_BYTES_MAX = 64 * MIB
 WAIT_SECONDS_MAX = 60.0
@@ -29,6 +30,8 @@ LOOK_SECONDS = 1.0
 LOOK_COST = 20.0
 """Looking at a large run may take this share of a core at most (one part in LOOK_COST)."""
 STEPS_INLINE_MAX = 1_000
+COUNTED_STEPS_MAX = 20_000
+"""Steps of runs that are not over which a list of runs looks at; what is beyond that is not counted."""
 THREAD_STEPS = 2_000
 """Graphs with more steps are read in a thread, so that nobody else waits for it."""
 TEXT = "text/plain"
@@ -37,10 +40,11 @@ STEP_CURSOR = "s"
 
 
 class ListQuery(msgspec.Struct, forbid_unknown_fields=True):
-    """Which runs, how many, and where to go on."""
+    """Which runs, how many, and where to go on; `counts`: say how many steps of each are in which state."""
 
     state: RunState | None = None
     kind: Literal["dag", "mapreduce"] | None = None
+    counts: bool = False
     limit: Annotated[int, Meta(ge=1, le=1000)] = 50
     cursor: str | None = None
 
@@ -68,11 +72,21 @@ class GraphQuery(msgspec.Struct, forbid_unknown_fields=True):
     format: Literal["json", "dot", "mermaid"] = "json"
 
 
+async def _checked(given: Graph) -> tuple[Graph, list[Fault]]:
+    large = len(given.steps) + len(given.tasks) > THREAD_STEPS
+    return await asyncio.to_thread(checked, given) if large else checked(given)
+
+
+async def check(call: Call) -> GraphChecked:
+    """Say what is wrong with a graph, and run nothing."""
+    graph, faults = await _checked(call.body)
+    return GraphChecked(steps=len(graph.steps) + len(graph.tasks), faults=faults[:FAULTS_SHOWN_MAX])
+
+
 async def create(call: Call) -> Answer:
     """Run a graph."""
+    graph, faults = await _checked(call.body)
     given: Graph = call.body
-    large = len(given.steps) + len(given.tasks) > THREAD_STEPS
-    graph, faults = await asyncio.to_thread(checked, given) if large else checked(given)
     require_none(faults, what="The graph", code="invalid_graph")
     word = "tasks" if given.tasks else "steps"
     await named_blobs.require(
@@ -100,15 +114,28 @@ async def index(call: Call) -> Answer:
     below = read_cursor(CURSOR, query.cursor)
     store = call.desk.world.store
     runs = await store.runs_page(below=below, limit=query.limit, state=query.state, kind=query.kind, owner=call.owner)
+    counted = await _counts(call.desk, runs) if query.counts else {}
     headers = {}
     if query.kind is None:
         counts = await store.run_counts(call.owner)
         headers["x-total-count"] = str(sum(counts.values()) if query.state is None else counts.get(query.state, 0))
     if len(runs) == query.limit:
-        headers["link"] = next_link(
-            "/api/dags", CURSOR, runs[-1].id, limit=query.limit, state=query.state, kind=query.kind
-        )
-    return Answer([run_views.row(run) for run in runs], headers=headers)
+        asked = {"limit": query.limit, "state": query.state, "kind": query.kind}
+        headers["link"] = next_link("/api/dags", CURSOR, runs[-1].id, **asked, counts="true" if query.counts else None)
+    return Answer([run_views.listed(run, counted.get(run.id)) for run in runs], headers=headers)
+
+
+async def _counts(desk: Desk, runs: list[Run]) -> dict[int, dict[str, int]]:
+    """How many steps are in each state, by run: written down where it is over, looked at where it is not."""
+    counts: dict[int, dict[str, int]] = {}
+    left = COUNTED_STEPS_MAX
+    for run in runs:
+        if run.state in RUN_OVER:
+            counts[run.id] = run.ended
+        elif run.steps <= left:
+            left -= run.steps
+            counts[run.id] = dict(Counter((await seen_of(desk, run)).states))
+    return counts
 
 
 async def find(call: Call) -> Run:
@@ -277,13 +304,23 @@ ROUTES = [
     _create_at("/api/dag/schedule"),
     CREATE,
     Route(
+        method="POST",
+        path="/api/dags/check",
+        handler=check,
+        summary="Say what is wrong with a graph, and run nothing",
+        roles=(Role.SUBMITTER,),
+        body=Graph,
+        response=GraphChecked,
+        body_bytes_max=BODY_BYTES_MAX,
+    ),
+    Route(
         method="GET",
         path="/api/dags",
         handler=index,
         summary="List runs of graphs, newest first",
         roles=(Role.VIEWER,),
         query=ListQuery,
-        response=list[RunRow],
+        response=list[RunListed],
     ),
     Route(
         method="GET",
