@@ -1,6 +1,7 @@
 """A round from submit to verdict over the API: what it shows then, the case of who answered otherwise, the receipt."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,14 @@ def test_a_case_shows_input_votes_what_differs_timings_and_signatures(decided: D
     assert all(one["seal"] and one["publicKey"] and one["endedAt"] >= one["leasedAt"] for one in said.values())
     [difference] = evidence["differences"]
     assert (difference["offset"], difference["agreed"], difference["dissent"]) == (1, "2", "1")
+    flagged = {one["nodeId"]: one["flags"] for one in view["voters"]}
+    assert view["id"] in flagged.pop(decided.dissenter)
+    assert list(flagged.values()) == [[], []]
+    checked = {one["nodeId"]: (one["status"], one["checked"] > 0) for one in view["voters"]}
+    assert checked.pop(decided.dissenter) == ("online", False)
+    assert set(checked.values()) == {("online", True)}
+    kept = datetime.fromisoformat(view["evidenceUntil"]) - datetime.fromisoformat(view["openedAt"])
+    assert (kept.days, view["alike"]) == (7, [])
 
 
 def test_cases_are_listed_page_by_page_and_belong_to_the_owner_of_their_task(decided: Decided) -> None:

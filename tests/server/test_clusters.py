@@ -16,6 +16,7 @@ from puppet import Session
 from served import ELSEWHERE, Served, assert_problem
 
 from anchor.core.app import SOURCE_BYTES_MAX
+from anchor.wire.source_packing import packed_files
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,8 @@ def test_the_specification_s_request_makes_an_express_app_that_runs_on_a_node(
     port = server.url.rpartition(":")[2]
     assert app["urls"] == [f"http://my-web-app.apps.localhost:{port}/", f"{server.url}/apps/my-web-app/"]
     until(server, "my-web-app", lambda app: app["replicas"][0]["memoryMib"] == 61.5)
+    [row] = server.client.get("/api/clusters").json()
+    assert (row["nodes"], row["restarts"], row["cpu"], row["memoryMib"]) == ([puppet.node], 0, 0.25, 61.5)
     assert app["id"] == app_of(server, app["id"])["id"]
 
 
@@ -170,6 +173,21 @@ def test_what_is_no_app_is_refused_at_once_and_changes_nothing(
     assert (answer.status_code, answer.json()["code"]) == (422 if content else 400, code)
     assert re.search(says, answer.json()["detail"])
     assert len(app_of(server, "kept")["releases"]) == 1
+
+
+def test_an_upload_says_how_it_would_be_run_and_nothing_is_made_of_it(server: Served, session: Session) -> None:
+    def planned(kept: bytes, **fields: Any) -> Any:
+        digest = hashlib.sha256(kept).hexdigest()
+        assert server.client.put(f"/api/blobs/{digest}", content=kept).status_code == 201
+        return server.client.post("/api/cluster-plans", json={"source": f"sha256:{digest}", **fields})
+
+    program = packed_files({"main.py": "print(1)"})
+    plan = planned(program, type="worker").json()
+    assert (plan["kind"], list(plan["processes"])) == ("python", ["worker"])
+    assert planned(program, config={"command": "python -m shop"}).json()["processes"] == {"web": "python -m shop"}
+    assert_problem(planned(program, config={"ram": "1MB"}), 400, "invalid_config")
+    assert planned(packed_files({"notes.txt": "?"})).status_code == 422
+    assert names(server) == []
 
 
 def test_files_that_are_no_app_make_none(server: Served, session: Session) -> None:

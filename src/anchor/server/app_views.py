@@ -20,7 +20,6 @@ def row(app: App, desk: Desk) -> AppRow:
 def view(app: App, desk: Desk) -> AppView:
     """An app, whole."""
     newest = app.releases[-1]
-    figures = desk.world.apps.figures.get(app.id, {})
     return AppView(
         **_row(app, desk),
         owner=app.owner,
@@ -28,7 +27,7 @@ def view(app: App, desk: Desk) -> AppView:
         port=newest.config.port,
         config=newest.config,
         env=sorted(newest.env),
-        replicas=[_replica(app, one, figures.get(one.generation)) for one in _in_order(app)],
+        replicas=[_replica(app, one, _figure(app, one, desk)) for one in _in_order(app)],
         releases=[_release(one) for one in app.releases],
     )
 
@@ -64,6 +63,7 @@ def _row(app: App, desk: Desk) -> dict[str, Any]:
     state, reason = state_of(app)
     release = app.release(app.live) or app.releases[-1]
     wanted = places_of(release)
+    figures = [figure for one in app.replicas if (figure := _figure(app, one, desk)) is not None]
     healthy = {one.place for one in app.replicas if one.state is ReplicaState.HEALTHY}
     return {
         "id": wire_id("app", app.id),
@@ -75,9 +75,18 @@ def _row(app: App, desk: Desk) -> dict[str, Any]:
         "live": app.live,
         "ready": sum(place in healthy for place in wanted),
         "wanted": len(wanted),
+        "nodes": sorted({one.node for one in app.replicas if one.node}),
+        "restarts": sum(one.restarts for one in app.replicas),
+        "cpu": sum(cpu for cpu, _ in figures) if figures else None,
+        "memory_mib": sum(memory for _, memory in figures) if figures else None,
         "created_at": time_of(app.created_at),
         "changed_at": time_of(app.changed_at or app.created_at),
     }
+
+
+def _figure(app: App, one: Replica, desk: Desk) -> tuple[float, float] | None:
+    """The cores and MiB that a replica used when its node last said so."""
+    return desk.world.apps.figures.get(app.id, {}).get(one.generation)
 
 
 def _in_order(app: App) -> list[Replica]:

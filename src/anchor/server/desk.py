@@ -25,7 +25,8 @@ class Desk:
     `sketches` are graphs that somebody looked at; `remarks` go to the audit trail. `secrets` are how apps' variables
     are kept, `scratch` is a directory for what nothing needs after a restart, `apps_domain` what apps' names stand
     before in addresses ("": `apps.` of any name of this server), `peer_url` how the other servers of its store reach
-    this one; `inspecting` bounds the archives looked through at a time."""
+    this one; `inspecting` bounds the archives looked through at a time; `evidence_ms` is how long cases are kept (0:
+    nobody said)."""
 
     world: World
     gate: Gate
@@ -37,6 +38,7 @@ class Desk:
     scratch: Path
     peer_url: str
     apps_domain: str = ""
+    evidence_ms: int = 0
     ready: bool = False
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     keys_changed: asyncio.Event = field(default_factory=asyncio.Event)

@@ -1,13 +1,16 @@
 """Rounds and cases of the truth as the API shows them."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from anchor.core.case import Case
 from anchor.core.ids import STEP, wire_id
+from anchor.core.node import Node
+from anchor.core.reputation import Reputation
 from anchor.core.task import TERMINAL, Task
 from anchor.core.verification import Round, Vote
 from anchor.wire.rest import time_of
-from anchor.wire.verification import CaseRow, CaseView, VerificationView, VoteView
+from anchor.wire.verification import CaseRow, CaseView, VerificationView, VoterView, VoteView
 
 
 def verification(task: Task, *, has_case: bool) -> VerificationView | None:
@@ -76,12 +79,31 @@ def case_row(case: Case) -> CaseRow:
     return CaseRow(**_row(case))
 
 
-def case_view(case: Case, first: int | None, evidence: Any) -> CaseView:
-    """A case, whole; `first` is the key of its round's first copy."""
+def case_view(
+    case: Case, first: int | None, evidence: Any, *, until: int | None, voters: list[VoterView], alike: Iterable[Case]
+) -> CaseView:
+    """A case, whole; `first` is the key of its round's first copy, `until` when it is removed (Unix ms)."""
     return CaseView(
         **_row(case),
         votes=[vote_view(vote, first) for vote in case.votes],
         reruns=[wire_id("task", task) for task in case.reruns],
         evidence=evidence,
         evidence_blob=f"sha256:{case.evidence}",
+        evidence_until=time_of(until) if until is not None else None,
+        voters=voters,
+        alike=[wire_id("case", one.id) for one in alike],
+    )
+
+
+def voter_view(name: str, node: Node | None, status: str, runtime: str) -> VoterView:
+    """A node that voted, as it is now; None where there is no such node any more."""
+    known = node.reputation.get(runtime, Reputation()) if node is not None else Reputation()
+    flags = [one.case for one in node.dissents if not one.forgiven] if node is not None else []
+    return VoterView(
+        node_id=name,
+        status=status,
+        version=node.profile.version if node is not None else "",
+        checked=round(known.valid),
+        in_row=known.valid_in_row,
+        flags=[wire_id("case", case) for case in flags],
     )

@@ -162,18 +162,21 @@ def _attempts(task: Task) -> Iterable[AttemptView]:
         yield AttemptView(number=task.attempt, node_id=task.node, outcome=None, leased_at=time_of(task.leased_at))
 
 
+def node_status(node: Node, world: World) -> str:
+    """The status as shown: one that is in service is online or offline."""
+    if node.status is not Status.READY:
+        return node.status.value
+    return "online" if is_connected(node, now=world.clock.now()) else "offline"
+
+
 def node_view(node: Node, world: World) -> NodeView:
     """A node as shown. `active` is null where the node is connected to another server."""
-    fleet, now = world.fleet, world.clock.now()
-    seat = fleet.seat(node.id)
-    status = node.status.value
-    if node.status is Status.READY:
-        status = "online" if is_connected(node, now=now) else "offline"
+    seat = world.fleet.seat(node.id)
     profile = node.profile
     metrics = msgspec.structs.asdict(node.metrics)
     return NodeView(
         node_id=node.id,
-        status=status,
+        status=node_status(node, world),
         metrics=NodeMetrics(**metrics, has_docker=profile.has_docker),
         specs=Specs(
             cores=profile.cores,

@@ -61,6 +61,14 @@ class ReleaseRequest(_Request, frozen=True):
     env: EnvChanges = {}
 
 
+class PlanRequest(_Request, frozen=True):
+    """An archive that was uploaded, and how its owner would run it; `type` as in `AppRequest`."""
+
+    source: Digest
+    type: Annotated[str, Meta(max_length=20)] = "Web"
+    config: AppConfig = AppConfig()
+
+
 class RollbackRequest(_Request, frozen=True):
     """Back to an earlier release: the one with this number, or the one that was live before."""
 
@@ -73,7 +81,9 @@ ScaleRequest = Annotated[dict[ProcessName, Annotated[int, Meta(ge=0, le=REPLICAS
 
 class AppRow(_View, frozen=True):
     """An app in a list. `urls` are where its web process is reached, the one that works best first; `live` is the
-    number of the release that serves (0: none yet). Of its replicas, `wanted` are asked for and `ready` are healthy."""
+    number of the release that serves (0: none yet). Of its replicas, `wanted` are asked for and `ready` are healthy;
+    they are on `nodes`, were started again `restarts` times, and use so much `cpu` (cores) and memory together (null
+    where nobody has said)."""
 
     id: str
     name: str
@@ -84,6 +94,10 @@ class AppRow(_View, frozen=True):
     live: int
     ready: int
     wanted: int
+    nodes: list[str]
+    restarts: int
+    cpu: float | None
+    memory_mib: float | None
     created_at: Time
     changed_at: Time
 

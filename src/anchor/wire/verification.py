@@ -57,15 +57,33 @@ class CaseRow(_View, frozen=True):
     reason: Reason | None
 
 
+class VoterView(_View, frozen=True):
+    """A node that voted in a case, as it is now. `status` as in `NodeView`, `gone` where there is no such node any
+    more; `version` is its agent's; `checked` counts its answers in this runtime that were checked and found right
+    (those of 30 days ago count half) and `in_row` the latest of them without a dissent; `flags` are the cases of the
+    last 30 days in which it answered otherwise and nobody has explained it."""
+
+    node_id: str
+    status: str
+    version: str
+    checked: int
+    in_row: int
+    flags: list[str]
+
+
 class CaseView(CaseRow, frozen=True):
     """A case, whole. `evidence` is what it can be checked by: code, input, every vote with its answer, timings and its
-    node's signature; null where it is too large to show or gone, then `evidence_blob` names it. `reruns` are the tasks
-    that ran it again."""
+    node's signature; null where it is too large to show or gone, then `evidence_blob` names it; it is removed after
+    `evidence_until`. `reruns` are the tasks that ran it again, `voters` the nodes that voted as they are now; `alike`
+    are cases of the same program where that, and no node, is to blame for them."""
 
     votes: list[VoteView]
     reruns: list[str]
     evidence: Any
     evidence_blob: str
+    evidence_until: datetime.datetime | None
+    voters: list[VoterView]
+    alike: list[str]
 
 
 class CaseAction(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):

@@ -123,6 +123,7 @@ async def _serve(settings: Settings, started: Started, *, enrol: bool = False) -
                 peer_url=settings.peer_url.rstrip("/") or _url_for_others(settings.host, port),
                 apps_domain=settings.apps_domain,
                 started_at=clock.now(),
+                evidence_ms=int(settings.evidence_days * DAY_MS),
             )
             _mind_the_clock(desk, opened.newest_ms)
             await reread(world)  # before any node can be told what to run: what is not remembered it would stop
@@ -134,7 +135,7 @@ async def _serve(settings: Settings, started: Started, *, enrol: bool = False) -
                 retention=Retention(
                     tasks_ms=int(settings.retention_days * DAY_MS),
                     runs_ms=int(settings.graph_retention_hours * HOUR_MS),
-                    cases_ms=int(settings.evidence_days * DAY_MS),
+                    cases_ms=desk.evidence_ms,
                 ),
                 number=opened.number,
                 queue_trouble=opened.trouble,

@@ -102,7 +102,8 @@ async def _follow(desk: Desk, app_id: int, reader: _Reader, tail: int | None) ->
             if app is None:
                 yield _event("end", {})
                 return
-            row = app_views.row(app, desk)
+            # What it uses changes all the time, and is no news of its state.
+            row = replace(app_views.row(app, desk), cpu=None, memory_mib=None)
             if row != shown:
                 shown, silent_since = row, world.clock.now()
                 yield _event("state", row)

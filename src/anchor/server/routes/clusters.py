@@ -8,7 +8,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from anchor.core.access import Role
-from anchor.core.app import App, Wanted
+from anchor.core.app import App, AppConfig, Plan, Wanted
 from anchor.core.app_names import NAME_LENGTH_MAX, is_app_name
 from anchor.core.errors import Conflict, Fault, NotFound
 from anchor.core.ids import key_of
@@ -20,7 +20,7 @@ from anchor.server.app_sources import keep_template, plan_of, source_of
 from anchor.server.http import MIB, Answer, Call, Handler, Route
 from anchor.server.paging import next_link, read_cursor
 from anchor.server.routes.tasks import changed
-from anchor.wire.apps import AppRequest, AppRow, AppView, ScaleRequest
+from anchor.wire.apps import AppRequest, AppRow, AppView, PlanRequest, ScaleRequest
 
 WAIT_SECONDS_MAX = 60.0
 LOOK_SECONDS = 1.0
@@ -50,10 +50,7 @@ async def create(call: Call) -> Answer:
     """A new app, which is brought up at once."""
     wish: AppRequest = call.body
     world, owner = call.desk.world, call.principal.name
-    name, kind, config = name_from(wish.name), type_from(wish.type), checked(wish.config)
-    if kind == "Static" and config.kind is None:
-        config = replace(config, kind="static")
-    works = kind == "Worker"
+    name, (config, works) = name_from(wish.name), _asked(wish)
     env = merged(call.desk.secrets, name, {}, wish.env)
 
     async def carry_out(key: int | None) -> App:
@@ -77,6 +74,21 @@ async def create(call: Call) -> Answer:
         return await world.store.app(key)
 
     return await once_per_key(call, CREATE, carry_out, done_before)
+
+
+def _asked(wish: AppRequest | PlanRequest) -> tuple[AppConfig, bool]:
+    """The config that a request means, and whether nothing is to be routed to what it runs."""
+    kind, config = type_from(wish.type), checked(wish.config)
+    if kind == "Static" and config.kind is None:
+        config = replace(config, kind="static")
+    return config, kind == "Worker"
+
+
+async def plan(call: Call) -> Plan:
+    """What an archive turns out to be, before anything is made of it."""
+    wish: PlanRequest = call.body
+    config, works = _asked(wish)
+    return await plan_of(call.desk, wish.source.removeprefix("sha256:"), config, works=works)
 
 
 async def index(call: Call) -> Answer:
@@ -188,6 +200,16 @@ CREATE = Route(
 )
 ROUTES = [
     CREATE,
+    # Not below /api/clusters: an app may be called plan.
+    Route(
+        method="POST",
+        path="/api/cluster-plans",
+        handler=plan,
+        summary="How an archive that was uploaded would be run; nothing is made of it",
+        roles=(Role.SUBMITTER,),
+        body=PlanRequest,
+        response=Plan,
+    ),
     Route(
         method="GET",
         path="/api/clusters",

@@ -13,17 +13,19 @@ from anchor.core.items import Items
 from anchor.core.task import TERMINAL
 from anchor.core.verification import Round
 from anchor.orchestrator import cases
+from anchor.orchestrator.evidence import cases_like
 from anchor.orchestrator.receipts import receipt_of
 from anchor.orchestrator.whole import read_whole
+from anchor.orchestrator.world import World
 from anchor.server import views
 from anchor.server.http import Answer, Call, Route, checked_key
 from anchor.server.paging import next_link, read_cursor
 from anchor.server.routes.tasks import find
 from anchor.server.veil import require_open
-from anchor.server.verdicts import case_row, case_view
+from anchor.server.verdicts import case_row, case_view, voter_view
 from anchor.wire.receipts import Receipt
 from anchor.wire.rest import Created
-from anchor.wire.verification import CaseAction, CaseRow, CaseView
+from anchor.wire.verification import CaseAction, CaseRow, CaseView, VoterView
 
 CURSOR = "v"
 EVIDENCE_BYTES_MAX = 16 * 1024 * 1024
@@ -90,7 +92,19 @@ async def _view(call: Call, case: Case) -> CaseView:
     evidence: Any = None
     if size is not None and size <= EVIDENCE_BYTES_MAX:
         evidence = msgspec.Raw(await read_whole(world.blobs, case.evidence))
-    return case_view(case, first, evidence)
+    return case_view(
+        case,
+        first,
+        evidence,
+        until=case.opened_at + call.desk.evidence_ms if call.desk.evidence_ms else None,
+        voters=[await _voter(world, vote.node, case.runtime) for vote in case.votes],
+        alike=await cases_like(world, case),
+    )
+
+
+async def _voter(world: World, name: str, runtime: str) -> VoterView:
+    node = await world.store.node(name)
+    return voter_view(name, node, views.node_status(node, world) if node is not None else "gone", runtime)
 
 
 async def clear(call: Call) -> CaseView:
