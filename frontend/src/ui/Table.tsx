@@ -7,6 +7,8 @@ import styles from "./Table.module.css";
 export interface Column<Row> {
   /** What it is called, and its key for sorting. */
   name: string;
+  /** What stands above it, where that is more than its name. */
+  head?: React.ReactNode;
   /** A CSS grid track, such as "minmax(0, 1fr)" or "120px". */
   width: string;
   cell: (row: Row) => React.ReactNode;
@@ -30,6 +32,9 @@ export interface TableProps<Row> {
   total?: number | null;
   /** Called when the last rows come into sight. */
   more?: () => void;
+  /** The id of the row that is chosen, where the page keeps it; `choose` is told of another one. */
+  chosen?: string | null;
+  choose?: (id: string) => void;
 }
 
 /** The next order when a column is asked for: rising, falling, as it came. */
@@ -67,7 +72,12 @@ export function Table<Row>(props: TableProps<Row>) {
   const prefix = useId();
   const scroll = useRef<HTMLDivElement>(null);
   // By id, not by place: live data moves rows, and the one that was chosen stays chosen.
-  const [chosen, setChosen] = useState<string | null>(null);
+  const [ownChoice, setOwnChoice] = useState<string | null>(null);
+  const chosen = props.chosen === undefined ? ownChoice : props.chosen;
+  const setChosen = (id: string) => {
+    setOwnChoice(id);
+    props.choose?.(id);
+  };
   const place = chosen === null ? -1 : rows.findIndex((row) => idOf(row) === chosen);
   const virtual = useVirtualizer({
     count: rows.length,
@@ -81,6 +91,11 @@ export function Table<Row>(props: TableProps<Row>) {
   useEffect(() => {
     if (more !== undefined && lastShown >= rows.length - 10) more();
   }, [more, lastShown, rows.length]);
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another choice of the page is what it waits for
+  useEffect(() => {
+    if (props.chosen !== undefined && place >= 0) virtual.scrollToIndex(place);
+  }, [props.chosen]);
 
   const go = (to: number) => {
     const row = rows[Math.max(0, Math.min(rows.length - 1, to))];
@@ -156,7 +171,7 @@ export function Table<Row>(props: TableProps<Row>) {
                 {order?.name === column.name ? (order.falling ? " ↓" : " ↑") : ""}
               </button>
             ) : (
-              column.name
+              (column.head ?? column.name)
             )}
           </span>
         ))}

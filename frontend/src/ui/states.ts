@@ -26,6 +26,10 @@ const LOOKS: Record<string, Look> = {
   failed: look("diamond", "bad", "failed"),
   cancelled: look("bar", "mute", "cancelled"),
   inconclusive: look("flag", "verify", "results disagree"),
+  // steps
+  skipped: look("bar", "mute", "skipped"),
+  reused: look("disc", "go", "reused"),
+  removed: look("wreck", "mute", "removed"),
   // nodes
   idle: look("ring", "mute", "idle"),
   working: look("disc", "deep", "working"),
