@@ -40,7 +40,7 @@ CLAIM = Claim("ann", "k", "d", 256, 1, False, 1)
 @pytest.fixture(autouse=True)
 def _driver_that_looks_again_at_once(monkeypatch):
     """The driver looks for a lost server twice a second and for three seconds; these tests lose it more often."""
-    monkeypatch.setattr(connection, "SELECT_MS", 500)
+    monkeypatch.setattr(connection, "SELECT_MS", 2500)
     monkeypatch.setattr(writes, "FIRST_WAIT_SECONDS", 0.01)
     monkeypatch.setattr(common, "MIN_HEARTBEAT_INTERVAL", 0.02)
 
