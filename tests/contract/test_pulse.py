@@ -112,3 +112,16 @@ async def test_whatever_happens_meanwhile_the_oldest_is_the_oldest(store, make, 
             assert pulse.oldest_queued == oldest(tasks.values(), State.QUEUED, owner)
             assert pulse.oldest_leased == oldest(tasks.values(), State.LEASED, owner)
     assert not any(task.state in HELD and task.state is not State.LEASED for task in tasks.values())
+
+
+async def test_endings_are_told_minute_by_minute_for_everybody_and_for_one(store, make):
+    first = make.now // MINUTE
+    swaps = []
+    for at, owner in enumerate(("ann", "ann", "bob")):
+        task = make.leased(make.task(owner=owner))
+        swaps.append(Swap(task, make.ended(task, now=(first + at) * MINUTE)))
+    await store.insert([swap.old for swap in swaps])
+    await store.swap(swaps)
+    assert await store.endings(None, first, first + 3) == {(first + at, State.SUCCEEDED): 1 for at in range(3)}
+    assert await store.endings("ann", first + 1, first + 3) == {(first + 1, State.SUCCEEDED): 1}
+    assert await store.endings("eve", first, first + 3) == {}

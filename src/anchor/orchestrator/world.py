@@ -29,7 +29,7 @@ class World:
     it has written stays: what it remembers is true. `spot_check_share` (0 to 1) of what trusted nodes answer is checked
     all the same. `ended` are steps, items and copies that ended here a moment ago and that `follow` has not looked at
     yet: a hint, for what they are part of is looked at again on a timer. `onlooker` is shown tasks as they were just
-    written; there is none while nobody looks.
+    written.
     """
 
     store: Store

@@ -99,6 +99,10 @@ class TaskStore(Protocol):
         at the end: 0 means that this stretch had none.
         """
 
+    async def endings(self, owner: str | None, first: int, until: int) -> dict[tuple[int, State], int]:
+        """How many tasks ended in each state in each minute (of Unix time) from `first` to before `until`, as far as a
+        day back and as tasks are kept."""
+
     async def has_room(self) -> bool:
         """Whether there is space for new work; False while what is left is needed by the work that is there."""
 

@@ -50,6 +50,7 @@ from anchor.server.routes import (
     files,
     fit,
     health,
+    history,
     keys,
     logs,
     mapreduce,
@@ -87,6 +88,7 @@ ROUTES: list[Route] = [
     *nodes.ROUTES,
     *queue.ROUTES,
     *keys.ROUTES,
+    *history.ROUTES,
     *session.ROUTES,
     *audit.ROUTES,
     *blobs.ROUTES,
@@ -210,6 +212,7 @@ async def run(
     front = _front(desk, hosts, tunnels)
     live = Live(desk)
     config = uvicorn.Config(
+    desk.history.waits = live.waits
         application(desk, lines, hosts, tunnels, front.apps, live),
         lifespan="off",
         http=front.protocol,
@@ -241,7 +244,7 @@ async def run(
         retaining(desk, retention),
         *([keeping_number(desk, number)] if number is not None else []),
         *([front.watch()] if front.watch is not None else []),
-        Far(desk, tunnels).watch(), live.watch(),
+        Far(desk, tunnels).watch(), live.watch(), desk.history.sampling(desk.world),
     ]  # fmt: skip
     loops = [asyncio.create_task(loop) for loop in kept_up]
     try:

@@ -10,6 +10,7 @@ from anchor.orchestrator.world import World
 from anchor.ports.parts import Parts
 from anchor.server.app_secrets import AppSecrets
 from anchor.server.gate import Gate
+from anchor.server.history import History
 from anchor.server.sketches import Sketches
 from anchor.wire.rest import TaskProgress
 
@@ -22,11 +23,11 @@ class Desk:
     attempt, where their agents are connected to this server. `problems` are what `/health` has to say by code, each
     with the Unix ms since when; `url` is how this server is called on the machine it runs on; once `stopping` is set,
     nothing waits any longer for what may never come; `keys_changed` is set when a key or a session was taken back;
-    `sketches` are graphs that somebody looked at; `remarks` go to the audit trail. `secrets` are how apps' variables
-    are kept, `scratch` is a directory for what nothing needs after a restart, `apps_domain` what apps' names stand
-    before in addresses ("": `apps.` of any name of this server), `peer_url` how the other servers of its store reach
-    this one; `inspecting` bounds the archives looked through at a time; `evidence_ms` is how long cases are kept (0:
-    nobody said)."""
+    `sketches` are graphs that somebody looked at; `history` is how it went; `remarks` go to the audit trail. `secrets`
+    are how apps' variables are kept, `scratch` is a directory for what nothing needs after a restart, `apps_domain`
+    what apps' names stand before in addresses ("": `apps.` of any name of this server), `peer_url` how the other
+    servers of its store reach this one; `inspecting` bounds the archives looked through at a time; `evidence_ms` is how
+    long cases are kept (0: nobody said)."""
 
     world: World
     gate: Gate
@@ -46,6 +47,7 @@ class Desk:
     progress: dict[tuple[int, int], TaskProgress] = field(default_factory=dict)
     inspecting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(INSPECTIONS_AT_ONCE))
     sketches: Sketches = field(default_factory=Sketches)
+    history: History = field(default_factory=History)
     remarks: Remarks = field(init=False)
 
     def __post_init__(self) -> None:

@@ -30,7 +30,7 @@ STEP_SECONDS: Final = 10.0
 """How often what has settled meanwhile is remembered."""
 RECOUNT_SECONDS: Final = 600.0
 MINUTE_MS: Final = 60_000
-_MINUTES_KEPT: Final = 60
+_MINUTES_KEPT: Final = 24 * 60
 _TRIES: Final = 5
 _LONG_AGO: Final = datetime.fromtimestamp(0, UTC)
 
@@ -69,13 +69,20 @@ class Tally:
 
     async def ended(self, owner: str | None, now: int) -> dict[State, int]:
         """How many tasks ended in each state within the last `PULSE_MINUTES` whole minutes before `now` (Unix ms)."""
+        found: Counter[State] = Counter()
+        this = now // MINUTE_MS
+        for (_, state), n in (await self.endings(owner, this - PULSE_MINUTES, this)).items():
+            found[state] += n
+        return dict(found)
+
+    async def endings(self, owner: str | None, first: int, until: int) -> dict[tuple[int, State], int]:
+        """How many tasks ended in each state in each minute from `first` to before `until`."""
         async with self._lock:
             fresh = await self._count()
-            minutes = range(now // MINUTE_MS - PULSE_MINUTES, now // MINUTE_MS)
-            found: Counter[State] = Counter()
+            found: Counter[tuple[int, State]] = Counter()
             for (of, state, minute), n in (*fresh.items(), *self._minutes.items()):
-                if minute in minutes and owner in (None, of):
-                    found[state] += n
+                if minute is not None and first <= minute < until and owner in (None, of):
+                    found[minute, state] += n
             return dict(found)
 
     async def _count(self) -> Found:

@@ -129,6 +129,11 @@ class Tasks(Part):
         """Whether new work should be let in: MongoDB takes writes and has more space than the reserve."""
         return await self._room.is_there()
 
+    async def endings(self, owner: str | None, first: int, until: int) -> dict[tuple[int, State], int]:
+        """How many tasks ended in each state in each minute, from the same tally: a day back at most."""
+        with in_our_words():
+            return await self._tally.endings(owner, first, until)
+
     async def _end_writing(self) -> None:
         await super()._end_writing()
         # What was asked by callers who gave up waiting is written as well.

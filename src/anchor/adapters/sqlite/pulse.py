@@ -43,5 +43,15 @@ def pulse_of(db: sqlite3.Connection, owner: str | None, now: int, oldest_queued:
     return Pulse(_born(oldest_queued), _born(leased), ended)
 
 
+def endings_of(db: sqlite3.Connection, owner: str | None, first: int, until: int) -> dict[tuple[int, State], int]:
+    """How many tasks ended by minute and state, from minute `first` to before `until`."""
+    rows = db.execute(
+        "SELECT minute, state, sum(n) FROM ended WHERE minute >= ?1 AND minute < ?2 AND (?3 IS NULL OR owner = ?3)"
+        " GROUP BY minute, state",
+        (first, until, owner),
+    )
+    return {(minute, STATES[code]): n for minute, code, n in rows}
+
+
 def _born(task: int | None) -> int | None:
     return None if task is None else born_ms(task)

@@ -12,7 +12,7 @@ from anchor.adapters.sqlite.marks import mark_last_key
 from anchor.adapters.sqlite.oldest import OldestQueued
 from anchor.adapters.sqlite.pages import are_few, page_of
 from anchor.adapters.sqlite.part import Part
-from anchor.adapters.sqlite.pulse import MINUTE_MS, add_ended, pulse_of
+from anchor.adapters.sqlite.pulse import MINUTE_MS, add_ended, endings_of, pulse_of
 from anchor.adapters.sqlite.reads import Reads
 from anchor.adapters.sqlite.rows import (
     CHANGING,
@@ -316,6 +316,10 @@ class Tasks(Part):
     async def has_room(self) -> bool:
         """Whether new work should be let in: more free space than the reserve, and the ballast in its place."""
         return await self._reads.run(lambda _: self._look_for_room())
+
+    async def endings(self, owner: str | None, first: int, until: int) -> dict[tuple[int, State], int]:
+        """How many tasks ended in each state in each minute from `first` to before `until`."""
+        return await self._reads.run(lambda db: endings_of(db, owner, first, until))
 
     def _look_for_room(self) -> bool:
         if not self._directory.has_room():

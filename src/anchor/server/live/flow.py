@@ -1,9 +1,7 @@
 """What happens to tasks on this server, for whoever looks: a sample of it, and how much it was."""
 
 import random
-from collections import deque
 from collections.abc import Sequence
-from statistics import median
 from typing import Generic, TypeVar
 
 from anchor.core.ids import wire_id
@@ -11,14 +9,13 @@ from anchor.core.task import TERMINAL, State, Task
 from anchor.orchestrator.world import World
 from anchor.ports.clock import Clock
 from anchor.ports.store import TaskStore
+from anchor.server.history import Waits
 from anchor.wire.live import MARKS_MAX, Mark
 
 FAILURES_MAX = MARKS_MAX // 3
 """Marks that failures may have for themselves: they are few and what one looks for."""
 ELSEWHERE_MAX = MARKS_MAX // 6
 """Marks of what happens on other servers: of those only ids are heard, and each has to be read."""
-WAITS_MAX = 1_000
-WAITS_MS = 60_000
 _BAD = frozenset({State.FAILED, State.BACKOFF, State.INCONCLUSIVE})
 _ENDED = _BAD | TERMINAL
 
@@ -57,20 +54,18 @@ class Flow:
         self._failures: Sample[Task] = Sample(FAILURES_MAX)
         self._others: Sample[Task] = Sample(MARKS_MAX - FAILURES_MAX - ELSEWHERE_MAX)
         self._elsewhere: Sample[int] = Sample(ELSEWHERE_MAX)
-        self._waits: deque[tuple[int, int]] = deque(maxlen=WAITS_MAX)
+        self._waits = Waits()
         self._happened = 0
         self.version = 0
 
     def see(self, tasks: Sequence[Task]) -> None:
         """These were just written."""
         self.version += 1
-        for task in tasks:
-            if self._owner is not None and task.owner != self._owner:
-                continue
-            self._happened += 1
+        mine = [task for task in tasks if task.owner == self._owner] if self._owner is not None else tasks
+        self._happened += len(mine)
+        for task in mine:
             (self._failures if task.state in _BAD else self._others).add(task)
-            if task.state is State.LEASED and task.attempt == 1 and task.leased_at is not None:
-                self._waits.append((task.leased_at, task.leased_at - task.created_at))
+        self._waits.see(mine)
 
     def hear(self, ids: Sequence[int]) -> None:
         """Something of these changed on another server."""
@@ -90,24 +85,22 @@ class Flow:
 
     def median_wait_ms(self) -> int | None:
         """How long tasks waited that were given out lately; None where none was."""
-        since = self._clock.now() - WAITS_MS
-        while self._waits and self._waits[0][0] < since:
-            self._waits.popleft()
-        return round(median(wait for _, wait in self._waits)) if self._waits else None
+        return self._waits.median_ms(self._clock.now())
 
 
 class Flows:
-    """Every flow that somebody looks at; while there is none, tasks pass by unseen."""
+    """Every flow that somebody looks at; while there is none, only how long tasks waited is seen of them (`waits`)."""
 
     def __init__(self, world: World) -> None:
+        self.waits = Waits()
         self._world = world
         self._flows: set[Flow] = set()
+        world.onlooker = self._see
 
     def open(self, owner: str | None) -> Flow:
         """Look from now on, until `close`."""
         flow = Flow(self._world.clock, owner)
         self._flows.add(flow)
-        self._world.onlooker = self._see
         self._world.bus.overhear(self._hear)
         return flow
 
@@ -115,10 +108,10 @@ class Flows:
         """Look no more."""
         self._flows.discard(flow)
         if not self._flows:
-            self._world.onlooker = None
             self._world.bus.overhear(None)
 
     def _see(self, tasks: Sequence[Task]) -> None:
+        self.waits.see(tasks)
         for flow in self._flows:
             flow.see(tasks)
 

@@ -92,11 +92,12 @@ class Client:
 
 
 class Live:
-    """The ASGI application at /live."""
+    """The ASGI application at /live. `waits` is how long tasks waited lately."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._flows = Flows(desk.world)
+        self.waits = self._flows.waits
         self._rooms: dict[tuple[str, str | None], Room] = {}
         self._clients: dict[str, Client] = {}
         self._visits: set[Visit] = set()
