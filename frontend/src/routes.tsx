@@ -3,6 +3,7 @@ import { createRootRoute, createRoute, createRouter } from "@tanstack/react-rout
 import { NotHere } from "./pages/NotHere";
 import { readSearch } from "./pages/tasks/query";
 import { Watch } from "./pages/watch/Watch";
+import { Broken } from "./shell/Broken";
 import { Shell } from "./shell/Shell";
 import { Loading } from "./ui/Said";
 
@@ -95,6 +96,7 @@ export const router = createRouter({
     settings,
   ]),
   defaultPendingComponent: () => <Loading what="the page" />,
+  defaultErrorComponent: Broken,
   // What a search box puts into the URL is text, not JSON.
   parseSearch: (text) => Object.fromEntries(new URLSearchParams(text)),
   stringifySearch: (search) => {

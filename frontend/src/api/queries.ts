@@ -75,9 +75,10 @@ export function useQueue(enabled = true) {
 }
 
 /** Every node. */
-export function useNodes() {
+export function useNodes(enabled = true) {
   return useQuery({
     queryKey: ["nodes"],
+    enabled,
     queryFn: ({ signal }) => take(api.GET("/api/nodes", { signal })),
     refetchInterval: PACE_MS,
   });

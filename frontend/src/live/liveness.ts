@@ -7,6 +7,9 @@ export interface Liveness {
   since: number | null;
 }
 
+/** The server says something every two seconds at least, on the live link or where it is asked. */
+export const SILENT_MS = 4000;
+
 const listeners = new Set<() => void>();
 let lastHeard = Date.now();
 let now: Liveness = { live: true, since: null };
@@ -20,6 +23,13 @@ export function heard(): void {
 /** The server did not answer, or could not. */
 export function lost(): void {
   if (now.live) tell({ live: false, since: lastHeard });
+}
+
+/** Take a server that falls silent for one that is lost: a machine that is gone hangs up on nobody. */
+export function listenForSilence(): void {
+  setInterval(() => {
+    if (!document.hidden && Date.now() - lastHeard > SILENT_MS) lost();
+  }, 500);
 }
 
 function tell(next: Liveness): void {

@@ -1,10 +1,12 @@
 /** The one live link of this page, and the hook with which a page is in a room of it. */
 import { useCallback, useSyncExternalStore } from "react";
 import { io } from "socket.io-client";
-import { heard, lost } from "./liveness";
+import { lookAgain } from "../api/session";
+import { heard, listenForSilence, lost } from "./liveness";
 import { type Fold, type Frame, Rooms, type Seen } from "./rooms";
 
 const ANSWER_MS = 5000;
+const AGAIN_MS = 3000;
 
 const socket = io({ path: "/live", transports: ["websocket"], autoConnect: false, reconnectionDelayMax: 3000 });
 
@@ -47,14 +49,27 @@ socket.on("frame", (frame: Frame) => {
 socket.on("gone", (gone: { room: string; code: string; message: string }) =>
   rooms.gone(gone.room, gone.code, gone.message),
 );
-socket.on("stop", (stop: { retrySeconds: number | null }) => {
+// A ping is a word of the server, too: where nothing changes, it is the only one.
+socket.io.on("ping", heard);
+socket.on("stop", (stop: { code: string; retrySeconds: number | null }) => {
   if (stop.retrySeconds === null) socket.disconnect();
+  if (stop.code === "unauthenticated") void lookAgain();
 });
+socket.on("connect_error", () => {
+  // Where the link broke it comes back by itself; where the server refused it, it does not.
+  if (socket.active) return;
+  void lookAgain();
+  setTimeout(() => socket.connect(), AGAIN_MS);
+});
+document.addEventListener("visibilitychange", () => void (document.hidden ? rooms.hidden() : rooms.shown()));
 
-/** Open the link, and keep it quiet while nobody looks at the page. */
+let isListening = false;
+
+/** Open the link, or open it anew for whoever has signed in; it is quiet while nobody looks at the page. */
 export function openLink(): void {
-  socket.connect();
-  document.addEventListener("visibilitychange", () => void (document.hidden ? rooms.hidden() : rooms.shown()));
+  socket.disconnect().connect();
+  if (!isListening) listenForSilence();
+  isListening = true;
 }
 
 /** What a room looks like, as it changes; `fold` is a function that stays the same. */

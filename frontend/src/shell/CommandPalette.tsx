@@ -1,64 +1,96 @@
-/** Everything one can do from here, by a few letters of its name. */
+/** Everything one can do from here, and everything that has a name or an id, by a few letters of it. */
 import { useNavigate } from "@tanstack/react-router";
 import { useId, useState } from "react";
-import { isTaskId } from "../pages/tasks/query";
+import { useApps, useNodes } from "../api/queries";
+import { may, useSession } from "../api/session";
 import { choose, type Theme } from "../theme/theme";
 import { Dialog } from "../ui/Dialog";
 import styles from "./CommandPalette.module.css";
+import { fits } from "./fits";
 import { shortcuts } from "./keys";
-import { PLACES } from "./places";
+import { needOf, PLACES, placeOfId } from "./places";
 
 interface Command {
+  id: string;
   word: string;
-  keys: string;
+  keys?: string;
   run: () => unknown;
 }
 
-/** Whether the letters come in this order in the word, however far apart. */
-export function fits(word: string, letters: string): boolean {
-  let at = 0;
-  for (const letter of letters.toLowerCase().replaceAll(" ", "")) {
-    at = word.toLowerCase().indexOf(letter, at) + 1;
-    if (at === 0) return false;
-  }
-  return true;
-}
+const THEMES: readonly [string, Theme | null][] = [
+  ["Theme: day", "day"],
+  ["Theme: night", "night"],
+  ["Theme: as this machine", null],
+];
+const PAGES = [
+  { word: "New workflow", to: "/dags/new" },
+  { word: "Deploy an app", to: "/clusters/new" },
+  { word: "Add a node", to: "/nodes/add" },
+] as const;
+/** Of nodes and apps, as many as one reads. */
+const FOUND_MAX = 8;
 
 export function CommandPalette({ close }: { close: () => void }) {
   const navigate = useNavigate();
   const list = useId();
+  const role = useSession().data?.role;
+  const nodes = useNodes().data ?? [];
+  const apps = useApps().data ?? [];
   const [text, setText] = useState("");
   const [chosen, setChosen] = useState(0);
-  const id = text.trim();
-  const theme = (word: string, wish: Theme | null) => ({ word, keys: "", run: () => choose(wish) });
+  const go = (id: string, word: string, to: string, keys = ""): Command => ({
+    id,
+    word,
+    keys,
+    run: () => navigate({ to }),
+  });
+  const allowed = (to: string) => may(role, needOf(to)?.role ?? "viewer");
   const ofPlaces = new Set(PLACES.map((place) => place.keys));
-  const commands: Command[] = [
-    ...(isTaskId(id)
-      ? [{ word: `Open ${id}`, keys: "", run: () => navigate({ to: "/tasks/$id", params: { id } }) }]
-      : []),
-    ...PLACES.map((place) => ({
-      word: `Go to ${place.word}`,
-      keys: place.keys,
-      run: () => navigate({ to: place.to }),
-    })),
+  const wanted = text.trim();
+  const place = placeOfId(wanted);
+  const actions: Command[] = [
+    ...PLACES.filter((one) => allowed(one.to)).map((one) => go(one.to, `Go to ${one.word}`, one.to, one.keys)),
+    ...PAGES.filter((one) => allowed(one.to)).map((one) => go(one.to, one.word, one.to)),
     ...shortcuts()
       .filter((one) => !ofPlaces.has(one.keys) && one.keys !== "mod+k")
-      .map((one) => ({ word: one.says, keys: one.keys, run: one.run })),
-    theme("Theme: day", "day"),
-    theme("Theme: night", "night"),
-    theme("Theme: as this machine", null),
-  ].filter((command) => isTaskId(id) || fits(command.word, text));
+      .map((one) => ({ id: one.keys, word: one.says, keys: one.keys, run: one.run })),
+    ...THEMES.map(([word, theme]) => ({ id: word, word, run: () => choose(theme) })),
+  ].filter((one) => fits(one.word, wanted));
+  const named =
+    wanted === ""
+      ? []
+      : [
+          ...apps.map((one) => go(one.id, `App ${one.title || one.name}`, `/clusters/${one.id}`)),
+          ...nodes.map((one) =>
+            go(one.nodeId, `Node ${[one.nodeId, ...one.labels].join(" ")}`, `/nodes/${one.nodeId}`),
+          ),
+        ]
+          .filter((one) => fits(one.word, wanted))
+          .slice(0, FOUND_MAX);
+  const search: Command = {
+    id: "search",
+    word: `Search tasks for “${wanted}”`,
+    run: () => navigate({ to: "/tasks", search: { q: wanted } }),
+  };
+  const commands =
+    place !== null
+      ? [go(wanted, `Open ${wanted}`, place)]
+      : [...actions, ...named, ...(wanted.includes(":") || actions.length + named.length === 0 ? [search] : [])];
   const run = (command: Command | undefined) => {
     if (command === undefined) return;
     close();
     // After the dialog is gone and has given the focus back.
     setTimeout(() => command.run());
   };
+  const move = (to: number) => {
+    setChosen(to);
+    document.getElementById(`${list}-${to}`)?.scrollIntoView({ block: "nearest" });
+  };
   const pressed = (event: React.KeyboardEvent) => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    if (step !== undefined && commands.length > 0) {
+    if (step !== undefined) {
       event.preventDefault();
-      setChosen((chosen + step + commands.length) % commands.length);
+      move((chosen + step + commands.length) % commands.length);
     } else if (event.key === "Enter") {
       event.preventDefault();
       run(commands[chosen]);
@@ -72,10 +104,11 @@ export function CommandPalette({ close }: { close: () => void }) {
         aria-label="Command"
         aria-expanded="true"
         aria-controls={list}
-        aria-activedescendant={commands.length > 0 ? `${list}-${chosen}` : undefined}
-        placeholder="A page, an action, or a task's id"
+        aria-activedescendant={`${list}-${chosen}`}
+        placeholder="A page, an action, a node, an app, or any id"
         value={text}
         autoComplete="off"
+        spellCheck={false}
         onChange={(event) => {
           setText(event.target.value);
           setChosen(0);
@@ -86,7 +119,7 @@ export function CommandPalette({ close }: { close: () => void }) {
         {commands.map((command, at) => (
           // biome-ignore lint/a11y/useKeyWithClickEvents: keys are the text field's
           <div
-            key={command.word}
+            key={command.id}
             id={`${list}-${at}`}
             role="option"
             tabIndex={-1}
@@ -94,11 +127,10 @@ export function CommandPalette({ close }: { close: () => void }) {
             className={styles.command}
             onClick={() => run(command)}
           >
-            {command.word} {command.keys && <kbd>{command.keys}</kbd>}
+            <bdi>{command.word}</bdi> {command.keys && <kbd>{command.keys}</kbd>}
           </div>
         ))}
       </div>
-      {commands.length === 0 && <p className="mute">There is no command like this.</p>}
     </Dialog>
   );
 }

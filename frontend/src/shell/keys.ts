@@ -10,25 +10,33 @@ export interface Shortcut {
   run: () => unknown;
 }
 
-type Shelf = { current: readonly Shortcut[] };
+/** Whether a shortcut is one of the page that is shown, or there whatever is shown. */
+export type Where = "here" | "everywhere";
+
+type Shelf = { current: readonly Shortcut[]; where: Where };
 const shelves: Shelf[] = [];
 const chords = new Chords();
 
-/** Every shortcut there is at the moment; of equal keys, the newest. */
-export function shortcuts(): readonly Shortcut[] {
-  const byKeys = new Map<string, Shortcut>();
-  for (const shelf of shelves) for (const one of shelf.current) byKeys.set(one.keys, one);
+/** Every shortcut there is at the moment; of equal keys, the newest of the page. */
+export function shortcuts(): readonly (Shortcut & { where: Where })[] {
+  const byKeys = new Map<string, Shortcut & { where: Where }>();
+  for (const where of ["everywhere", "here"] as const) {
+    for (const shelf of shelves.filter((one) => one.where === where)) {
+      for (const one of shelf.current) byKeys.set(one.keys, { ...one, where });
+    }
+  }
   return [...byKeys.values()];
 }
 
 /** Have these shortcuts while the component is shown. */
-export function useKeys(own: readonly Shortcut[]): void {
-  const shelf = useRef(own);
-  shelf.current = own;
+export function useKeys(own: readonly Shortcut[], where: Where = "here"): void {
+  const shelf = useRef<Shelf>({ current: own, where });
+  shelf.current.current = own;
   useEffect(() => {
-    shelves.push(shelf);
+    const kept = shelf.current;
+    shelves.push(kept);
     return () => {
-      shelves.splice(shelves.indexOf(shelf), 1);
+      shelves.splice(shelves.indexOf(kept), 1);
     };
   }, []);
 }

@@ -5,7 +5,8 @@ import styles from "./Dialog.module.css";
 
 interface DialogProps {
   title: string;
-  close: () => void;
+  /** Without it, only what is inside can end it. */
+  close?: () => void;
   children: React.ReactNode;
   /** Where the first thing in it says what it is. */
   bare?: boolean;
@@ -32,16 +33,16 @@ export function Dialog({ title, close, children, bare = false }: DialogProps) {
       aria-labelledby={id}
       onCancel={(event) => {
         event.preventDefault();
-        close();
+        close?.();
       }}
       onClick={(event) => {
-        if (event.target === ref.current) close();
+        if (event.target === ref.current) close?.();
       }}
     >
       <div className={styles.inside}>
         <div className={bare ? "unseen" : styles.head}>
           <h2 id={id}>{title}</h2>
-          {!bare && (
+          {!bare && close && (
             <button type="button" className={styles.close} onClick={close} aria-label="Close">
               <X size={16} aria-hidden="true" />
             </button>

@@ -21,9 +21,11 @@ export function Failed({ what, error, again }: { what: string; error: Error; aga
       </p>
       {problem?.hint && <p className="mute">{problem.hint}</p>}
       {problem?.requestId && <p className="mute mono">{problem.requestId}</p>}
-      <button type="button" className="button" onClick={again}>
-        Try again
-      </button>
+      {problem?.status !== 403 && (
+        <button type="button" className="button" onClick={again}>
+          Try again
+        </button>
+      )}
     </div>
   );
 }

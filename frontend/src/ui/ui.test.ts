@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { problemOf } from "../api/client";
 import { nextCursor } from "../api/queries";
 import { cancelAll } from "../pages/tasks/cancel";
-import { fits } from "../shell/CommandPalette";
+import { fits } from "../shell/fits";
 import { curlOf } from "./AsCurl";
 import { courseOf } from "./Sparkline";
 import { nextOrder, sorted } from "./Table";

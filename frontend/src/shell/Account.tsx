@@ -1,0 +1,62 @@
+/** Who is signed in here, what that may do, and the way out. */
+import { useState } from "react";
+import { ROLES, signOut, useSession } from "../api/session";
+import { Dialog } from "../ui/Dialog";
+import { say } from "../ui/Toast";
+import { at } from "../ui/words";
+import styles from "./Account.module.css";
+
+const MAY: Readonly<Record<(typeof ROLES)[number], string>> = {
+  viewer: "look at everything but the audit trail and the keys",
+  submitter: "submit and change its own tasks, workflows and apps, and see those only",
+  operator: "look at everything, add, drain and block nodes, judge cases, and change anybody's work",
+  admin: "do everything, make and revoke keys included",
+};
+
+export function Account({ close }: { close: () => void }) {
+  const session = useSession().data;
+  const [busy, setBusy] = useState(false);
+  const leave = async () => {
+    setBusy(true);
+    try {
+      await signOut();
+    } catch (error) {
+      say((error as Error).message, true);
+      setBusy(false);
+    }
+  };
+  if (session === undefined) return null;
+  const role = ROLES.find((one) => one === session.role);
+  return (
+    <Dialog title="Who you are" close={close}>
+      <dl className={styles.facts}>
+        <dt>Name</dt>
+        <dd>
+          <bdi>{session.name}</bdi>
+        </dd>
+        <dt>Role</dt>
+        <dd>
+          {session.role}
+          {role && `: may ${MAY[role]}`}
+        </dd>
+        <dt>Known by</dt>
+        <dd>
+          {session.by === "local" ? "being on the server's own machine, where nobody has to sign in" : "your session"}
+        </dd>
+        {session.expiresAt && (
+          <>
+            <dt>Until</dt>
+            <dd>{at(session.expiresAt)}</dd>
+          </>
+        )}
+      </dl>
+      {session.by === "session" && (
+        <div>
+          <button type="button" className="button main" disabled={busy} onClick={() => void leave()}>
+            Sign out
+          </button>
+        </div>
+      )}
+    </Dialog>
+  );
+}
