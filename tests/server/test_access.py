@@ -21,8 +21,16 @@ from anchor.server.http import Route
 from anchor.server.openapi import pages
 
 TABLE: list[Route] = [*ROUTES, *pages(ROUTES, "")]
-OPEN_TO_ANYBODY = {("GET", "/health"), ("POST", "/api/nodes/join"), ("POST", "/api/session")}
-"""The only routes without roles; joining asks for a join token itself, and signing in for an API key."""
+OPEN_TO_ANYBODY = {
+    ("GET", "/health"),
+    ("POST", "/api/nodes/join"),
+    ("POST", "/api/session"),
+    ("GET", "/join.sh"),
+    ("GET", "/join.ps1"),
+    ("GET", "/dist/{name}"),
+}
+"""The only routes without roles; joining asks for a join token itself, and signing in for an API key. What a machine
+without Anchor fetches to join holds nothing secret."""
 BROWSER = "browser"
 """Signed in with the submitter's key: it shows a cookie instead."""
 EXPIRED = "anc_this-one-has-expired"

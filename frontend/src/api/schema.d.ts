@@ -479,7 +479,7 @@ export interface paths {
         get?: never;
         put?: never;
         /** Enrol a machine (bearer: a join token) */
-        post: operations["nodes_post_nodes_join"];
+        post: operations["joining_post_nodes_join"];
         delete?: never;
         options?: never;
         head?: never;
@@ -496,7 +496,24 @@ export interface paths {
         get?: never;
         put?: never;
         /** Make a join token: one machine, 15 minutes */
-        post: operations["nodes_post_nodes_join_tokens"];
+        post: operations["joining_post_nodes_join_tokens"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/nodes/join-tokens/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether a join token was used, and by which node */
+        get: operations["joining_get_nodes_join_tokens_id"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -554,6 +571,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/nodes/{id}/labels": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Give a node labels, beside those its machine says of itself */
+        put: operations["nodes_put_nodes_id_labels"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/nodes/{id}/resume": {
         parameters: {
             query?: never;
@@ -565,6 +599,23 @@ export interface paths {
         put?: never;
         /** Take a node back into service */
         post: operations["nodes_post_nodes_id_resume"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/queue/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What was done and failed, ran and waited, over the last minutes or hours */
+        get: operations["history_get_queue_history"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -619,6 +670,23 @@ export interface paths {
         put?: never;
         /** Submit one task, or an array of up to 10,000 */
         post: operations["tasks_post_tasks"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tasks/counts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How many tasks there are in each state */
+        get: operations["tasks_get_tasks_counts"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -897,6 +965,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/dist/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** This server's own version as a Python package */
+        get: operations["joining_get_dist_name"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/health": {
         parameters: {
             query?: never;
@@ -906,6 +991,40 @@ export interface paths {
         };
         /** Whether the server is alive, and what is wrong */
         get: operations["health_get_health"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/join.ps1": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The script that makes a machine a node: Windows */
+        get: operations["joining_get_join_ps1"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/join.sh": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The script that makes a machine a node: Linux and macOS */
+        get: operations["joining_get_join_sh"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1202,6 +1321,32 @@ export interface components {
             limit: number;
         };
         /**
+         * CountsQuery
+         * @description Which tasks are counted; those that came after the task `before` are also counted apart.
+         */
+        CountsQuery: {
+            /** @default null */
+            before: string | null;
+            /** @default null */
+            label: string | null;
+            /** @default null */
+            name: string | null;
+            /** @default null */
+            node: string | null;
+            /** @default null */
+            owner: string | null;
+            /** @default null */
+            run: string | null;
+            /** @default null */
+            runtime: string | null;
+            /** @default null */
+            since: string | null;
+            /** @default null */
+            state: string | null;
+            /** @default null */
+            until: string | null;
+        };
+        /**
          * Created
          * @description A task that was accepted: it is in the truth from this moment on.
          */
@@ -1293,6 +1438,33 @@ export interface components {
             version: string;
         };
         /**
+         * HistoryPoint
+         * @description One step, beginning `at`. `done` and `failed` are how many tasks ended so in it, exact. The rest was sampled each
+         *         minute by the server asked, and averaged over the step; null where it did not run, or where that is not the
+         *         caller's to see. `running` and `waiting` are tasks, `median_wait_ms` is how long those waited that it gave out,
+         *         `nodes` are those online. The last step is not over: what is sampled is as of now there.
+         */
+        HistoryPoint: {
+            at: string;
+            done: number;
+            failed: number;
+            medianWaitMs: number | null;
+            nodes: number | null;
+            running: number | null;
+            waiting: number | null;
+        };
+        /**
+         * HistoryQuery
+         * @description How many minutes back.
+         */
+        HistoryQuery: {
+            /**
+             * @default 30
+             * @enum {unknown}
+             */
+            minutes: 30 | 60 | 360 | 1440;
+        };
+        /**
          * InputValue
          * @description One of a task's `inputs`: a JSON value, or the `sha256:…` of an uploaded blob that holds one.
          */
@@ -1344,12 +1516,27 @@ export interface components {
             publicKey: string;
         };
         /**
+         * JoinCommands
+         * @description One line each with which a machine joins: `linux` (macOS, too) and `windows` need nothing but themselves and
+         *         Python, `python` is for where one wants to install by oneself.
+         */
+        JoinCommands: {
+            linux: string;
+            python: string;
+            windows: string;
+        };
+        /**
          * JoinToken
-         * @description A join token, shown this once.
+         * @description A join token, shown this once; `id` is what it goes by afterwards. `command` is for a machine that has Anchor,
+         *         `commands` are for one that has not, with the address by which the caller reached this server.
          */
         JoinToken: {
             command: string;
+            /** @default null */
+            commands: components["schemas"]["JoinCommands"] | null;
             expiresAt: string;
+            /** @default  */
+            id: string;
             token: string;
         };
         /**
@@ -1359,6 +1546,19 @@ export interface components {
         JoinTokenRequest: {
             /** @default 900 */
             seconds: number;
+        };
+        /**
+         * JoinTokenView
+         * @description What became of a join token: `state` is waiting, used or expired; once used, which node joined with it, when, and
+         *         from which address.
+         */
+        JoinTokenView: {
+            expiresAt: string;
+            id: string;
+            nodeId: string | null;
+            state: string;
+            usedAt: string | null;
+            usedFrom: string | null;
         };
         /**
          * Joined
@@ -1472,6 +1672,21 @@ export interface components {
             token: string;
         };
         /**
+         * NodeDecision
+         * @description Why a node is drained, blocked or taken back, in a sentence that others read.
+         */
+        NodeDecision: {
+            /** @default  */
+            reason: string;
+        };
+        /**
+         * NodeLabels
+         * @description The labels that an operator gives a node: all of them, whatever they were before.
+         */
+        NodeLabels: {
+            labels: string[];
+        };
+        /**
          * NodeMetrics
          * @description How a machine is doing: CPU and RAM in per cent, uptime in seconds.
          */
@@ -1494,9 +1709,10 @@ export interface components {
         /**
          * NodeView
          * @description A node: `status` is online, offline, draining, blocked or quarantined; `public_key` is the raw Ed25519 key that
-         *         its signatures are checked with. `speed` is how fast one core worked when it was last measured (thousands of
-         *         SHA-512 rounds a second; 0: never, or it did not tell the truth); `faults` counts what went wrong there by whose
-         *         fault it was; `replicas` are those of apps that it is to run.
+         *         its signatures are checked with. `speed` is how fast one core worked when it was last measured, at `measured_at`
+         *         (thousands of SHA-512 rounds a second; 0: never, or it did not tell the truth); `faults` counts what went wrong
+         *         there by whose fault it was, `standing` is by runtime; `replicas` are those of apps that it is to run. `labels` are
+         *         all that it is found by, `given_labels` those among them that an operator gave it.
          */
         NodeView: {
             active: number | null;
@@ -1504,8 +1720,12 @@ export interface components {
             faults: {
                 [key: string]: number;
             };
+            /** @default [] */
+            givenLabels: string[];
             joinedAt: string;
             labels: string[];
+            /** @default null */
+            measuredAt: string | null;
             metrics: components["schemas"]["NodeMetrics"];
             nodeId: string;
             owner: string;
@@ -1519,6 +1739,10 @@ export interface components {
             specs: components["schemas"]["Specs"];
             /** @default 0 */
             speed: number;
+            /** @default {} */
+            standing: {
+                [key: string]: components["schemas"]["Standing"];
+            };
             status: string;
         };
         /**
@@ -1655,6 +1879,15 @@ export interface components {
             title: string;
             /** @default about:blank */
             type: string;
+        };
+        /**
+         * QueueHistory
+         * @description Steps of `step_seconds`, oldest first. `since` is when the server asked began to take samples.
+         */
+        QueueHistory: {
+            points: components["schemas"]["HistoryPoint"][];
+            since: string;
+            stepSeconds: number;
         };
         /**
          * QueueStats
@@ -2051,6 +2284,17 @@ export interface components {
             version: string;
         };
         /**
+         * Standing
+         * @description How far a node's answers in a runtime are to be relied on, from 0 to 1, and what that rests on: answers that were
+         *         found right and wrong (what is older counts less), and how many right ones there were in a row.
+         */
+        Standing: {
+            reliability: number;
+            right: number;
+            rightInRow: number;
+            wrong: number;
+        };
+        /**
          * Step
          * @description One step of a graph: a task with an `id` and what it depends on.
          *
@@ -2138,6 +2382,20 @@ export interface components {
             limit: number;
             /** @default null */
             state: string | null;
+        };
+        /**
+         * TaskCounts
+         * @description How many of the tasks that fit are in each state, `total` of them in all; a running task counts as leased.
+         *         `newer` are those among them that came after the task `before`.
+         */
+        TaskCounts: {
+            counts: {
+                [key: string]: number;
+            };
+            newer: {
+                [key: string]: number;
+            };
+            total: number;
         };
         /**
          * TaskFile
@@ -2490,17 +2748,36 @@ export interface components {
         };
         /**
          * ListQuery
-         * @description Which tasks, how many, and where to go on.
+         * @description Which tasks, how many, and where to go on: `offset` of those that fit are passed over. With `ids`, those tasks
+         *         and no others (up to 100, commas between them), as they are now.
          */
         "anchor.server.routes.tasks.ListQuery": {
             /** @default null */
             cursor: string | null;
             /** @default null */
+            ids: string | null;
+            /** @default null */
             label: string | null;
             /** @default 50 */
             limit: number;
             /** @default null */
+            name: string | null;
+            /** @default null */
+            node: string | null;
+            /** @default 0 */
+            offset: number;
+            /** @default null */
+            owner: string | null;
+            /** @default null */
+            run: string | null;
+            /** @default null */
+            runtime: string | null;
+            /** @default null */
+            since: string | null;
+            /** @default null */
             state: string | null;
+            /** @default null */
+            until: string | null;
         };
     };
     responses: never;
@@ -3657,7 +3934,7 @@ export interface operations {
             };
         };
     };
-    nodes_post_nodes_join: {
+    joining_post_nodes_join: {
         parameters: {
             query?: never;
             header?: {
@@ -3693,7 +3970,7 @@ export interface operations {
             };
         };
     };
-    nodes_post_nodes_join_tokens: {
+    joining_post_nodes_join_tokens: {
         parameters: {
             query?: never;
             header?: {
@@ -3716,6 +3993,37 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["JoinToken"];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    joining_get_nodes_join_tokens_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Whether a join token was used, and by which node */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JoinTokenView"];
                 };
             };
             /** @description A problem: what is wrong and what to do next */
@@ -3772,7 +4080,11 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["NodeDecision"];
+            };
+        };
         responses: {
             /** @description Refuse a node's connections and work */
             202: {
@@ -3806,10 +4118,49 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["NodeDecision"];
+            };
+        };
         responses: {
             /** @description Give a node no more work; what runs on it finishes */
             202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NodeView"];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    nodes_put_nodes_id_labels: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NodeLabels"];
+            };
+        };
+        responses: {
+            /** @description Give a node labels, beside those its machine says of itself */
+            200: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3840,7 +4191,11 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["NodeDecision"];
+            };
+        };
         responses: {
             /** @description Take a node back into service */
             202: {
@@ -3849,6 +4204,37 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["NodeView"];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    history_get_queue_history: {
+        parameters: {
+            query?: {
+                minutes?: 30 | 60 | 360 | 1440;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was done and failed, ran and waited, over the last minutes or hours */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QueueHistory"];
                 };
             };
             /** @description A problem: what is wrong and what to do next */
@@ -3992,8 +4378,17 @@ export interface operations {
             query?: {
                 state?: string | null;
                 label?: string | null;
+                name?: string | null;
+                runtime?: string | null;
+                owner?: string | null;
+                node?: string | null;
+                run?: string | null;
+                since?: string | null;
+                until?: string | null;
                 limit?: number;
                 cursor?: string | null;
+                offset?: number;
+                ids?: string | null;
             };
             header?: never;
             path?: never;
@@ -4044,6 +4439,46 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Created"][] | components["schemas"]["Created"];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    tasks_get_tasks_counts: {
+        parameters: {
+            query?: {
+                state?: string | null;
+                label?: string | null;
+                name?: string | null;
+                runtime?: string | null;
+                owner?: string | null;
+                node?: string | null;
+                run?: string | null;
+                since?: string | null;
+                until?: string | null;
+                before?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How many tasks there are in each state */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskCounts"];
                 };
             };
             /** @description A problem: what is wrong and what to do next */
@@ -4599,6 +5034,37 @@ export interface operations {
             };
         };
     };
+    joining_get_dist_name: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description This server's own version as a Python package */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": unknown;
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     health_get_health: {
         parameters: {
             query?: never;
@@ -4615,6 +5081,64 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Health"];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    joining_get_join_ps1: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The script that makes a machine a node: Windows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": unknown;
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    joining_get_join_sh: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The script that makes a machine a node: Linux and macOS */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": unknown;
                 };
             };
             /** @description A problem: what is wrong and what to do next */

@@ -1,5 +1,6 @@
 """`anchor join`: this machine becomes a node, and works from now on."""
 
+import asyncio
 from typing import Annotated
 
 import typer
@@ -24,6 +25,7 @@ from anchor.cli.options import (
     settings_of,
 )
 from anchor.cli.process import run_until_stopped
+from anchor.cli.talk import say
 
 app = typer.Typer(add_completion=False)
 
@@ -46,6 +48,7 @@ def join(
     ram: Ram = None,
     disk: Disk = None,
     config: ConfigFile = None,
+    start: Annotated[bool, typer.Option(help="Start the agent, too; `anchor agent URL` does that later.")] = True,
 ) -> None:
     """Enrol this machine with a join token and start its agent; later `anchor agent URL` is enough."""
     settings = settings_of(
@@ -66,4 +69,7 @@ def join(
         disk=disk,
     )
     where = server_url(url, settings)
-    run_until_stopped(lambda stop: wiring.run_agent(settings, where, join_token=token, stop=stop))
+    if start:
+        return run_until_stopped(lambda stop: wiring.run_agent(settings, where, join_token=token, stop=stop))
+    node = asyncio.run(wiring.enrol(settings, where, token))
+    return say(f"This machine is {node} now. `anchor agent {where}` starts its agent.")

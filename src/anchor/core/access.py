@@ -49,6 +49,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
 
     `uses_left` is None for keys that may be used for ever; a join token has exactly one use. `session_of` is the digest
     of the key that a browser signed in with, where this is such a session's: it lives no longer than that key.
+    `used_by` is the node that joined with it, where this is a join token, `used_at` when and `used_from` whence.
     """
 
     digest: str
@@ -59,6 +60,9 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     uses_left: int | None = None
     ver: int = 1
     session_of: str = ""
+    used_by: str = ""
+    used_at: int = 0
+    used_from: str = ""
 
 
 def may(role: Role, needed: Role) -> bool:

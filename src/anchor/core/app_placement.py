@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from anchor.core.app import App, AppConfig, Replica, ReplicaState, is_run, mib_of
 from anchor.core.attempt import Reason
-from anchor.core.node import Node, Status
+from anchor.core.node import Node, Status, offer_of
 from anchor.core.placement import facts_of, meets, unmet_by
 from anchor.core.reputation import reliability
 from anchor.core.spec import Need
@@ -131,7 +131,7 @@ def _obstacle(
         return "is about to stop"
     if node.metrics.trouble:
         return f"takes no work: {node.metrics.trouble}"
-    unmet = unmet_by(node.profile, need)
+    unmet = unmet_by(offer_of(node), need)
     if unmet is not None:
         return unmet
     if config.cpu > node.profile.cores:

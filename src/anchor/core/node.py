@@ -112,6 +112,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     is how fast it worked when it was last measured (thousands of SHA-512 rounds a second on one core; 0: never), at
     `measured_at`; `reputation` is by runtime; `faults` counts what went wrong on it by whose fault it was (`task`,
     `node`, `network`, `owner`); `box_key` is the raw X25519 key that apps' secrets are sealed to (empty: it has none).
+    `labels` are those that an operator gave it, beside those in its profile: `offer_of` has both.
     """
 
     id: str
@@ -134,6 +135,13 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reputation: dict[str, Reputation] = {}
     faults: dict[str, int] = {}
     box_key: bytes = b""
+    labels: tuple[str, ...] = ()
+
+
+def offer_of(node: Node) -> Profile:
+    """What a node is placed by: what its machine offers, with the labels that an operator gave it."""
+    given = tuple(label for label in node.labels if label not in node.profile.labels)
+    return replace(node.profile, labels=(*node.profile.labels, *given)) if given else node.profile
 
 
 def node_id_from(name: str, chances: bytes) -> str:
@@ -169,6 +177,11 @@ def with_status(node: Node, status: Status, reason: Reason | None) -> Node:
         return replace(node, ver=node.ver + 1, status=status, reason=reason)
     dissents = tuple(replace(dissent, forgiven=True) for dissent in node.dissents)
     return replace(node, ver=node.ver + 1, status=status, reason=reason, crashes=(), dissents=dissents)
+
+
+def labelled(node: Node, labels: Iterable[str]) -> Node:
+    """The node with these labels beside its machine's own, and no others."""
+    return replace(node, ver=node.ver + 1, labels=tuple(dict.fromkeys(labels)))
 
 
 def crashed(node: Node, *, session: int, tasks: Iterable[int], explained: bool) -> Node:

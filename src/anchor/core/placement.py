@@ -7,7 +7,7 @@ import msgspec
 
 from anchor.core.comparison import Facts
 from anchor.core.expression import parse
-from anchor.core.node import Metrics, Node, Profile, Status
+from anchor.core.node import Metrics, Node, Profile, Status, offer_of
 from anchor.core.spec import FEATURES, Need
 
 TYPICAL_SPEED = 1000.0
@@ -155,7 +155,7 @@ def _share_missing(has: float, wants: float) -> float:
 
 def facts_of(node: Node, *, runtime: str, load: float, reliability: float) -> Facts:
     """What an expression can ask of a node: see core.comparison.NAMES."""
-    profile, metrics = node.profile, node.metrics
+    profile, metrics = offer_of(node), node.metrics
     return {
         "id": node.id,
         "owner": node.owner,

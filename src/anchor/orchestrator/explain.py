@@ -9,7 +9,7 @@ import msgspec
 from anchor.core.attempt import Reason
 from anchor.core.ids import keys_from, wire_id
 from anchor.core.items import Items
-from anchor.core.node import Node, Status, is_connected
+from anchor.core.node import Node, Status, is_connected, offer_of
 from anchor.core.placement import Lack, Scores, facts_of, lacks, refused_by, scores_of
 from anchor.core.reputation import reliability
 from anchor.core.spec import Need, need_of_shape
@@ -149,7 +149,7 @@ async def _asked(world: World, task: Task) -> list[_Said]:
 def unsuited(node: Node, need: Need, load: float) -> list[Lack]:
     """What a node as it is lacks for this need, whatever it does at the moment."""
     facts = facts_of(node, runtime=need.runtime, load=load, reliability=reliability(node, need.runtime))
-    return lacks(node.profile, need) + [
+    return lacks(offer_of(node), need) + [
         Lack(f"does not meet {part}", "take that part out of requirements.expression", _EXPRESSION_COST)
         for part in refused_by(need.expression, facts)
     ]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 from anchor.core.expression import parse
-from anchor.core.node import Node, Profile, Status, is_suspect
+from anchor.core.node import Node, Profile, Status, is_suspect, offer_of
 from anchor.core.placement import facts_of, meets, pick, short_of, standing_of, unmet_by
 from anchor.core.reputation import reliability
 from anchor.core.spec import Need, need_of_shape
@@ -49,7 +49,7 @@ class Seat:
     def __init__(self, node: Node, fleet: "Fleet") -> None:
         self.node = node.id
         self.session = node.session
-        self.profile: Profile = node.profile
+        self.profile: Profile = offer_of(node)
         self.status: Status = node.status
         self.suspect = is_suspect(node)
         self.slots = node.slots
@@ -70,6 +70,10 @@ class Seat:
             self.suspect = is_suspect(node)
             self.lease_until = node.lease_until
             self._standing.clear()
+            offer = offer_of(node)
+            if offer.labels != self.profile.labels:
+                self.profile = offer
+                self._fleet.changed(self)
 
     @property
     def free(self) -> int:
@@ -173,6 +177,19 @@ class Fleet:
             if seat.meets(fit.need):
                 fit.seats[seat] = None
         return seat
+
+    def changed(self, seat: Seat) -> None:
+        """What this seat offers has changed: who fits where is found anew, as if it had just joined."""
+        if self._seats.get(seat.node) is not seat:
+            return
+        del self._seats[seat.node]
+        self._joined += 1
+        seat.place = self._joined
+        self._seats[seat.node] = seat
+        for fit in self._fits.values():
+            fit.seats.pop(seat, None)
+            if seat.meets(fit.need):
+                fit.seats[seat] = None
 
     def leave(self, node: str, session: int) -> None:
         """Take away a session's seat, unless a newer session has it."""

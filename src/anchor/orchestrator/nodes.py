@@ -6,7 +6,7 @@ import msgspec
 
 from anchor.core.attempt import Outcome, Reason
 from anchor.core.errors import Conflict, FailureCode, NotFound, Unavailable
-from anchor.core.node import Metrics, Node, Profile, Status, beat, greet, with_status
+from anchor.core.node import Metrics, Node, Profile, Status, beat, greet, labelled, with_status
 from anchor.core.task import State, Task, adopt, holds
 from anchor.failpoints import reached
 from anchor.orchestrator.apps.sweep import look_after
@@ -185,12 +185,27 @@ async def farewell(world: World, node_id: str, session: int) -> None:
     world.bus.node_changed(node_id)
 
 
-async def set_status(world: World, node_id: str, status: Status, *, by: str) -> Node:
+async def set_status(world: World, node_id: str, status: Status, *, by: str, why: str = "") -> Node:
     """Drain, block or take back into service."""
-    reason = None if status is Status.READY else Reason(str(status), f"{status.capitalize()} by {by}.")
+    because = f": {why}" if why else "."
+    reason = None if status is Status.READY else Reason(str(status), f"{status.capitalize()} by {by}{because}")
     if await world.store.node(node_id) is not None:
-        await note(world, kind=_STATUS_KINDS[status], subject=node_id, message=f"{node_id} is {status} now.", by=by)
-    node = await _write(world, node_id, lambda old: with_status(old, status, reason))
+        message = f"{node_id} is {status} now{because}"
+        await note(world, kind=_STATUS_KINDS[status], subject=node_id, message=message, by=by)
+    return await _decide(world, node_id, lambda old: with_status(old, status, reason))
+
+
+async def set_labels(world: World, node_id: str, labels: Sequence[str], *, by: str) -> Node:
+    """Give a node these labels beside those that its machine says of itself; whatever waits for one may go there."""
+    if await world.store.node(node_id) is not None:
+        message = f"{node_id} is labelled {', '.join(labels)} now." if labels else f"{node_id} has no given labels now."
+        await note(world, kind="node_labelled", subject=node_id, message=message, by=by)
+    return await _decide(world, node_id, lambda old: labelled(old, labels))
+
+
+async def _decide(world: World, node_id: str, change: Callable[[Node], Node]) -> Node:
+    """Write what an operator decided, and let everybody know."""
+    node = await _write(world, node_id, change)
     seat = world.fleet.seat(node_id)
     if seat is not None:
         seat.see(node)

@@ -51,6 +51,7 @@ from anchor.server.routes import (
     fit,
     health,
     history,
+    joining,
     keys,
     logs,
     mapreduce,
@@ -86,9 +87,10 @@ ROUTES: list[Route] = [
     *files.ROUTES,
     *logs.ROUTES,
     *nodes.ROUTES,
+    *joining.ROUTES,
     *queue.ROUTES,
-    *keys.ROUTES,
     *history.ROUTES,
+    *keys.ROUTES,
     *session.ROUTES,
     *audit.ROUTES,
     *blobs.ROUTES,
@@ -211,8 +213,8 @@ async def run(
     hosts, tunnels = Hosts(desk.apps_domain, desk.url), Tunnels()
     front = _front(desk, hosts, tunnels)
     live = Live(desk)
-    config = uvicorn.Config(
     desk.history.waits = live.waits
+    config = uvicorn.Config(
         application(desk, lines, hosts, tunnels, front.apps, live),
         lifespan="off",
         http=front.protocol,

@@ -123,16 +123,24 @@ class Gate:
         await self.sessions.close(digest)
         self.forget(digest)
 
-    async def use_join_token(self, token: str | None) -> Key:
-        """Take the one use of a join token."""
-        digest = digest_of(token or "")
-        key = await self._keys.key(digest)
-        if key is None or key.uses_left is None or not is_live(key, now=self._clock.now()):
-            raise _dead_join_token()
-        if not await self._keys.swap_key(key, replace(key, ver=key.ver + 1, uses_left=key.uses_left - 1)):
-            raise _dead_join_token()
-        reached("gate.join_token_used")
+    async def live_join_token(self, token: str | None) -> Key:
+        """A join token that still lets a machine join."""
+        key = await self._keys.key(digest_of(token or ""))
+        if key is None or key.uses_left is None:
+            raise _dead_join_token("unknown")
+        if key.uses_left == 0:
+            raise _dead_join_token("used")
+        if not is_live(key, now=self._clock.now()):
+            raise _dead_join_token("expired")
         return key
+
+    async def use_join_token(self, key: Key, *, node: str, address: str) -> None:
+        """Take the one use of a join token, for this node."""
+        left = (key.uses_left or 0) - 1
+        used = replace(key, ver=key.ver + 1, uses_left=left, used_by=node, used_at=self._clock.now(), used_from=address)
+        if not await self._keys.swap_key(key, used):
+            raise _dead_join_token("used")
+        reached("gate.join_token_used")
 
     async def new_key(self, name: str, role: Role, *, seconds: int | None) -> tuple[str, Key]:
         """A new API key: its secret, to be shown once, and what is kept of it."""
@@ -261,10 +269,17 @@ def digest_of(token: str) -> str:
     return sha256(token.encode()).hexdigest()
 
 
-def _dead_join_token() -> Unauthenticated:
+_DEAD_JOIN_TOKENS = {
+    "unknown": "This join token is not known here.",
+    "used": "This join token was used before: each one lets one machine join.",
+    "expired": "This join token has expired: nobody used it in time.",
+}
+
+
+def _dead_join_token(how: str) -> Unauthenticated:
     return Unauthenticated(
-        "This join token is not valid: unknown, used, or older than its 15 minutes.",
-        hint="Ask for a new one on the server: `anchor node token`.",
+        _DEAD_JOIN_TOKENS[how],
+        hint="Get a new one: the dashboard's page Add a node shows it, and `anchor node token` prints it.",
         code="invalid_join_token",
     )
 

@@ -139,17 +139,17 @@ def refuse_other_origins(headers: Mapping[str, str], own_url: str) -> None:
 
 def cookie_name(scope: "Scope", headers: Mapping[str, str]) -> str:
     """What the cookie is called: over HTTPS a name that browsers take from nobody but this very host, by HTTPS."""
-    return SECURE_COOKIE if _is_https(scope, headers) else COOKIE
+    return SECURE_COOKIE if is_https(scope, headers) else COOKIE
 
 
 def set_cookie(scope: "Scope", headers: Mapping[str, str], value: str, seconds: int) -> str:
     """The Set-Cookie that keeps a session in a browser; 0 seconds take it out again."""
-    secure = "; Secure" if _is_https(scope, headers) else ""
+    secure = "; Secure" if is_https(scope, headers) else ""
     name = cookie_name(scope, headers)
     return f"{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}"
 
 
-def _is_https(scope: "Scope", headers: Mapping[str, str]) -> bool:
+def is_https(scope: "Scope", headers: Mapping[str, str]) -> bool:
     """Whether the browser speaks HTTPS. A proxy that ends it is believed where it runs on this machine."""
     if scope.get("scheme") in {"https", "wss"}:
         return True

@@ -8,7 +8,8 @@ import msgspec
 
 from anchor.core.attempt import OutputFile, Usage
 from anchor.core.ids import wire_id
-from anchor.core.node import Node, Status, is_connected
+from anchor.core.node import Node, Status, is_connected, offer_of
+from anchor.core.reputation import reliability
 from anchor.core.spec import Payload, need_of_shape
 from anchor.core.task import HELD, Origin, State, Task
 from anchor.orchestrator.fleet import Fleet
@@ -21,6 +22,7 @@ from anchor.wire.rest import (
     NodeMetrics,
     NodeView,
     Specs,
+    Standing,
     TaskFile,
     TaskResult,
     TaskRow,
@@ -195,7 +197,7 @@ def node_view(node: Node, world: World) -> NodeView:
             task_memory_mib=profile.task_memory_mib,
             gpu_tasks=profile.gpu_tasks,
         ),
-        labels=list(profile.labels),
+        labels=list(offer_of(node).labels),
         slots=node.slots,
         active=len(seat.held) if seat is not None else None,
         owner=node.owner,
@@ -206,4 +208,15 @@ def node_view(node: Node, world: World) -> NodeView:
         speed=round(node.speed, 1),
         faults=node.faults,
         replicas=len(world.apps.on(node.id)),
+        given_labels=list(node.labels),
+        measured_at=time_of(node.measured_at) if node.measured_at else None,
+        standing={
+            runtime: Standing(
+                reliability=round(reliability(node, runtime), 3),
+                right=round(known.valid, 1),
+                wrong=round(known.invalid, 1),
+                right_in_row=known.valid_in_row,
+            )
+            for runtime, known in node.reputation.items()
+        },
     )

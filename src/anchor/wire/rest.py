@@ -100,6 +100,34 @@ class TaskView(TaskRow, frozen=True):
     verification: VerificationView | None
 
 
+class TaskCounts(_View, frozen=True):
+    """How many of the tasks that fit are in each state, `total` of them in all; a running task counts as leased.
+    `newer` are those among them that came after the task `before`."""
+
+    counts: dict[str, int]
+    total: int
+    newer: dict[str, int]
+
+
+class BulkFailure(_View, frozen=True):
+    """A task that could not be treated, and why."""
+
+    id: str
+    code: str
+    message: str
+
+
+class BulkOutcome(_View, frozen=True):
+    """What a bulk did to the `matched` tasks it looked at: `unchanged` ones needed nothing, or could not have it. While
+    `cursor` is not null, there are more: the next request goes on there."""
+
+    matched: int
+    done: int
+    unchanged: int
+    failed: list[BulkFailure]
+    cursor: str | None
+
+
 class Created(_View, frozen=True):
     """A task that was accepted: it is in the truth from this moment on."""
 
@@ -162,11 +190,22 @@ class NodeMetrics(Metrics, frozen=True, rename="camel", omit_defaults=False):
     has_docker: bool = False
 
 
+class Standing(_View, frozen=True):
+    """How far a node's answers in a runtime are to be relied on, from 0 to 1, and what that rests on: answers that were
+    found right and wrong (what is older counts less), and how many right ones there were in a row."""
+
+    reliability: float
+    right: float
+    wrong: float
+    right_in_row: int
+
+
 class NodeView(_View, frozen=True):
     """A node: `status` is online, offline, draining, blocked or quarantined; `public_key` is the raw Ed25519 key that
-    its signatures are checked with. `speed` is how fast one core worked when it was last measured (thousands of
-    SHA-512 rounds a second; 0: never, or it did not tell the truth); `faults` counts what went wrong there by whose
-    fault it was; `replicas` are those of apps that it is to run."""
+    its signatures are checked with. `speed` is how fast one core worked when it was last measured, at `measured_at`
+    (thousands of SHA-512 rounds a second; 0: never, or it did not tell the truth); `faults` counts what went wrong
+    there by whose fault it was, `standing` is by runtime; `replicas` are those of apps that it is to run. `labels` are
+    all that it is found by, `given_labels` those among them that an operator gave it."""
 
     node_id: str
     status: str
@@ -183,6 +222,21 @@ class NodeView(_View, frozen=True):
     speed: float = 0.0
     faults: dict[str, int] = {}
     replicas: int = 0
+    given_labels: list[str] = []
+    measured_at: Time | None = None
+    standing: dict[str, Standing] = {}
+
+
+class NodeDecision(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """Why a node is drained, blocked or taken back, in a sentence that others read."""
+
+    reason: str = ""
+
+
+class NodeLabels(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """The labels that an operator gives a node: all of them, whatever they were before."""
+
+    labels: list[str]
 
 
 class QueueStats(_View, frozen=True):
@@ -238,12 +292,36 @@ class JoinTokenRequest(msgspec.Struct, frozen=True, rename="camel", forbid_unkno
     seconds: int = 900
 
 
+class JoinCommands(_View, frozen=True):
+    """One line each with which a machine joins: `linux` (macOS, too) and `windows` need nothing but themselves and
+    Python, `python` is for where one wants to install by oneself."""
+
+    linux: str
+    windows: str
+    python: str
+
+
 class JoinToken(_View, frozen=True):
-    """A join token, shown this once."""
+    """A join token, shown this once; `id` is what it goes by afterwards. `command` is for a machine that has Anchor,
+    `commands` are for one that has not, with the address by which the caller reached this server."""
 
     token: str
     expires_at: Time
     command: str
+    id: str = ""
+    commands: JoinCommands | None = None
+
+
+class JoinTokenView(_View, frozen=True):
+    """What became of a join token: `state` is waiting, used or expired; once used, which node joined with it, when, and
+    from which address."""
+
+    id: str
+    state: str
+    expires_at: Time
+    node_id: str | None
+    used_at: Time | None
+    used_from: str | None
 
 
 class KeyRequest(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):

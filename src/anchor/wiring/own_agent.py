@@ -12,6 +12,7 @@ import threading
 
 import msgspec
 
+from anchor.agent import identity
 from anchor.agent.host import disk_bytes, memory_bytes
 from anchor.agent.policy import ALL_RUNTIMES, Policy, share_bytes
 from anchor.agent.run import run as run_agent_program
@@ -39,6 +40,12 @@ async def run_agent(
         join_token=join_token,
         stop=stop,
     )
+
+
+async def enrol(settings: Settings, url: str, join_token: str) -> str:
+    """Make this machine a node, and remember that; its id. No agent is started."""
+    name = settings.node_name or socket.gethostname()
+    return (await identity.join(url.rstrip("/"), join_token, settings.data / "agent", name)).node
 
 
 def policy_of(settings: Settings) -> Policy:
