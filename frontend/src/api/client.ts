@@ -22,6 +22,8 @@ export class Problem extends Error {
     message: string,
     readonly hint: string,
     readonly requestId: string,
+    /** What is wrong with which place of the request, as JSON pointers. */
+    readonly faults: readonly { pointer: string; message: string }[] = [],
   ) {
     super(message);
   }
@@ -32,8 +34,9 @@ export const api = createClient<paths>({ baseUrl: window.location.origin });
 
 api.use({
   onResponse({ response }) {
-    if (response.status < 500) heard();
-    else lost();
+    // A proxy says these for a server that is away; a server that made a mistake is there.
+    if ([502, 503, 504].includes(response.status)) lost();
+    else heard();
   },
   onError() {
     lost();
@@ -78,5 +81,11 @@ export function problemOf(body: unknown, status: number): Problem {
     text("detail", text("title", `The server answered ${status}.`)),
     text("hint", ""),
     text("requestId", ""),
+    faultsOf(told.errors),
   );
+}
+
+function faultsOf(told: unknown): { pointer: string; message: string }[] {
+  if (!Array.isArray(told)) return [];
+  return told.filter((one) => typeof one?.pointer === "string" && typeof one?.message === "string");
 }
