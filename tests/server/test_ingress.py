@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 
 import httpx
@@ -340,6 +341,36 @@ async def test_an_app_that_takes_too_long_and_one_with_too_much_to_do(
     assert (await reader.read()).startswith(b"HTTP/1.1 504 ")
     writer.close()
     assert (await ground.caller.get("/")).status_code == 200
+
+
+@pytest.mark.anyio
+async def test_an_app_passes_no_more_bytes_in_a_second_than_it_may(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "APP_BYTES_PER_SECOND", 5_000_000)
+    begun = time.monotonic()
+    async with ground.caller.stream("GET", "/flood") as answer:
+        async for _ in answer.aiter_bytes():
+            if answer.num_bytes_downloaded >= 5_000_000:
+                break
+    assert time.monotonic() - begun >= 0.3  # a quarter of it passes at once, and a piece may overdraw
+    await until(lambda: ground.sites["a"].connections == 0)
+
+
+@pytest.mark.anyio
+async def test_where_nothing_moves_for_long_neither_the_answer_nor_the_upgrade_stays(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forward, "IDLE_SECONDS", 0.2)
+    monkeypatch.setattr(upgrade, "IDLE_SECONDS", 0.2)
+    ask = b"GET /ws HTTP/1.1\r\nHost: shop.apps.x\r\nConnection: Upgrade\r\nUpgrade: x\r\nSec-WebSocket-Key: 1\r\n\r\n"
+    reader, writer = await ground.raw(ask)
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+    with pytest.raises(httpx.RemoteProtocolError):
+        await ground.caller.get("/events")
+    await reader.read()
+    writer.close()
+    await until(lambda: ground.streams() == 0)
 
 
 @pytest.mark.anyio

@@ -15,12 +15,11 @@ class Rate:
 
     def owed(self, size: int) -> float:
         """Take `size` bytes; how many seconds to wait before taking more."""
+        if self._left <= size:
+            now = time.monotonic()
+            self._left = min(self._left + (now - self._at) * self._per_second, self._per_second / 4)
+            self._at = now
         self._left -= size
-        if self._left > 0:
-            return 0.0
-        now = time.monotonic()
-        self._left = min(self._left + (now - self._at) * self._per_second, self._per_second / 4)
-        self._at = now
         return max(0.0, -self._left / self._per_second)
 
     async def pace(self, size: int) -> None:
