@@ -47,7 +47,7 @@ export function Gate({ open, children }: { open: () => void; children: React.Rea
   return (
     <main className={styles.gate}>
       <h1>Anchor</h1>
-      <Failed what="dashboard" error={session.error} again={() => void session.refetch()} />
+      <Failed what="the dashboard" error={session.error} again={() => void session.refetch()} />
     </main>
   );
 }

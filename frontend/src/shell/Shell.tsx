@@ -33,8 +33,6 @@ export function Shell() {
   useEffect(() => {
     setNavShown(false);
     main.current?.scrollTo(0, 0);
-    // What had the focus went with the page it was on.
-    if (document.activeElement === document.body) main.current?.focus({ preventScroll: true });
   }, [path]);
   const open = (which: keyof typeof WINDOWS) => () =>
     void WINDOWS[which]().then(

@@ -17,7 +17,7 @@ export function Failed({ what, error, again }: { what: string; error: Error; aga
   return (
     <div className={styles.said} role="alert">
       <p>
-        <b>There is no {what} to show.</b> {error.message}
+        <b>Loading {what} failed.</b> {error.message}
       </p>
       {problem?.hint && <p className="mute">{problem.hint}</p>}
       {problem?.requestId && <p className="mute mono">{problem.requestId}</p>}

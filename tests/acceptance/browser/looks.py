@@ -1,10 +1,15 @@
 """What every page has to pass wherever it is shown: axe in both themes, and no sideways scroll."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Page
 
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+SOURCE = Path(__file__).parents[3] / "frontend" / "src" / "paths.json"
+PATHS: list[str] = [path.replace("$id", "none") for path in json.loads(SOURCE.read_text("utf-8"))]
+"""Every page of the dashboard; where one is about one thing, there is none of that name."""
 SIDEWAYS = """
 () => [document.documentElement, document.querySelector("main")]
   .filter((one) => one !== null).map((one) => one.scrollWidth - one.clientWidth)
@@ -21,6 +26,13 @@ def check(page: Page, axe: str, where: str) -> list[str]:
     page.emulate_media(color_scheme="light")
     page.wait_for_selector("html[data-theme=day]")
     return [f"{where}: {one}" for one in [*_said(found), *(f"{one} by night" for one in _said(by_night))]]
+
+
+def go(page: Page, path: str) -> None:
+    """Another page, as a link would go there: nothing is loaded again."""
+    page.evaluate("(path) => { history.pushState({}, '', path); dispatchEvent(new PopStateEvent('popstate')); }", path)
+    page.wait_for_function("(path) => location.pathname + location.search === path", arg=path)
+    page.locator("main h1").wait_for()
 
 
 def no_sideways_scroll(page: Page) -> None:
