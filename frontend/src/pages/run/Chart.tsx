@@ -1,0 +1,172 @@
+/** Graph, table and line of time of a run: what is chosen in one is chosen in all, and in the address. */
+import { useNavigate, useSearch } from "@tanstack/react-router";
+import { useCallback, useMemo } from "react";
+import { BOXES_MAX } from "../../graph/fold";
+import type { Drawing } from "../../graph/layout";
+import { inOrder, wordOf } from "../../graph/StateBar";
+import { useDrawing } from "../../graph/useDrawing";
+import { useLiveness } from "../../live/liveness";
+import { useKeys } from "../../shell/keys";
+import { StateMark } from "../../ui/StateMark";
+import { count } from "../../ui/words";
+import { useWhyNot } from "../workflows/may";
+import { isRunOver, type RunView, type StepView } from "../workflows/queries";
+import { Detail } from "./Detail";
+import styles from "./Run.module.css";
+import { nameOf, RunGraph } from "./RunGraph";
+import { type Row, sayingOf } from "./rows";
+import { Steps } from "./Steps";
+import { useAgain } from "./useAgain";
+import { useNow } from "./useNow";
+
+const NARROW = "(max-width: 760px)";
+
+/** What of the run is shown, as the address has it. */
+interface Shown {
+  step?: string;
+  state?: string;
+  group?: string;
+  graph?: "shown" | "hidden";
+}
+
+function useShown(): [Shown, (change: { [Name in keyof Shown]: Shown[Name] | undefined }) => void] {
+  const navigate = useNavigate({ from: "/dags/$id" });
+  const shown = useSearch({ from: "/dags/$id" }) as Shown;
+  const show = useCallback(
+    (change: { [Name in keyof Shown]: Shown[Name] | undefined }) =>
+      void navigate({
+        search: (before) =>
+          Object.fromEntries(Object.entries({ ...before, ...change }).filter(([, value]) => value !== undefined)),
+        replace: true,
+      }),
+    [navigate],
+  );
+  return [shown, show];
+}
+
+export function Chart({ run, steps }: { run: RunView; steps: readonly StepView[] }) {
+  const [shown, show] = useShown();
+  const navigate = useNavigate();
+  const whyNot = useWhyNot();
+  const again = useAgain(run.id);
+  const { live } = useLiveness();
+  const over = isRunOver(run.state);
+  const now = useNow(!over && live);
+  // What the steps wait for never changes while a run goes on.
+  const drawing = useDrawing(`${run.id} ${steps.length}`, steps);
+  const numbers = useMemo(() => new Map(steps.map((step, number) => [step.id, number])), [steps]);
+  const chosen = shown.step === undefined ? -1 : (numbers.get(shown.step) ?? -1);
+  const group = groupOf(drawing, numbers, shown.group);
+  const rows = useMemo(() => {
+    const members = group < 0 ? null : new Set(drawing?.boxes[group]?.members);
+    return steps.flatMap((step, number): Row[] => {
+      if (members !== null && !members.has(number)) return [];
+      return shown.state === undefined || sayingOf(step).state === shown.state ? [{ number, step }] : [];
+    });
+  }, [steps, drawing, group, shown.state]);
+  const counts = useMemo(() => {
+    const all: Record<string, number> = {};
+    for (const step of steps) {
+      const { state } = sayingOf(step);
+      all[state] = (all[state] ?? 0) + 1;
+    }
+    return all;
+  }, [steps]);
+
+  const large = drawing !== null && drawing.boxesInAll > BOXES_MAX;
+  const closed = large || window.matchMedia(NARROW).matches;
+  const graph = shown.graph === undefined ? !closed : shown.graph === "shown";
+  const toggle = () => show({ graph: graph ? "hidden" : "shown" });
+  useKeys([{ keys: "v", says: graph ? "hide the graph" : "show the graph", run: toggle }]);
+  const chooseStep = (number: number) => show({ step: steps[number]?.id });
+  const chooseGroup = (box: number) =>
+    show({ group: steps[drawing?.boxes[box]?.members[0] ?? -1]?.id, step: undefined });
+  const open = ({ step }: Row) => {
+    if (step.taskId !== null) void navigate({ to: "/tasks/$id", params: { id: step.taskId } });
+  };
+  const step = steps[chosen];
+  const ends = { from: Date.parse(run.createdAt), until: run.finishedAt === null ? now : Date.parse(run.finishedAt) };
+  return (
+    <div className={styles.chart}>
+      <div className={styles.bench} role="toolbar" aria-label="Show of the run">
+        {inOrder(counts).map(([state, many]) => (
+          <button
+            key={state}
+            type="button"
+            className={styles.state}
+            aria-pressed={shown.state === state}
+            onClick={() => show({ state: shown.state === state ? undefined : state })}
+          >
+            <StateMark state={state} word={wordOf(state)} /> <span className="mono">{count(many)}</span>
+          </button>
+        ))}
+        <span className={styles.space} />
+        <button type="button" className="button" aria-pressed={graph} onClick={toggle}>
+          {graph ? "Hide the graph" : large ? "Show the grouped graph" : "Show the graph"}
+        </button>
+      </div>
+      <div className={styles.body}>
+        <div className={styles.sheets}>
+          {graph &&
+            (drawing === null ? (
+              <p className={styles.drawing} role="status">
+                Drawing the graph…
+              </p>
+            ) : (
+              <div className={styles.graph}>
+                <RunGraph
+                  drawing={drawing}
+                  steps={steps}
+                  step={chosen}
+                  group={group}
+                  chooseStep={chooseStep}
+                  chooseGroup={chooseGroup}
+                />
+              </div>
+            ))}
+          <Notes run={run} steps={steps} drawing={graph ? drawing : null} />
+          {group >= 0 && drawing !== null && (
+            <p>
+              Only the {count(drawing.boxes[group]!.members.length)} steps of{" "}
+              <b>{nameOf(drawing.boxes[group]!, steps)}</b>.{" "}
+              <button type="button" className="link" onClick={() => show({ group: undefined })}>
+                Show all
+              </button>
+            </p>
+          )}
+          <div className={styles.table}>
+            <Steps rows={rows} {...ends} chosen={chosen} choose={chooseStep} open={open} />
+          </div>
+        </div>
+        {step !== undefined && (
+          <Detail
+            step={step}
+            steps={steps}
+            choose={(id) => show({ step: id ?? undefined })}
+            again={over ? again : null}
+            whyNot={whyNot}
+          />
+        )}
+      </div>
+    </div>
+  );
+}
+
+function groupOf(drawing: Drawing | null, numbers: ReadonlyMap<string, number>, first: string | undefined): number {
+  const number = first === undefined ? undefined : numbers.get(first);
+  if (drawing === null || number === undefined) return -1;
+  return drawing.boxes.findIndex((box) => box.kind !== "step" && box.members.includes(number));
+}
+
+/** What is not in the picture, said. */
+function Notes({ run, steps, drawing }: { run: RunView; steps: readonly StepView[]; drawing: Drawing | null }) {
+  const missing = run.steps - steps.length;
+  if (missing <= 0 && !drawing?.thinned) return null;
+  return (
+    <p className="mute">
+      {missing > 0 &&
+        `Here are the first ${count(steps.length)} of ${count(run.steps)} steps; counts above are of all. The rest: anchor dag get ${run.id}. `}
+      {drawing?.thinned && "Only lines between neighbouring levels are drawn; there are too many for all."}
+    </p>
+  );
+}

@@ -1,0 +1,154 @@
+/** All that is known of the chosen step, and what can be done with it. */
+import { Link } from "@tanstack/react-router";
+import { X } from "lucide-react";
+import { useId, useMemo, useState } from "react";
+import { StateMark } from "../../ui/StateMark";
+import { at, count, lasting } from "../../ui/words";
+import type { Again, StepView } from "../workflows/queries";
+import styles from "./Run.module.css";
+import { sayingOf } from "./rows";
+
+const NAMES_MAX = 8;
+
+interface DetailProps {
+  step: StepView;
+  steps: readonly StepView[];
+  choose: (id: string | null) => void;
+  /** Runs part of the run again; null while it is not over. */
+  again: ((what: Again) => void) | null;
+  whyNot: string | null;
+}
+
+export function Detail({ step, steps, choose, again, whyNot }: DetailProps) {
+  const title = useId();
+  const leadsTo = useMemo(
+    () =>
+      steps
+        .filter((one) => one.dependencies.includes(step.id) || one.softDependencies.includes(step.id))
+        .map((one) => one.id),
+    [steps, step.id],
+  );
+  const { startedAt, finishedAt, items } = step;
+  return (
+    <section className={styles.detail} aria-labelledby={title}>
+      <div className={styles.detailHead}>
+        <h2 id={title}>
+          <bdi>{step.name}</bdi>
+        </h2>
+        <button type="button" className={styles.close} aria-label="Choose no step" onClick={() => choose(null)}>
+          <X size={16} aria-hidden="true" />
+        </button>
+      </div>
+      <p>
+        <StateMark {...sayingOf(step)} />
+      </p>
+      {step.reason !== null && (
+        <p className={styles.reason}>
+          <b>{step.reason.message}</b> {step.reason.hint}
+        </p>
+      )}
+      <dl className={styles.facts}>
+        {step.name !== step.id && <Fact name="id" value={<bdi className="mono">{step.id}</bdi>} />}
+        {items !== null && <Fact name="items" value={`${count(items.done)} of ${count(items.total)} over`} />}
+        {startedAt !== null && <Fact name="began" value={at(startedAt)} />}
+        {startedAt !== null && finishedAt !== null && (
+          <Fact name="took" value={lasting(Date.parse(finishedAt) - Date.parse(startedAt))} />
+        )}
+        {step.attempt > 1 && <Fact name="attempt" value={step.attempt} />}
+        {step.nodeId !== null && (
+          <Fact
+            name="node"
+            value={
+              <Link to="/nodes/$id" params={{ id: step.nodeId }} className="mono">
+                {step.nodeId}
+              </Link>
+            }
+          />
+        )}
+        <Names title="waits for" ids={[...step.dependencies, ...step.softDependencies]} choose={choose} />
+        <Names title="leads to" ids={leadsTo} choose={choose} />
+      </dl>
+      <div className={styles.acts}>
+        {step.taskId !== null && (
+          <Link to="/tasks/$id" params={{ id: step.taskId }} className="button">
+            Open its task
+          </Link>
+        )}
+        {again !== null && (
+          <button
+            type="button"
+            className="button"
+            disabled={whyNot !== null}
+            title={whyNot ?? undefined}
+            onClick={() => again({ from: step.id })}
+          >
+            Run again from here
+          </button>
+        )}
+      </div>
+      {again !== null && items !== null && items.total > 0 && (
+        <OneItem step={step.id} total={items.total} again={again} whyNot={whyNot} />
+      )}
+    </section>
+  );
+}
+
+function Fact({ name, value }: { name: string; value: React.ReactNode }) {
+  return (
+    <div>
+      <dt className="label">{name}</dt>
+      <dd>{value}</dd>
+    </div>
+  );
+}
+
+function Names({ title, ids, choose }: { title: string; ids: readonly string[]; choose: (id: string) => void }) {
+  if (ids.length === 0) return null;
+  const names = (
+    <span className={styles.names}>
+      {ids.slice(0, NAMES_MAX).map((id) => (
+        <button key={id} type="button" className="link" onClick={() => choose(id)}>
+          <bdi>{id}</bdi>
+        </button>
+      ))}
+      {ids.length > NAMES_MAX && <span className="mute">and {count(ids.length - NAMES_MAX)} more</span>}
+    </span>
+  );
+  return <Fact name={title} value={names} />;
+}
+
+interface OneItemProps {
+  step: string;
+  total: number;
+  again: (what: Again) => void;
+  whyNot: string | null;
+}
+
+function OneItem({ step, total, again, whyNot }: OneItemProps) {
+  const [number, setNumber] = useState("0");
+  const id = useId();
+  return (
+    <form
+      className={styles.acts}
+      onSubmit={(event) => {
+        event.preventDefault();
+        again({ item: { step, number: Number(number) } });
+      }}
+    >
+      <label htmlFor={id}>Item, 0 to {count(total - 1)}</label>
+      <input
+        id={id}
+        className={`field ${styles.number}`}
+        type="number"
+        min={0}
+        max={total - 1}
+        required
+        value={number}
+        onChange={(event) => setNumber(event.target.value)}
+      />
+      <button type="submit" className="button" disabled={whyNot !== null} title={whyNot ?? undefined}>
+        Run this one again
+      </button>
+    </form>
+  );
+}

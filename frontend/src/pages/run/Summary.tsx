@@ -1,0 +1,141 @@
+/** How a run is going, in a few figures, and what can be done with it as a whole. */
+import { useMutation } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
+import { Problem } from "../../api/client";
+import { queries } from "../../api/queries";
+import { doneOf, inWords, StateBar } from "../../graph/StateBar";
+import { useLiveness } from "../../live/liveness";
+import { AsCurl, copy } from "../../ui/AsCurl";
+import { Menu } from "../../ui/Menu";
+import { StateMark } from "../../ui/StateMark";
+import { say } from "../../ui/Toast";
+import { at, count, lasting } from "../../ui/words";
+import { useWhyNot } from "../workflows/may";
+import { cancelRun, isRunOver, type RunView } from "../workflows/queries";
+import styles from "./Run.module.css";
+import { useAgain } from "./useAgain";
+import { useNow } from "./useNow";
+
+export function Acts({ run }: { run: RunView }) {
+  const whyNot = useWhyNot();
+  const again = useAgain(run.id);
+  const cancel = useMutation({
+    mutationFn: () => cancelRun(run.id),
+    onError: (error) => say(error instanceof Problem ? `${error.message} ${error.hint}` : error.message, true),
+    onSuccess: () => queries.invalidateQueries({ queryKey: ["run", run.id] }),
+  });
+  const fails = Object.keys(run.counts).some((state) =>
+    ["failed", "inconclusive", "cancelled", "skipped"].includes(state),
+  );
+  return (
+    <>
+      <AsCurl path={`/api/dags/${run.id}`} />
+      <Menu
+        word="Copy"
+        choices={[
+          { word: "Its id", run: () => void copy(run.id) },
+          { word: "The graph as JSON", run: () => void copyGraph(run.id, "json") },
+          { word: "The graph for Mermaid", run: () => void copyGraph(run.id, "mermaid") },
+          { word: "The graph for Graphviz", run: () => void copyGraph(run.id, "dot") },
+        ]}
+      />
+      <Link to="/dags/new" search={{ from: run.id }} className="button">
+        Change and run
+      </Link>
+      {isRunOver(run.state) && fails && whyNot === null && (
+        <button type="button" className="button" onClick={() => again({ onlyFailed: true })}>
+          Run what failed
+        </button>
+      )}
+      {isRunOver(run.state) ? (
+        <button
+          type="button"
+          className="button main"
+          disabled={whyNot !== null}
+          title={whyNot ?? undefined}
+          onClick={() => again({})}
+        >
+          Run again
+        </button>
+      ) : (
+        <button
+          type="button"
+          className="button"
+          disabled={cancel.isPending || run.state === "cancelling" || whyNot !== null}
+          title={whyNot ?? undefined}
+          onClick={() => cancel.mutate()}
+        >
+          Cancel
+        </button>
+      )}
+    </>
+  );
+}
+
+async function copyGraph(id: string, format: "json" | "dot" | "mermaid"): Promise<void> {
+  // Two of the three are text, so it is taken as it comes.
+  const answer = await fetch(`/api/dags/${encodeURIComponent(id)}/graph?format=${format}`);
+  if (answer.ok) await copy(await answer.text());
+  else {
+    const told = (await answer.json()) as { detail?: string; hint?: string };
+    say(`${told.detail ?? "The server did not give it."} ${told.hint ?? ""}`, true);
+  }
+}
+
+export function Facts({ run }: { run: RunView }) {
+  const { live } = useLiveness();
+  const over = isRunOver(run.state);
+  const now = useNow(!over && live);
+  const until = run.finishedAt === null ? now : Date.parse(run.finishedAt);
+  const { done, all } = doneOf(run.counts);
+  return (
+    <>
+      <dl className={styles.facts}>
+        <div>
+          <dt className="label">state</dt>
+          <dd>
+            <StateMark state={run.state} />
+          </dd>
+        </div>
+        <div className={styles.progress}>
+          <dt className="label">steps</dt>
+          <dd title={inWords(run.counts)}>
+            <StateBar counts={run.counts} />
+            <span className="mono">
+              {count(done)} of {count(all)} over
+            </span>
+          </dd>
+        </div>
+        <div>
+          <dt className="label">{over ? "took" : "running for"}</dt>
+          <dd>{lasting(until - Date.parse(run.createdAt))}</dd>
+        </div>
+        <div>
+          <dt className="label">scheduled</dt>
+          <dd>
+            {at(run.createdAt)} by <bdi>{run.owner}</bdi>
+          </dd>
+        </div>
+        <div>
+          <dt className="label">id</dt>
+          <dd className="mono">{run.id}</dd>
+        </div>
+        {run.rerunOf !== null && (
+          <div>
+            <dt className="label">repeats</dt>
+            <dd>
+              <Link to="/dags/$id" params={{ id: run.rerunOf }} className="mono">
+                {run.rerunOf}
+              </Link>
+            </dd>
+          </div>
+        )}
+      </dl>
+      {run.reason !== null && (
+        <p className={styles.reason}>
+          <b>{run.reason.message}</b> {run.reason.hint}
+        </p>
+      )}
+    </>
+  );
+}
