@@ -20,7 +20,7 @@ const watch = createRoute({ getParentRoute: () => root, path: "/", component: Wa
 const tasks = createRoute({ getParentRoute: () => root, path: "/tasks", validateSearch: readSearch }).lazy(() =>
   import("./pages/tasks/Tasks").then((page) => page.route),
 );
-const task = createRoute({ getParentRoute: () => root, path: "/tasks/$id" }).lazy(() =>
+const task = createRoute({ getParentRoute: () => root, path: "/tasks/$id", validateSearch: readText }).lazy(() =>
   import("./pages/task/Task").then((page) => page.route),
 );
 

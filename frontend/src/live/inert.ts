@@ -5,14 +5,16 @@ export const LINE_CHARACTERS_MAX = 2000;
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is taken out
 const TERMINAL = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)|[@-Z\\-_])/g;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is made visible
-const INVISIBLE = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+const INVISIBLE =
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is made visible
+  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]/g;
 
-/** A line as it is shown: terminal colours gone, control and direction characters as visible marks, cut where long. */
-export function inert(line: string): string {
+/** A line as it is shown: terminal colours gone, control and direction characters as visible marks, cut where long.
+    `whole` is how long it is where only its beginning is given. */
+export function inert(line: string, whole = line.length): string {
   const cut = line.length > LINE_CHARACTERS_MAX ? line.slice(0, LINE_CHARACTERS_MAX) : line;
   const shown = cut.replace(/\r$/, "").replace(TERMINAL, "").replace(INVISIBLE, mark);
-  return cut.length < line.length ? `${shown}… (${line.length.toLocaleString("en")} characters)` : shown;
+  return cut.length < whole ? `${shown}… (${whole.toLocaleString("en")} characters)` : shown;
 }
 
 function mark(character: string): string {

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { inert, LINE_CHARACTERS_MAX } from "./inert";
 import { Gathering, LINES_MAX } from "./lines";
+import { placeIn } from "./places";
 
 const piece = (id: string, text: string, stream = "stdout") => ({
   id,
@@ -59,8 +60,34 @@ test("only so many lines are kept, and their keys stay theirs", () => {
 test("a line is shown without terminal commands, invisible or turning characters, and not without end", () => {
   expect(inert("\u001b[31mred\u001b[0m \u001b]0;title\u0007plain\r")).toBe("red plain");
   expect(inert("a\u0000b\u202ec")).toBe("a␀b\ufffdc");
+  expect(inert("a\u200bb\ufeff")).toBe("a\ufffdb\ufffd");
   expect(inert("<img onerror=x>")).toBe("<img onerror=x>");
   const long = inert("x".repeat(1_000_000));
   expect(long.length).toBeLessThan(LINE_CHARACTERS_MAX + 40);
   expect(long).toContain("1,000,000 characters");
+});
+
+test("a line without end takes no more room than what is shown of it", () => {
+  const gathering = new Gathering();
+  for (let at = 1; at <= 2000; at++) gathering.add(piece(`1.${at}`, "y".repeat(1000)));
+  const [line] = gathering.settle(false).lines;
+  expect(line!.text.length).toBeLessThan(LINE_CHARACTERS_MAX + 40);
+  expect(line!.text).toContain("2,000,000 characters");
+});
+
+test("a stream that broke goes on behind the last piece", () => {
+  const gathering = new Gathering();
+  expect(gathering.position).toBeNull();
+  gathering.add(piece("1.7", "one\n"));
+  gathering.add(piece("2.1", "two\n"));
+  expect(gathering.position).toBe("2.1");
+});
+
+test("the place that a line names is found, as each runtime writes it", () => {
+  expect(placeIn("ReferenceError: foo is not defined (line 2, column 5)")).toMatchObject({ line: 2, column: 5 });
+  expect(placeIn('  File "task.py", line 4, in <module>')).toMatchObject({ line: 4, column: 1 });
+  expect(placeIn("    at module.exports (task.js:12:3)")).toMatchObject({ line: 12, column: 3 });
+  expect(placeIn("    at f (file:///main.js:1:9)")).toMatchObject({ line: 1, column: 9 });
+  expect(placeIn('  File "/usr/lib/python3/json.py", line 4')).toBeNull();
+  expect(placeIn("12:30 nothing")).toBeNull();
 });

@@ -1,10 +1,11 @@
 /** What a task prints, as it comes: server-sent events, read once per frame, never lost or doubled on a reconnect. */
 import { useEffect, useState, useSyncExternalStore } from "react";
 import type { LogLine } from "../api/client";
-import { inert } from "./inert";
+import { inert, LINE_CHARACTERS_MAX } from "./inert";
 
 /** Lines that are kept; earlier ones are in the raw log. */
-export const LINES_MAX = 20_000;
+export const LINES_MAX = 100_000;
+const AGAIN_MS = 2000;
 
 /** A line that is shown: `key` counts from the first line of the task on. */
 export interface Line {
@@ -15,14 +16,15 @@ export interface Line {
   text: string;
 }
 
-/** `dropped` lines were forgotten at the front; `ended`: nothing more will come. */
+/** `dropped` lines were forgotten at the front; `ended`: nothing more will come; `broken`: it is asked for again. */
 export interface Output {
   lines: readonly Line[];
   dropped: number;
   ended: boolean;
+  broken: boolean;
 }
 
-const NOTHING: Output = { lines: [], dropped: 0, ended: false };
+const NOTHING: Output = { lines: [], dropped: 0, ended: false, broken: false };
 
 /** Gathers pieces into lines. A piece may end within a line, which the next one of its stream and attempt goes on. */
 export class Gathering {
@@ -31,8 +33,13 @@ export class Gathering {
   private count = 0;
   private dropped = 0;
   private last = { attempt: 0, seq: 0 };
-  /** The newest line as it was printed, while it has no end. */
-  private open: string | null = null;
+  /** The newest line as it was printed, while it has no end: as much of it as is shown, and how long it is. */
+  private open: { head: string; length: number } | null = null;
+
+  /** The id of the newest piece; null before the first. */
+  get position(): string | null {
+    return this.last.seq === 0 ? null : `${this.last.attempt}.${this.last.seq}`;
+  }
 
   /** Take a piece; one that was seen before (after a reconnect) changes nothing. */
   add(piece: LogLine): void {
@@ -43,12 +50,14 @@ export class Gathering {
     const parts = piece.text.split("\n");
     const newest = this.lines.at(-1);
     if (this.open !== null && newest?.stream === piece.stream && newest.attempt === piece.attempt) {
-      this.open += parts.shift() ?? "";
-      this.lines[this.lines.length - 1] = { ...newest, text: inert(this.open) };
+      const more = parts.shift() ?? "";
+      const { head, length } = this.open;
+      this.open = { head: head + more.slice(0, LINE_CHARACTERS_MAX - head.length), length: length + more.length };
+      this.lines[this.lines.length - 1] = { ...newest, text: inert(this.open.head, this.open.length) };
       if (parts.length === 0) return;
     }
     const rest = parts.at(-1) ?? "";
-    this.open = rest === "" ? null : rest;
+    this.open = rest === "" ? null : { head: rest.slice(0, LINE_CHARACTERS_MAX), length: rest.length };
     if (rest === "") parts.pop();
     for (const text of parts) {
       this.lines.push({ key: this.count++, at: piece.at, attempt, stream: piece.stream, text: inert(text) });
@@ -61,8 +70,8 @@ export class Gathering {
   }
 
   /** What there is now, as a value that does not change. */
-  settle(ended: boolean): Output {
-    this.output = { lines: this.lines.slice(), dropped: this.dropped, ended };
+  settle(ended: boolean, broken = false): Output {
+    this.output = { lines: this.lines.slice(), dropped: this.dropped, ended, broken };
     return this.output;
   }
 }
@@ -72,12 +81,33 @@ class Following {
   private readonly gathering = new Gathering();
   private readonly listeners = new Set<() => void>();
   private flush = 0;
+  private again = 0;
   private ended = false;
+  private broken = false;
+  private source: EventSource | null = null;
 
   constructor(private readonly id: string) {}
 
   start(): () => void {
-    const source = new EventSource(`/api/tasks/${encodeURIComponent(this.id)}/logs?follow=true`);
+    this.open();
+    return () => {
+      this.source?.close();
+      window.clearTimeout(this.again);
+      cancelAnimationFrame(this.flush);
+      this.flush = 0;
+    };
+  }
+
+  private open(): void {
+    const position = this.gathering.position;
+    const after = position === null ? "" : `&after=${position}`;
+    const source = new EventSource(`/api/tasks/${encodeURIComponent(this.id)}/logs?follow=true${after}`);
+    this.source = source;
+    source.addEventListener("open", () => {
+      if (!this.broken) return;
+      this.broken = false;
+      this.soon();
+    });
     source.addEventListener("output", (event) => {
       this.gathering.add(JSON.parse((event as MessageEvent<string>).data) as LogLine);
       this.soon();
@@ -87,18 +117,19 @@ class Following {
       source.close();
       this.soon();
     });
-    return () => {
-      source.close();
-      cancelAnimationFrame(this.flush);
-      this.flush = 0;
-    };
+    source.addEventListener("error", () => {
+      // A line that was cut is opened again by the browser; one that was refused is not.
+      this.broken = true;
+      this.soon();
+      if (source.readyState === EventSource.CLOSED) this.again = window.setTimeout(() => this.open(), AGAIN_MS);
+    });
   }
 
   private soon(): void {
     if (this.flush !== 0) return;
     this.flush = requestAnimationFrame(() => {
       this.flush = 0;
-      this.gathering.settle(this.ended);
+      this.gathering.settle(this.ended, this.broken);
       for (const listener of this.listeners) listener();
     });
   }

@@ -1,17 +1,31 @@
 /** What a task prints, as it comes: it follows the newest line, and stays put while somebody reads further up. */
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useEffect, useRef, useState } from "react";
-import type { Output as Lines } from "../live/lines";
+import { useLayoutEffect, useRef, useState } from "react";
+import type { Line, Output as Lines } from "../live/lines";
+import { type Place, placeIn } from "../live/places";
+import { useKeys } from "../shell/keys";
+import { copy } from "./AsCurl";
+import { Find } from "./Find";
+import { Finder, pieces } from "./find";
 import styles from "./Output.module.css";
+import { useReading } from "./reading";
 import { count } from "./words";
 
 const LINE_PX = 19;
-const NEAR_END_PX = 24;
 
-export function Output({ output, rawUrl }: { output: Lines; rawUrl: string }) {
+interface OutputProps {
+  output: Lines;
+  rawUrl: string;
+  /** Under which the place somebody reads at is remembered for as long as the tab is open. */
+  memory: string;
+  /** Shows a place of the source that a line names. */
+  show?: (place: Place) => void;
+}
+
+export function Output({ output, rawUrl, memory, show }: OutputProps) {
   const { lines, dropped, ended } = output;
   const scroll = useRef<HTMLDivElement>(null);
-  const [following, setFollowing] = useState(true);
+  const reading = useReading({ box: scroll, memory, linePx: LINE_PX, lines: lines.length, dropped, ended });
   const virtual = useVirtualizer({
     count: lines.length,
     getScrollElement: () => scroll.current,
@@ -19,27 +33,43 @@ export function Output({ output, rawUrl }: { output: Lines; rawUrl: string }) {
     overscan: 10,
     getItemKey: (index) => lines[index]!.key,
   });
-  const toEnd = () => {
-    if (scroll.current !== null) scroll.current.scrollTop = scroll.current.scrollHeight;
+  const [wanted, setWanted] = useState<string | null>(null);
+  const [chosen, setChosen] = useState(-1);
+  const finder = useRef(new Finder());
+  const found = finder.current.find(lines, wanted ?? "");
+  const goTo = (place: number) => {
+    const key = found[place];
+    if (key === undefined) return;
+    setChosen(key);
+    reading.goTo(key);
   };
-  // biome-ignore lint/correctness/useExhaustiveDependencies: a new line is what it waits for
-  useEffect(() => {
-    if (following) toEnd();
-  }, [lines.length, following]);
-  const scrolled = () => {
-    const box = scroll.current;
-    if (box !== null) setFollowing(box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_END_PX);
+  const searched = (text: string | null) => {
+    setWanted(text);
+    setChosen(-1);
+    if (text === null) scroll.current?.focus();
   };
+  // What is found first is shown at once; what is found later moves nobody.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: only another question moves
+  useLayoutEffect(() => goTo(0), [wanted]);
+  useKeys([
+    { keys: "f", says: "find in the output", run: () => setWanted((text) => text ?? "") },
+    { keys: "e", says: "end of the output: follow it", run: reading.follow },
+  ]);
+  const attempts = (lines.at(-1)?.attempt ?? 1) > 1;
   return (
     <div className={styles.output}>
+      {wanted !== null && (
+        <Find wanted={wanted} search={searched} found={found.length} place={found.indexOf(chosen)} goTo={goTo} />
+      )}
       <div
         ref={scroll}
         className={styles.lines}
-        onScroll={scrolled}
+        onScroll={reading.scrolled}
         tabIndex={0}
         role="log"
         aria-live="off"
         aria-label="Output"
+        data-following={reading.following}
       >
         <div className={styles.all} style={{ height: virtual.getTotalSize() }}>
           {virtual.getVirtualItems().map((item) => {
@@ -49,39 +79,92 @@ export function Output({ output, rawUrl }: { output: Lines; rawUrl: string }) {
                 key={item.key}
                 className={`${styles.line} ${line.stream === "stderr" ? styles.stderr : ""}`}
                 style={{ transform: `translateY(${item.start}px)` }}
+                data-line={line.key + 1}
               >
-                <span className={styles.at}>{new Date(line.at).toLocaleTimeString("en-GB")}</span>
-                <bdi>{line.text}</bdi>
+                <span className={styles.at}>
+                  {new Date(line.at).toLocaleTimeString("en-GB")}
+                  {attempts && ` #${line.attempt}`}
+                </span>
+                <Text line={line} wanted={wanted ?? ""} chosen={line.key === chosen} show={show} />
               </div>
             );
           })}
         </div>
       </div>
-      <p className={styles.foot}>
-        {lines.length === 0
-          ? ended
-            ? "It printed nothing."
-            : "Nothing printed yet; lines come as it prints them."
-          : ended
-            ? `${count(dropped + lines.length)} lines, and no more will come.`
-            : following
-              ? "Following. Scroll up to pause."
-              : "Paused where you are."}{" "}
-        {!following && !ended && (
+      <div className={styles.foot}>
+        <p>
+          <State output={output} following={reading.following} />{" "}
+          {!reading.following && !ended && (
+            <button type="button" className="link" onClick={reading.follow}>
+              Follow again
+            </button>
+          )}
+        </p>
+        <p className={styles.tools}>
+          {dropped > 0 && <span>The first {count(dropped)} lines are only in the raw log.</span>}
+          <button type="button" className="link" onClick={() => setWanted((text) => text ?? "")}>
+            find
+          </button>
           <button
             type="button"
             className="link"
-            onClick={() => {
-              setFollowing(true);
-              toEnd();
-            }}
+            disabled={lines.length === 0}
+            onClick={() => void copy(lines.map((line) => `${line.text}\n`).join(""))}
           >
-            Follow again
+            copy
           </button>
-        )}{" "}
-        {dropped > 0 && `The first ${count(dropped)} lines are only in the `}
-        <a href={rawUrl}>raw log</a>
-      </p>
+          <a href={rawUrl}>raw log</a>
+        </p>
+      </div>
     </div>
+  );
+}
+
+function State({ output, following }: { output: Lines; following: boolean }) {
+  const { lines, dropped, ended, broken } = output;
+  if (ended) return lines.length === 0 ? "It printed nothing." : `${count(dropped + lines.length)} lines. It is over.`;
+  if (broken) return "The server does not send it at the moment; it is asked again, and nothing gets lost.";
+  if (!following) return "Paused where you are.";
+  return lines.length === 0
+    ? "Nothing printed yet; lines come as it prints them."
+    : `${count(dropped + lines.length)} lines. Following; scroll up to pause.`;
+}
+
+interface TextProps {
+  line: Line;
+  wanted: string;
+  chosen: boolean;
+  show: ((place: Place) => void) | undefined;
+}
+
+function Text({ line, wanted, chosen, show }: TextProps) {
+  const { text } = line;
+  const place = show === undefined || wanted !== "" ? null : placeIn(text);
+  if (place !== null) {
+    return (
+      <bdi>
+        {text.slice(0, place.from)}
+        <button type="button" className={styles.place} onClick={() => show?.(place)}>
+          {text.slice(place.from, place.to)}
+        </button>
+        {text.slice(place.to)}
+      </bdi>
+    );
+  }
+  const parts = pieces(text, wanted);
+  if (parts.length === 1) return <bdi>{text}</bdi>;
+  return (
+    <bdi>
+      {parts.map((part, at) =>
+        at % 2 === 0 ? (
+          part
+        ) : (
+          // biome-ignore lint/suspicious/noArrayIndexKey: pieces of one line have no other name
+          <mark key={at} className={chosen ? styles.chosen : ""}>
+            {part}
+          </mark>
+        ),
+      )}
+    </bdi>
   );
 }

@@ -3,7 +3,9 @@ import type { TaskView } from "../../api/client";
 import { StateMark } from "../../ui/StateMark";
 import { lookOf } from "../../ui/states";
 import { at, lasting } from "../../ui/words";
+import { useNow } from "./queries";
 import styles from "./Task.module.css";
+import { Node } from "./WhereItRan";
 
 type Attempt = TaskView["attempts"][number];
 
@@ -23,8 +25,9 @@ export function spans(attempts: readonly Attempt[], now: number): { begin: numbe
 }
 
 export function Attempts({ attempts }: { attempts: readonly Attempt[] }) {
+  const now = useNow(attempts.some((one) => one.outcome === null));
   if (attempts.length === 0) return <p>No node has it yet.</p>;
-  const bars = spans(attempts, Date.now());
+  const bars = spans(attempts, now);
   return (
     <ol className={styles.attempts}>
       {attempts.map((one, number) => (
@@ -41,9 +44,13 @@ export function Attempts({ attempts }: { attempts: readonly Attempt[] }) {
           </svg>
           <span className="mono">{lasting(bars[number]!.ms)}</span>
           <p className="mute">
-            {at(one.leasedAt)} on <span className="mono">{one.nodeId}</span>
+            {at(one.leasedAt)} on{" "}
+            <span className="mono">
+              <Node id={one.nodeId} />
+            </span>
             {one.usage &&
               `, ${one.usage.cpuSeconds.toFixed(2)} s of CPU, ${one.usage.peakMemoryMb.toFixed(0)} MB at most`}
+            {one.outputTruncated && ", and its output was cut at its limit"}
           </p>
           {one.reason && (
             <p>

@@ -1,35 +1,36 @@
-/** What happened to one task: its output first, then its result, its attempts, and how it was asked for. */
+/** What happened to a task: its output as it comes, its result, its attempts, where it ran, and who agreed. */
 import { useMutation } from "@tanstack/react-query";
-import { createLazyRoute, Link, useNavigate, useParams } from "@tanstack/react-router";
-import { useState } from "react";
+import { createLazyRoute, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { api, type TaskView, take } from "../../api/client";
-import { isOver, queries, useTask } from "../../api/queries";
+import { isOver, queries } from "../../api/queries";
+import { useMay } from "../../api/session";
 import { useLines } from "../../live/lines";
 import { useKeys } from "../../shell/keys";
 import { AsCurl, copy } from "../../ui/AsCurl";
 import { Menu } from "../../ui/Menu";
-import { Output } from "../../ui/Output";
 import { Page } from "../../ui/Page";
 import { Failed, Loading } from "../../ui/Said";
-import { StateMark } from "../../ui/StateMark";
-import { Tabs } from "../../ui/Tabs";
 import { say } from "../../ui/Toast";
-import { at, bytes, lasting } from "../../ui/words";
 import { cancelOne } from "../tasks/cancel";
-import { Attempts } from "./Attempts";
-import styles from "./Task.module.css";
+import { Facts } from "./Facts";
+import { Json } from "./Json";
+import { PARTS, Parts } from "./Parts";
+import { useLiveTask, waits } from "./queries";
+import { Progress, Reason } from "./Said";
+import { Source } from "./Source";
+import { Why } from "./Why";
 
 export const route = createLazyRoute("/tasks/$id")({ component: Task });
 
-const PARTS = ["Output", "Result", "Attempts", "As asked"] as const;
+const ALL = [...PARTS, "Source", "As asked"] as const;
 
 function Task() {
   const { id } = useParams({ from: "/tasks/$id" });
-  const task = useTask(id);
+  const task = useLiveTask(id);
   if (task.data !== undefined) return <Found key={id} task={task.data} />;
   return (
-    <Page title="Task">
-      {task.isPending ? (
+    <Page title="Task" aside={<AsCurl path={`/api/tasks/${id}`} />}>
+      {task.error === null ? (
         <Loading what="the task" />
       ) : (
         <Failed what="task" error={task.error} again={() => void task.refetch()} />
@@ -40,9 +41,19 @@ function Task() {
 
 function Found({ task }: { task: TaskView }) {
   const navigate = useNavigate();
-  const [part, setPart] = useState<(typeof PARTS)[number]>("Output");
+  const search = useSearch({ from: "/tasks/$id" });
+  const part = ALL.find((one) => one === search.part) ?? "Output";
+  const line = Number(search.line) || null;
+  const choose = (next: string, at?: number) =>
+    void navigate({
+      to: "/tasks/$id",
+      params: { id: task.id },
+      search: { ...(next === "Output" ? {} : { part: next }), ...(at === undefined ? {} : { line: String(at) }) },
+      replace: true,
+    });
   const output = useLines(task.id);
   const over = isOver(task.state);
+  const may = useMay("submitter");
   const failed = (error: Error) => say(error.message, true);
   const cancel = useMutation({
     mutationFn: () => cancelOne(task.id),
@@ -54,9 +65,13 @@ function Found({ task }: { task: TaskView }) {
     onError: failed,
     onSuccess: (made) => navigate({ to: "/tasks/$id", params: { id: made.id } }),
   });
+  // A copy or an item belongs to its task: the whole is cancelled, or run again.
+  const own = may && task.headId === null;
+  const change = () => void navigate({ to: "/tasks/new", search: { from: task.id } });
   useKeys([
-    ...PARTS.map((one, number) => ({ keys: `${number + 1}`, says: one, run: () => setPart(one) })),
+    ...ALL.map((one, number) => ({ keys: `${number + 1}`, says: one, run: () => choose(one) })),
     { keys: "c", says: "copy the task's id", run: () => copy(task.id) },
+    ...(own && task.payload !== null ? [{ keys: "r", says: "run again with changes", run: change }] : []),
   ]);
   return (
     <Page
@@ -64,13 +79,19 @@ function Found({ task }: { task: TaskView }) {
       aside={
         <>
           <AsCurl path={`/api/tasks/${task.id}`} />
-          {over ? (
-            <button type="button" className="button main" disabled={again.isPending} onClick={() => again.mutate()}>
+          {own && over && (
+            <button type="button" className="button" disabled={again.isPending} onClick={() => again.mutate()}>
               Run again
             </button>
-          ) : (
+          )}
+          {own && !over && (
             <button type="button" className="button" disabled={cancel.isPending} onClick={() => cancel.mutate()}>
               Cancel
+            </button>
+          )}
+          {own && task.payload !== null && (
+            <button type="button" className="button main" onClick={change}>
+              Run again with changes
             </button>
           )}
           <Menu
@@ -78,113 +99,39 @@ function Found({ task }: { task: TaskView }) {
             choices={[
               { word: "Copy its id", run: () => void copy(task.id) },
               { word: "Copy: follow in a terminal", run: () => void copy(`anchor logs -f ${task.id}`) },
+              { word: "Copy: why it is as it is", run: () => void copy(`anchor why ${task.id}`) },
             ]}
           />
         </>
       }
       fill
     >
-      <dl className={styles.facts}>
-        <Fact name="state">
-          <StateMark state={task.state} />
-        </Fact>
-        <Fact name="id">
-          <span className="mono">{task.id}</span>
-        </Fact>
-        <Fact name="runtime">{task.runtime}</Fact>
-        <Fact name="node">{task.nodeId === null ? "none" : <span className="mono">{task.nodeId}</span>}</Fact>
-        <Fact name="submitted">
-          {at(task.createdAt)} by <bdi>{task.owner}</bdi>
-        </Fact>
-        {task.startedAt !== null && task.finishedAt !== null && (
-          <Fact name="took">{lasting(Date.parse(task.finishedAt) - Date.parse(task.startedAt))}</Fact>
-        )}
-        {task.verification !== null && (
-          <Fact name="verified">
-            agreed {task.verification.agreed} of {task.verification.copies}
-          </Fact>
-        )}
-        {task.retryOf !== null && (
-          <Fact name="repeats">
-            <Link to="/tasks/$id" params={{ id: task.retryOf }} className="mono">
-              {task.retryOf}
-            </Link>
-          </Fact>
-        )}
-      </dl>
-      {task.reason !== null && (
-        <p className={styles.reason}>
-          <b>{task.reason.message}</b> {task.reason.hint}
-        </p>
-      )}
-      {task.progress !== null && (
-        <p>
-          {task.progress.fraction !== null && <progress value={task.progress.fraction} aria-label="Progress" />}{" "}
-          <bdi>{task.progress.message}</bdi>
-        </p>
-      )}
-      <Tabs label="Parts of the task" names={PARTS} chosen={part} choose={setPart}>
-        {part === "Output" && <Output output={output} rawUrl={`/api/tasks/${task.id}/logs`} />}
-        {part === "Result" && <Result task={task} />}
-        {part === "Attempts" && <Attempts attempts={task.attempts} />}
-        {part === "As asked" && (
-          <Json
-            value={{
-              payload: task.payload,
-              requirements: task.requirements,
-              limits: task.limits,
-              retry: task.retry,
-              verify: task.verify,
-            }}
-          />
-        )}
-      </Tabs>
+      <Facts task={task} />
+      <Reason task={task} show={(place) => choose("Source", place.line)} />
+      {waits(task.state) && <Why id={task.id} />}
+      <Progress task={task} />
+      <Parts
+        task={task}
+        output={output}
+        chosen={part}
+        choose={choose}
+        show={(place) => choose("Source", place.line)}
+        more={{
+          Source: <Source task={task} line={line} />,
+          "As asked": (
+            <Json
+              label="As asked"
+              value={{
+                payload: task.payload,
+                requirements: task.requirements,
+                limits: task.limits,
+                retry: task.retry,
+                verify: task.verify,
+              }}
+            />
+          ),
+        }}
+      />
     </Page>
-  );
-}
-
-function Fact({ name, children }: { name: string; children: React.ReactNode }) {
-  return (
-    <div>
-      <dt className="label">{name}</dt>
-      <dd>{children}</dd>
-    </div>
-  );
-}
-
-function Result({ task }: { task: TaskView }) {
-  if (task.state !== "succeeded") {
-    return <p>{isOver(task.state) ? "It came to no result." : "There is no result before it is done."}</p>;
-  }
-  return (
-    <div className={styles.result}>
-      {task.resultBlob === null ? (
-        <Json value={task.result} />
-      ) : (
-        <p>
-          The result is too large to show here: <a href={`/api/tasks/${task.id}/result`}>fetch it</a>.
-        </p>
-      )}
-      {task.files.length > 0 && (
-        <ul aria-label="Files it left">
-          {task.files.map((file) => (
-            <li key={file.name}>
-              <a href={file.url} download>
-                <bdi>{file.name}</bdi>
-              </a>{" "}
-              <span className="mute">{bytes(file.size)}</span>
-            </li>
-          ))}
-        </ul>
-      )}
-    </div>
-  );
-}
-
-function Json({ value }: { value: unknown }) {
-  return (
-    <pre className={styles.json} tabIndex={0}>
-      {JSON.stringify(value, null, 2)}
-    </pre>
   );
 }

@@ -1,0 +1,43 @@
+/** What a task has to say for itself: why it failed, and how far it is. */
+import type { TaskView } from "../../api/client";
+import { type Place, placeIn } from "../../live/places";
+import { count } from "../../ui/words";
+import { waits } from "./queries";
+import styles from "./Task.module.css";
+
+/** Why it is as it is, with a way to the line of its source that this names. */
+export function Reason({ task, show }: { task: TaskView; show: (place: Place) => void }) {
+  if (task.reason === null || waits(task.state)) return null;
+  const place = placeIn(task.reason.message);
+  const disagree = task.state === "inconclusive";
+  return (
+    <p className={`${styles.reason} ${disagree ? styles.doubt : ""}`}>
+      <b>
+        <bdi>{task.reason.message}</bdi>
+      </b>{" "}
+      {task.reason.hint}{" "}
+      {place !== null && (
+        <button type="button" className="link" onClick={() => show(place)}>
+          Show line {count(place.line)}
+        </button>
+      )}
+    </p>
+  );
+}
+
+/** How far it says it is. */
+export function Progress({ task }: { task: TaskView }) {
+  if (task.progress === null) return null;
+  const { fraction, message } = task.progress;
+  return (
+    <p className={styles.progress}>
+      {fraction !== null && (
+        <>
+          <progress value={fraction} aria-label="Progress" />{" "}
+          <span className="mono">{Math.round(fraction * 100)} %</span>
+        </>
+      )}
+      <bdi>{message}</bdi>
+    </p>
+  );
+}

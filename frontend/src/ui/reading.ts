@@ -1,0 +1,71 @@
+/** Where somebody reads in lines that keep coming: at their end, or put where they are, also over a reload. */
+import { type RefObject, useLayoutEffect, useRef, useState } from "react";
+
+const NEAR_END_PX = 24;
+
+interface Reading {
+  box: RefObject<HTMLDivElement | null>;
+  memory: string;
+  linePx: number;
+  lines: number;
+  /** Lines that are no more at the front. */
+  dropped: number;
+  ended: boolean;
+}
+
+/** `following`: the newest line is kept in sight. */
+export function useReading({ box, memory, linePx, lines, dropped, ended }: Reading) {
+  const name = `anchor.output.${memory}`;
+  // Where it was read at before a reload, until so many lines are here again.
+  const [kept] = useState(() => sessionStorage.getItem(name));
+  const pending = useRef(kept === null ? null : Number(kept));
+  const [following, setFollowing] = useState(kept === null);
+  const top = useRef(0);
+  const gone = useRef(dropped);
+
+  const follow = () => {
+    pending.current = null;
+    setFollowing(true);
+    sessionStorage.removeItem(name);
+    if (box.current !== null) box.current.scrollTop = box.current.scrollHeight;
+  };
+  // biome-ignore lint/correctness/useExhaustiveDependencies: new lines are what it waits for
+  useLayoutEffect(() => {
+    const at = box.current;
+    if (at === null) return;
+    const missing = (dropped - gone.current) * linePx;
+    gone.current = dropped;
+    if (pending.current !== null) {
+      const wanted = (pending.current - dropped) * linePx;
+      if (!ended && at.scrollHeight - at.clientHeight < wanted) return;
+      pending.current = null;
+      at.scrollTop = wanted;
+    } else if (following) {
+      at.scrollTop = at.scrollHeight;
+    } else if (missing > 0) {
+      at.scrollTop -= missing;
+    }
+    top.current = at.scrollTop;
+  }, [lines, dropped, ended, following]);
+
+  const scrolled = () => {
+    const at = box.current;
+    if (at === null || pending.current !== null) return;
+    const nearEnd = at.scrollHeight - at.scrollTop - at.clientHeight < NEAR_END_PX;
+    const up = at.scrollTop < top.current;
+    top.current = at.scrollTop;
+    const next = nearEnd || (following && !up);
+    setFollowing(next);
+    if (next) sessionStorage.removeItem(name);
+    else sessionStorage.setItem(name, String(dropped + Math.round(at.scrollTop / linePx)));
+  };
+  /** Show the line of this key, in the middle where there is room. */
+  const goTo = (key: number) => {
+    const at = box.current;
+    if (at === null) return;
+    pending.current = null;
+    setFollowing(false);
+    at.scrollTop = Math.max(0, (key - dropped) * linePx - at.clientHeight / 2);
+  };
+  return { following, follow, scrolled, goTo };
+}
