@@ -16,6 +16,7 @@ from tests.engines.mongo import Engine, running_mongo
 from anchor.adapters.mongo import MongoStore
 from anchor.adapters.sqlite import SqliteStore
 from anchor.core.task import State, Task
+from anchor.core.task_query import TaskQuery
 from anchor.ports.store import Store
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
@@ -53,7 +54,7 @@ async def listed(store: Store) -> list[Task]:
     everything: list[Task] = []
     below: int | None = None
     while True:
-        page = await store.page(below=below, limit=5000, state=None, label=None, owner=None)
+        page = await store.page(TaskQuery(), below=below, limit=5000)
         everything += page.tasks
         if (below := page.below) is None:
             return everything

@@ -17,6 +17,7 @@ from anchor.adapters.sqlite.schema import MIGRATIONS
 from anchor.core.errors import Conflict, Unavailable
 from anchor.core.ids import KeySequence
 from anchor.core.task import State
+from anchor.core.task_query import TaskQuery
 from anchor.ports.store import Claim, Swap
 
 
@@ -130,7 +131,7 @@ async def test_damage_inside_the_file_is_reported_not_raised_raw(tmp_path, make)
         async with AsyncExitStack() as stack:
             store = await SqliteStore.open(tmp_path)
             stack.push_async_callback(store.close)
-            await store.page(below=None, limit=3000, state=None, label=None, owner=None)
+            await store.page(TaskQuery(), below=None, limit=3000)
 
     with pytest.raises(Unavailable) as found:
         await read_everything()
@@ -319,7 +320,7 @@ async def test_a_long_search_is_cut_into_bounded_pages_that_find_everything(tmp_
         await store.insert(make.tasks(5_000))
     found, pages, below = [], 0, None
     while True:
-        page = await store.page(below=below, limit=10, state=State.QUEUED, label=None, owner="bob")
+        page = await store.page(TaskQuery(state=State.QUEUED, owner="bob"), below=below, limit=10)
         found += page.tasks
         pages += 1
         if (below := page.below) is None:

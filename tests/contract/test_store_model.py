@@ -13,8 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from msgspec.structs import replace
 
 from anchor.core.attempt import Ending, Outcome, Result
-from anchor.core.spec import Payload, TaskSpec
+from anchor.core.spec import Need, Payload, TaskSpec, need_of_shape, shape_of
 from anchor.core.task import TERMINAL, IllegalTransition, State, Task, cancel, lease, queued, settle, wake
+from anchor.core.task_query import TaskQuery
 from anchor.ports.store import Swap
 
 NOW = 1_790_000_000_000
@@ -22,6 +23,18 @@ FIRST = NOW << 20
 IDS = st.integers(0, 12).map(lambda n: FIRST + 256 * n)
 OWNERS = st.sampled_from(["ann", "bob"])
 LABELS = st.lists(st.sampled_from(["a", "b", 'a","b']), max_size=2)
+NAMES = st.sampled_from(["t", "Render", '100 %_\\ "x"', "Übung", "straße", "K"])
+QUERIES = st.builds(
+    TaskQuery,
+    state=st.none() | st.sampled_from(State),
+    owner=st.none() | OWNERS,
+    label=st.none() | st.sampled_from(["a", "b"]),
+    name=st.none() | st.sampled_from(["T", "nd", "%", "_", "\\", '"', "ü", "STRASSE", "k", "name"]),
+    runtime=st.none() | st.sampled_from(["noop", "isolate"]),
+    node=st.none() | st.sampled_from(["REX-A1B2C3", "REX-000000"]),
+    since=st.none() | st.integers(0, 200).map(lambda seconds: NOW + seconds * 1000),
+    until=st.none() | st.integers(0, 200).map(lambda seconds: NOW + seconds * 1000),
+)
 STEPS = st.sampled_from(["lease", "succeed", "fail", "release", "wake", "cancel"])
 
 
@@ -43,6 +56,22 @@ def moved(task: Task, step: str, *, now: int) -> Task:
                 return cancel(task, by="ann", now=now)
     except IllegalTransition:
         return replace(task, ver=task.ver + 1)
+
+
+def fits(query: TaskQuery, task: Task) -> bool:
+    """Whether a task is one of those that are looked for, as the words of `TaskQuery` say it."""
+    return all(
+        (
+            query.state in (None, task.state),
+            query.owner in (None, task.owner),
+            query.label is None or query.label in task.spec.labels,
+            query.name is None or query.name.casefold() in task.spec.name.casefold(),
+            query.runtime in (None, need_of_shape(task.shape).runtime),
+            query.node in (None, task.node),
+            query.since is None or task.created_at >= query.since,
+            query.until is None or task.created_at <= query.until,
+        )
+    )
 
 
 def bare(task: Task | None) -> Task | None:
@@ -72,15 +101,16 @@ class StoreMachine(RuleBasedStateMachine):
         self.runner.close()
         shutil.rmtree(self.folder)
 
-    @rule(batches=st.lists(st.lists(st.tuples(IDS, OWNERS, LABELS, st.booleans()), max_size=4), max_size=3))
+    @rule(batches=st.lists(st.lists(st.tuples(IDS, OWNERS, LABELS, st.booleans(), NAMES), max_size=4), max_size=3))
     def insert(self, batches):
         calls, expected = [], []
         for batch in batches:
             tasks = []
-            for key, owner, labels, with_payload in batch:
+            for key, owner, labels, with_payload, name in batch:
                 payload = Payload(source_code=f"return {len(self.truth)}") if with_payload else None
-                spec = TaskSpec(name="t", payload=payload, labels=labels)
-                tasks.append(queued(key=key, owner=owner, spec=spec, shape="{}", now=self.now))
+                spec = TaskSpec(name=name, payload=payload, labels=labels)
+                shape = shape_of(Need(runtime="isolate" if with_payload else "noop"))
+                tasks.append(queued(key=key, owner=owner, spec=spec, shape=shape, now=self.now))
             calls.append(self.store.insert(tasks))
             answers = []
             for task in tasks:
@@ -135,25 +165,24 @@ class StoreMachine(RuleBasedStateMachine):
         self.run(self.store.close())
         self.store = self.run(self.open_store(self.folder / "data"))
 
-    @rule(
-        limit=st.integers(1, 5),
-        state=st.none() | st.sampled_from(State),
-        owner=st.none() | OWNERS,
-        label=st.none() | st.sampled_from(["a", "b"]),
-    )
-    def page(self, limit, state, owner, label):
-        found, below = [], None
+    @rule(limit=st.integers(1, 5), skip=st.integers(0, 6), query=QUERIES, split=IDS)
+    def page(self, limit, skip, query, split):
+        """Every page of a list, and every count of it in two parts, are those of the model."""
+        wanted = [bare(task) for _, task in sorted(self.truth.items(), reverse=True) if fits(query, task)]
+        found, below, left = [], None, skip
         while True:
-            page = self.run(self.store.page(below=below, limit=limit, state=state, owner=owner, label=label))
+            page = self.run(self.store.page(query, below=below, limit=limit, skip=left))
             found += page.tasks
+            left -= page.skipped
             below = page.below
             if below is None:
                 break
-        assert [bare(task) for task in found] == [
-            bare(task) for _, task in sorted(self.truth.items(), reverse=True)
-            if (state is None or task.state is state) and (owner is None or task.owner == owner)
-            and (label is None or label in task.spec.labels)
-        ]  # fmt: skip
+        assert [bare(task) for task in found] == wanted[skip:]
+        upper = self.run(self.store.count(query, below=None, above=split))
+        lower = self.run(self.store.count(query, below=split + 1, above=None))
+        assert (upper.below, lower.below) == (None, None)
+        assert Counter(upper.counts) == Counter(task.state for task in wanted if task.id > split)
+        assert Counter(lower.counts) == Counter(task.state for task in wanted if task.id <= split)
 
     @rule(state=st.sampled_from(sorted(set(State) - TERMINAL)))
     def due(self, state):

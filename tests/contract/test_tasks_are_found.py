@@ -4,7 +4,8 @@ import pytest
 from msgspec.structs import replace
 
 from anchor.core.spec import TaskSpec
-from anchor.core.task import TERMINAL, State
+from anchor.core.task import TERMINAL, Origin, State
+from anchor.core.task_query import TaskQuery
 from anchor.ports.store import QueuedRef, Swap
 
 pytestmark = pytest.mark.anyio
@@ -13,7 +14,7 @@ pytestmark = pytest.mark.anyio
 async def all_pages(store, *, limit, state=None, label=None, owner=None):
     found, below = [], None
     for _ in range(10_000):
-        page = await store.page(below=below, limit=limit, state=state, label=label, owner=owner)
+        page = await store.page(TaskQuery(state=state, label=label, owner=owner), below=below, limit=limit)
         assert len(page.tasks) <= limit
         found += page.tasks
         if page.below is None:
@@ -35,7 +36,7 @@ async def test_pages_hold_every_task_once_newest_first(store, make, limit):
 
 
 async def test_an_empty_store_has_one_empty_page(store):
-    page = await store.page(below=None, limit=10, state=None, label=None, owner=None)
+    page = await store.page(TaskQuery(), below=None, limit=10)
     assert (page.tasks, page.below) == ([], None)
 
 
@@ -67,9 +68,9 @@ async def test_a_label_is_found_as_a_whole_and_nothing_that_looks_like_it(store,
 async def test_a_list_is_stable_while_new_tasks_arrive(store, make):
     tasks = make.tasks(6)
     await store.insert(tasks)
-    first = await store.page(below=None, limit=3, state=None, label=None, owner=None)
+    first = await store.page(TaskQuery(), below=None, limit=3)
     await store.insert(make.tasks(4))
-    second = await store.page(below=first.below, limit=3, state=None, label=None, owner=None)
+    second = await store.page(TaskQuery(), below=first.below, limit=3)
     assert first.tasks + second.tasks == newest_first(tasks)
 
 
@@ -108,3 +109,33 @@ async def test_queued_tasks_are_walked_oldest_first_in_steps(store, make):
     first = await store.queued(0, 3)
     assert first == wanted[:3]
     assert await store.queued(first[-1].id, 3) == wanted[3:]
+
+
+async def test_tasks_of_a_run_are_found_without_its_copies(store, make):
+    steps = [replace(make.task(), part_of=17, origin=Origin(run=17, step=at)) for at in range(5)]
+    copy = replace(make.task(), part_of=17, origin=Origin(head=steps[0].id, number=0, is_copy=True))
+    others = [make.task(), replace(make.task(), part_of=18, origin=Origin(run=18, step=0))]
+    await store.insert([*steps, copy, *others])
+    page = await store.page(TaskQuery(run=17), below=None, limit=3, skip=1)
+    assert (page.tasks, page.skipped) == (newest_first(steps)[1:4], 1)
+    assert (await store.count(TaskQuery(run=17), below=None, above=None)).counts == {State.QUEUED: 5}
+    assert (await store.count(TaskQuery(run=18), below=None, above=None)).counts == {State.QUEUED: 1}
+
+
+async def test_one_look_is_bounded_however_much_is_skipped_and_however_little_found(store, make, monkeypatch):
+    monkeypatch.setattr("anchor.adapters.sqlite.pages.BOUND", 5)
+    monkeypatch.setattr("anchor.adapters.mongo.pages.BOUND", 5)
+    tasks = [make.task(spec=TaskSpec(name=f"t{at:02}", type="noop")) for at in range(23)]
+    await store.insert(tasks)
+    page = await store.page(TaskQuery(), below=None, limit=2, skip=20)
+    assert (page.tasks, page.below, page.skipped) == ([], newest_first(tasks)[4].id, 5)
+    found, below, left, looks = [], None, 20, 0
+    while below is not None or not looks:
+        page = await store.page(TaskQuery(name="T"), below=below, limit=2, skip=left)
+        found, below, left, looks = found + page.tasks, page.below, left - page.skipped, looks + 1
+    assert (found, looks) == (newest_first(tasks)[20:], 6)
+    counts, below, looks = 0, None, 0
+    while below is not None or not looks:
+        part = await store.count(TaskQuery(name="0"), below=below, above=None)
+        counts, below, looks = counts + sum(part.counts.values()), part.below, looks + 1
+    assert (counts, looks) == (12, 5)

@@ -5,6 +5,7 @@ from msgspec.structs import replace
 
 from anchor.core.dag import Run, RunState
 from anchor.core.task import Origin, State
+from anchor.core.task_query import TaskQuery
 from anchor.ports.store import QueuedRef, Swap
 
 pytestmark = pytest.mark.anyio
@@ -40,7 +41,7 @@ async def test_copies_are_in_no_list(store, make):
     shown = [plain, *steps[::-1], head]
 
     async def page(below=None, limit=10, state=None):
-        return await store.page(below=below, limit=limit, state=state, label=None, owner=None)
+        return await store.page(TaskQuery(state=state), below=below, limit=limit)
 
     assert (await page()).tasks == shown
     assert (await page(state=State.QUEUED)).tasks == shown[:-1]

@@ -12,12 +12,13 @@ WRITES = frozenset(
     | {"swap_duty", "audit_append", "remove_finished", "set_epoch", "put", "push", "sweep"}
     | {"insert_run", "swap_run", "remove_runs", "insert_case", "swap_case", "remove_cases"}
     | {"insert_app", "swap_app", "remove_app", "trim_log"}
+    | {"add_usage", "forget_usage"}
 )
 READS = frozenset(
-    {"get", "due", "queued", "page", "counts", "pulse", "payloads", "has_room", "node", "nodes", "read", "key", "keys"}
+    {"get", "due", "queued", "page", "count", "counts", "pulse", "payloads", "has_room", "node", "nodes", "read", "key", "keys"}
     | {"duty", "duties", "audit_tail", "audit_page", "epoch", "close", "size", "missing", "pop", "shapes"}
     | {"states", "run", "runs_due", "runs_page", "run_counts", "case", "cases_page", "round_counts"}
-    | {"app", "app_named", "app_versions", "apps_due"}
+    | {"app", "app_named", "app_versions", "apps_due", "usage"}
 )
 """The methods of the ports for truth, blobs and hints. `pop` takes away a hint, which may be lost."""
 _HOLDERS = frozenset({"store", "_keys", "blobs", "ready"})

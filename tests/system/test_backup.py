@@ -38,6 +38,7 @@ from anchor.core.node import Node, greet
 from anchor.core.plan import drawn
 from anchor.core.spec import InputValue, Payload, TaskSpec
 from anchor.core.task import HELD, Origin, State, Task, cancel, lease, queued, settle
+from anchor.core.task_query import TaskQuery
 from anchor.core.verification import Round, Verdict, Vote
 from anchor.orchestrator.audit import append
 from anchor.orchestrator.backup import take
@@ -81,7 +82,7 @@ async def everything(store: Store) -> dict[str, Any]:
     tasks: list[Task] = []
     below = None
     while True:
-        page = await store.page(below=below, limit=1000, state=None, label=None, owner=None)
+        page = await store.page(TaskQuery(), below=below, limit=1000)
         tasks += page.tasks
         if (below := page.below) is None:
             break
@@ -365,7 +366,7 @@ async def ids_of(store: Store) -> set[int]:
     ids: set[int] = set()
     below = None
     while True:
-        page = await store.page(below=below, limit=1000, state=None, label=None, owner=None)
+        page = await store.page(TaskQuery(), below=below, limit=1000)
         ids |= {task.id for task in page.tasks}
         if (below := page.below) is None:
             return ids

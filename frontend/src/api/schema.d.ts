@@ -11,7 +11,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The audit trail: who did what, newest first */
+        /** The audit trail: who did what, newest first; with as=csv or as=jsonl, all of it as a file */
         get: operations["audit_get_audit"];
         put?: never;
         post?: never;
@@ -390,7 +390,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List API keys */
+        /** List API keys, or (kind=join) join tokens */
         get: operations["keys_get_keys"];
         put?: never;
         /** Make an API key */
@@ -411,7 +411,7 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Revoke an API key */
+        /** Revoke an API key or a join token */
         delete: operations["keys_delete_keys_id"];
         options?: never;
         head?: never;
@@ -658,6 +658,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What this server was set to, and what it stands on */
+        get: operations["settings_get_settings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/tasks": {
         parameters: {
             query?: never;
@@ -670,6 +687,23 @@ export interface paths {
         put?: never;
         /** Submit one task, or an array of up to 10,000 */
         post: operations["tasks_post_tasks"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tasks/bulk": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Cancel tasks or run them again, up to 500 of those that fit in one request */
+        post: operations["task_bulk_post_tasks_bulk"];
         delete?: never;
         options?: never;
         head?: never;
@@ -880,6 +914,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What was used and given: by owner, node or app, and day by day */
+        get: operations["usage_get_usage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/verification/cases": {
         parameters: {
             query?: never;
@@ -1055,6 +1106,22 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * AccessKey
+         * @description An API key, or a join token. `sessions` are the browsers signed in with it. Of a join token, `state` is waiting,
+         *         used or expired, and `used_by` the node that joined with it, if that is known.
+         */
+        AccessKey: {
+            createdAt: string;
+            expiresAt: string | null;
+            id: string;
+            kind: string;
+            name: string;
+            role: string;
+            sessions: number;
+            state: string;
+            usedBy: string;
+        };
+        /**
          * AppConfig
          * @description How an app is run. `port` is where its web process listens, and where the machine that runs it finds it on its
          *         own localhost (None: the web process listens on INNER_PORT, and nothing is opened on the machine).
@@ -1214,7 +1281,7 @@ export interface components {
             /** @default null */
             reason: components["schemas"]["Reason"] | null;
             /** @default null */
-            usage: components["schemas"]["UsageView"] | null;
+            usage: components["schemas"]["anchor.wire.rest.UsageView"] | null;
         };
         /**
          * AuditEntry
@@ -1231,15 +1298,28 @@ export interface components {
         };
         /**
          * AuditQuery
-         * @description Which entries, how many, and where to go on.
+         * @description Which entries: of one kind, by somebody, about one subject (each whole), from a time to a time, with a text
+         *         anywhere in them; how many, and where to go on; or all of them as a file.
          */
         AuditQuery: {
+            /** @default null */
+            as: ("csv" | "jsonl") | null;
+            /** @default null */
+            by: string | null;
             /** @default null */
             cursor: string | null;
             /** @default null */
             kind: string | null;
             /** @default 50 */
             limit: number;
+            /** @default null */
+            since: string | null;
+            /** @default null */
+            subject: string | null;
+            /** @default null */
+            text: string | null;
+            /** @default null */
+            until: string | null;
         };
         /**
          * Awaited
@@ -1259,6 +1339,44 @@ export interface components {
         BlobView: {
             sha256: string;
             size: number;
+        };
+        /**
+         * Bulk
+         * @description What to do, and to which tasks: those that fit `filter` (an empty one: all), or those of `ids`. Of those that
+         *         fit, `before` leaves out whatever came after that task; `cursor` goes on where the answer before stopped.
+         */
+        Bulk: {
+            /** @enum {unknown} */
+            action: "cancel" | "retry";
+            /** @default null */
+            before: string | null;
+            /** @default null */
+            cursor: string | null;
+            /** @default null */
+            filter: components["schemas"]["TaskFilter"] | null;
+            /** @default null */
+            ids: string[] | null;
+        };
+        /**
+         * BulkFailure
+         * @description A task that could not be treated, and why.
+         */
+        BulkFailure: {
+            code: string;
+            id: string;
+            message: string;
+        };
+        /**
+         * BulkOutcome
+         * @description What a bulk did to the `matched` tasks it looked at: `unchanged` ones needed nothing, or could not have it. While
+         *         `cursor` is not null, there are more: the next request goes on there.
+         */
+        BulkOutcome: {
+            cursor: string | null;
+            done: number;
+            failed: components["schemas"]["BulkFailure"][];
+            matched: number;
+            unchanged: number;
         };
         /**
          * CaseAction
@@ -1355,6 +1473,15 @@ export interface components {
             id: string;
             name: string;
             state: string;
+        };
+        /**
+         * EngineView
+         * @description What the network stands on: `part` (store, queue, blobs), `kind`, and what is wrong with it, if anything.
+         */
+        EngineView: {
+            kind: string;
+            part: string;
+            trouble: string | null;
         };
         /**
          * Fault
@@ -1587,6 +1714,17 @@ export interface components {
             id: string;
             name: string;
             role: string;
+        };
+        /**
+         * KeysQuery
+         * @description API keys, or join tokens.
+         */
+        KeysQuery: {
+            /**
+             * @default key
+             * @enum {unknown}
+             */
+            kind: "join" | "key";
         };
         /**
          * LevelView
@@ -2225,6 +2363,35 @@ export interface components {
             role: string;
         };
         /**
+         * SettingView
+         * @description A setting: its value as text (of what may hold a password only whether it is set), where that comes from
+         *         (`default`, or a variable, flag or file), what it means, and how it is set.
+         */
+        SettingView: {
+            group: string;
+            meaning: string;
+            name: string;
+            source: string;
+            value: string;
+            variable: string;
+            wanted: string;
+        };
+        /**
+         * SettingsView
+         * @description What is set and what runs. `data_bytes` is the size of the data directory, null where it is too large to look
+         *         through.
+         */
+        SettingsView: {
+            data: string;
+            dataBytes: number | null;
+            engines: components["schemas"]["EngineView"][];
+            epoch: number;
+            settings: components["schemas"]["SettingView"][];
+            startedAt: string;
+            url: string;
+            version: string;
+        };
+        /**
          * SignIn
          * @description The API key that a browser's session is to act for.
          */
@@ -2408,6 +2575,32 @@ export interface components {
             url: string;
         };
         /**
+         * TaskFilter
+         * @description Only tasks for which all of it is true: their state, a label, a part of the name, the runtime, the owner, the
+         *         node that has or had them last, the run they are part of, and since and until when they were submitted (RFC 3339,
+         *         or Unix milliseconds).
+         */
+        TaskFilter: {
+            /** @default null */
+            label: string | null;
+            /** @default null */
+            name: string | null;
+            /** @default null */
+            node: string | null;
+            /** @default null */
+            owner: string | null;
+            /** @default null */
+            run: string | null;
+            /** @default null */
+            runtime: string | null;
+            /** @default null */
+            since: string | null;
+            /** @default null */
+            state: string | null;
+            /** @default null */
+            until: string | null;
+        };
+        /**
          * TaskProgress
          * @description How far a running attempt said it is: a share from 0 to 1 (null where it gave none), and what it is doing.
          */
@@ -2519,7 +2712,7 @@ export interface components {
             state: string;
             step: number | null;
             type: string;
-            usage: components["schemas"]["UsageView"] | null;
+            usage: components["schemas"]["anchor.wire.rest.UsageView"] | null;
             verification: components["schemas"]["VerificationView"] | null;
             verify: ("adaptive" | "none" | "quorum") | components["schemas"]["Verify"];
         };
@@ -2542,21 +2735,43 @@ export interface components {
             reason: string;
         };
         /**
-         * UsageView
-         * @description What an attempt used, every number of it: one that nothing counts is 0.
+         * UsageDay
+         * @description What was used on one day (UTC).
          */
-        UsageView: {
-            /** @default 0 */
-            bytesIn: number;
-            /** @default 0 */
-            bytesOut: number;
-            /** @default 0 */
+        UsageDay: {
+            attempts: number;
             cpuSeconds: number;
-            /** @default 0 */
-            fuel: number;
-            /** @default 0 */
-            peakMemoryMb: number;
-            /** @default 0 */
+            /** Format: date */
+            day: string;
+            failed: number;
+            tasks: number;
+            wallSeconds: number;
+        };
+        /**
+         * UsageQuery
+         * @description By what, and of how many days: today (UTC) is the last of them.
+         */
+        UsageQuery: {
+            /**
+             * @default owner
+             * @enum {unknown}
+             */
+            by: "app" | "node" | "owner";
+            /** @default 7 */
+            days: number;
+        };
+        /**
+         * UsageRow
+         * @description What one owner, node or app used (a node: gave). `tasks` ended, `failed` of them without an answer, after
+         *         `attempts`. `owner` is whose node it is, or empty. Apps have CPU and time only.
+         */
+        UsageRow: {
+            attempts: number;
+            cpuSeconds: number;
+            failed: number;
+            name: string;
+            owner: string;
+            tasks: number;
             wallSeconds: number;
         };
         /**
@@ -2779,6 +2994,36 @@ export interface components {
             /** @default null */
             until: string | null;
         };
+        /**
+         * UsageView
+         * @description What was used since the beginning of a day (UTC): by one thing, those that used most first, and day by day.
+         *
+         *         `days` are all uses, of tasks and apps; rows by app are those of apps alone.
+         */
+        "anchor.wire.records.UsageView": {
+            by: string;
+            days: components["schemas"]["UsageDay"][];
+            rows: components["schemas"]["UsageRow"][];
+            since: string;
+        };
+        /**
+         * UsageView
+         * @description What an attempt used, every number of it: one that nothing counts is 0.
+         */
+        "anchor.wire.rest.UsageView": {
+            /** @default 0 */
+            bytesIn: number;
+            /** @default 0 */
+            bytesOut: number;
+            /** @default 0 */
+            cpuSeconds: number;
+            /** @default 0 */
+            fuel: number;
+            /** @default 0 */
+            peakMemoryMb: number;
+            /** @default 0 */
+            wallSeconds: number;
+        };
     };
     responses: never;
     parameters: never;
@@ -2792,8 +3037,14 @@ export interface operations {
         parameters: {
             query?: {
                 kind?: string | null;
+                by?: string | null;
+                subject?: string | null;
+                since?: string | null;
+                until?: string | null;
+                text?: string | null;
                 limit?: number;
                 cursor?: string | null;
+                as?: ("csv" | "jsonl") | null;
             };
             header?: never;
             path?: never;
@@ -2801,13 +3052,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The audit trail: who did what, newest first */
+            /** @description The audit trail: who did what, newest first; with as=csv or as=jsonl, all of it as a file */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["AuditEntry"][];
+                    "application/x-ndjson": string;
                 };
             };
             /** @description A problem: what is wrong and what to do next */
@@ -3740,20 +3992,22 @@ export interface operations {
     };
     keys_get_keys: {
         parameters: {
-            query?: never;
+            query?: {
+                kind?: "join" | "key";
+            };
             header?: never;
             path?: never;
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description List API keys */
+            /** @description List API keys, or (kind=join) join tokens */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["KeyView"][];
+                    "application/json": components["schemas"]["AccessKey"][];
                 };
             };
             /** @description A problem: what is wrong and what to do next */
@@ -3814,7 +4068,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Revoke an API key */
+            /** @description Revoke an API key or a join token */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -4373,6 +4627,35 @@ export interface operations {
             };
         };
     };
+    settings_get_settings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What this server was set to, and what it stands on */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettingsView"];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     tasks_get_tasks: {
         parameters: {
             query?: {
@@ -4439,6 +4722,42 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Created"][] | components["schemas"]["Created"];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    task_bulk_post_tasks_bulk: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key with the same body is carried out once */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Bulk"];
+            };
+        };
+        responses: {
+            /** @description Cancel tasks or run them again, up to 500 of those that fit in one request */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BulkOutcome"];
                 };
             };
             /** @description A problem: what is wrong and what to do next */
@@ -4844,6 +5163,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Why"];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    usage_get_usage: {
+        parameters: {
+            query?: {
+                by?: "app" | "node" | "owner";
+                days?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was used and given: by owner, node or app, and day by day */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["anchor.wire.records.UsageView"];
                 };
             };
             /** @description A problem: what is wrong and what to do next */

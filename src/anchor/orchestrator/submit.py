@@ -43,17 +43,21 @@ async def submit_once(
 async def _hand_in(
     world: World, specs: Sequence[TaskSpec], keys: Sequence[int], *, owner: str, retry_of: int, fresh: bool
 ) -> list[Task]:
+    now = world.clock.now()
+    drafts = [
+        drafted(spec, key=key, owner=owner, now=now, retry_of=retry_of) for key, spec in zip(keys, specs, strict=True)
+    ]
+    return await hand_in(world, drafts, fresh=fresh)
+
+
+async def hand_in(world: World, drafts: Sequence[Task], *, fresh: bool) -> list[Task]:
+    """New tasks enter, unless the server is stopping."""
     if world.fleet.closed:
         raise Unavailable(
             "The server is stopping.", hint="Send it again.", code="server_stopping", retry_after_seconds=1
         )
     world.fleet.handing_out += 1
     try:
-        now = world.clock.now()
-        drafts = [
-            drafted(spec, key=key, owner=owner, now=now, retry_of=retry_of)
-            for key, spec in zip(keys, specs, strict=True)
-        ]
         return await enter(world, drafts, fresh=fresh)
     finally:
         world.fleet.handing_out -= 1

@@ -12,6 +12,8 @@ from anchor.core.case import Case
 from anchor.core.dag import Run, RunState
 from anchor.core.node import Node
 from anchor.core.task import State, Task
+from anchor.core.task_query import TaskQuery
+from anchor.core.usage import By, Sum, Use
 
 
 class UnknownOutcome(Exception):
@@ -35,9 +37,18 @@ class QueuedRef(msgspec.Struct, frozen=True):
 
 
 class Page(msgspec.Struct, frozen=True):
-    """Tasks from the newest down; `below` continues the list (None at its end). A page may hold fewer than asked."""
+    """Tasks from the newest down; `below` continues the list (None at its end). A page may hold fewer than asked, and
+    have `skipped` fewer."""
 
     tasks: list[Task]
+    below: int | None
+    skipped: int = 0
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """How many tasks of a stretch are in each state (without those that none is in); `below` continues it."""
+
+    counts: dict[State, int]
     below: int | None
 
 
@@ -72,11 +83,12 @@ class TaskStore(Protocol):
     async def queued(self, after: int, limit: int) -> list[QueuedRef]:
         """Queued tasks with an id above `after`, oldest first: what the ready queue is refilled from."""
 
-    async def page(
-        self, *, below: int | None, limit: int, state: State | None, label: str | None, owner: str | None
-    ) -> Page:
-        """Tasks by falling id below `below`, without the copies that verification makes. One call looks at a bounded
-        number of rows, whatever it finds."""
+    async def page(self, query: TaskQuery, *, below: int | None, limit: int, skip: int = 0) -> Page:
+        """Tasks that fit by falling id below `below`, without the first `skip` and without the copies that verification
+        makes. One call looks at a bounded number of rows, whatever it finds."""
+
+    async def count(self, query: TaskQuery, *, below: int | None, above: int | None) -> Counted:
+        """How many tasks between `above` and `below` fit, copies aside: of a bounded number of rows, newest first."""
 
     async def states(self, first: int, count: int) -> dict[int, State]:
         """The states of those of the tasks first, first + STEP, … (`count` of them) that exist, by id."""
@@ -86,6 +98,10 @@ class TaskStore(Protocol):
 
     async def pulse(self, owner: str | None, now: int) -> Pulse:
         """How the queue moves; as cheap with a million tasks as with none."""
+
+    async def endings(self, owner: str | None, first: int, until: int) -> dict[tuple[int, State], int]:
+        """How many tasks ended in each state in each minute (of Unix time) from `first` to before `until`, as far as a
+        day back and as tasks are kept."""
 
     async def payloads(self, ids: Sequence[int]) -> list[bytes]:
         """The payloads as JSON bytes, in the order asked (empty where one rests in a blob or there is none)."""
@@ -98,10 +114,6 @@ class TaskStore(Protocol):
         A call looks at a bounded number of tasks, oldest first, and goes on where the last one stopped, starting over
         at the end: 0 means that this stretch had none.
         """
-
-    async def endings(self, owner: str | None, first: int, until: int) -> dict[tuple[int, State], int]:
-        """How many tasks ended in each state in each minute (of Unix time) from `first` to before `until`, as far as a
-        day back and as tasks are kept."""
 
     async def has_room(self) -> bool:
         """Whether there is space for new work; False while what is left is needed by the work that is there."""
@@ -300,6 +312,19 @@ class AuditStore(Protocol):
         """Entries by falling number below `below`."""
 
 
+class UsageStore(Protocol):
+    """What was used, for as long as `core.usage.DAYS_KEPT`: of tasks, counted exactly once when they are over."""
+
+    async def usage(self, by: By, *, since: int, owner: str | None) -> list[Sum]:
+        """The sums of an owner (None: of everybody) since a day (since 1970, UTC), by one thing, in no order."""
+
+    async def add_usage(self, uses: Sequence[Use]) -> None:
+        """Add what apps used, or what was summed elsewhere; with an unknown outcome it may be there twice."""
+
+    async def forget_usage(self, before: int) -> None:
+        """Forget the days before one."""
+
+
 class Store(
     TaskStore,
     RunStore,
@@ -311,6 +336,7 @@ class Store(
     KeyStore,
     DutyStore,
     AuditStore,
+    UsageStore,
     Protocol,
 ):
     """Everything durable, in one place with one life."""

@@ -34,6 +34,7 @@ from anchor.server.loops import (
     Retention,
     attending,
     attending_apps,
+    counting_app_usage,
     dispatching,
     keeping_number,
     reconciling,
@@ -58,7 +59,10 @@ from anchor.server.routes import (
     nodes,
     queue,
     session,
+    settings,
+    task_bulk,
     tasks,
+    usage,
     verification,
     waits,
 )
@@ -81,6 +85,7 @@ CANCEL_AGAIN_SECONDS = 0.5
 ROUTES: list[Route] = [
     *tasks.ROUTES,
     *waits.ROUTES,
+    *task_bulk.ROUTES,
     *fit.ROUTES,
     *dags.ROUTES,
     *mapreduce.ROUTES,
@@ -93,6 +98,8 @@ ROUTES: list[Route] = [
     *keys.ROUTES,
     *session.ROUTES,
     *audit.ROUTES,
+    *usage.ROUTES,
+    *settings.ROUTES,
     *blobs.ROUTES,
     *verification.ROUTES,
     *clusters.ROUTES,
@@ -243,7 +250,7 @@ async def run(
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     kept_up = [
         dispatching(desk), reconciling(desk, queue_trouble), attending(desk), attending_apps(desk),
-        retaining(desk, retention),
+        retaining(desk, retention), counting_app_usage(desk),
         *([keeping_number(desk, number)] if number is not None else []),
         *([front.watch()] if front.watch is not None else []),
         Far(desk, tunnels).watch(), live.watch(), desk.history.sampling(desk.world),

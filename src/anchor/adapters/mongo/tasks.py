@@ -7,7 +7,7 @@ from anchor.adapters.mongo.clock import MongoClock
 from anchor.adapters.mongo.connection import Client, Database
 from anchor.adapters.mongo.documents import CODES, READ, STATES, changed_task, last_key_of, new_task, task_from
 from anchor.adapters.mongo.gather import Gather
-from anchor.adapters.mongo.pages import page_of
+from anchor.adapters.mongo.pages import counted, page_of
 from anchor.adapters.mongo.part import Part
 from anchor.adapters.mongo.room import Room
 from anchor.adapters.mongo.tally import Tally
@@ -16,8 +16,9 @@ from anchor.adapters.mongo.writes import Change, New, insert, swap
 from anchor.core.errors import OutOfSpace
 from anchor.core.ids import born_ms, keys_from
 from anchor.core.task import TERMINAL, State, Task
+from anchor.core.task_query import TaskQuery
 from anchor.failpoints import reached
-from anchor.ports.store import Page, Pulse, QueuedRef, Swap
+from anchor.ports.store import Counted, Page, Pulse, QueuedRef, Swap
 
 _STATES_IN_ONE: Final = 10_000
 """Tasks whose states are asked for in one round trip."""
@@ -94,13 +95,16 @@ class Tasks(Part):
                 QueuedRef(int(doc["_id"]), int(doc["priority"]), doc["shape"], doc["owner"]) async for doc in cursor
             ]
 
-    async def page(
-        self, *, below: int | None, limit: int, state: State | None, label: str | None, owner: str | None
-    ) -> Page:
-        """Tasks by falling id below `below`, without the copies that verification makes. One call looks at a bounded
-        number of documents, whatever it finds."""
+    async def page(self, query: TaskQuery, *, below: int | None, limit: int, skip: int = 0) -> Page:
+        """Tasks that fit by falling id below `below`, without the first `skip` and without the copies that verification
+        makes. One call looks at a bounded number of documents, whatever it finds."""
         with in_our_words():
-            return await page_of(self._tasks, below=below, limit=limit, state=state, label=label, owner=owner)
+            return await page_of(self._tasks, query, below=below, limit=limit, skip=skip)
+
+    async def count(self, query: TaskQuery, *, below: int | None, above: int | None) -> Counted:
+        """How many tasks between `above` and `below` fit, copies aside: of a bounded number, newest first."""
+        with in_our_words():
+            return await counted(self._tasks, query, below=below, above=above)
 
     async def states(self, first: int, count: int) -> dict[int, State]:
         """The states of those of the tasks first, first + STEP, … (`count` of them) that exist, by id."""
@@ -125,14 +129,14 @@ class Tasks(Part):
             leased = await self._oldest(State.LEASED, owner)
             return Pulse(queued, leased, await self._tally.ended(owner, now))
 
-    async def has_room(self) -> bool:
-        """Whether new work should be let in: MongoDB takes writes and has more space than the reserve."""
-        return await self._room.is_there()
-
     async def endings(self, owner: str | None, first: int, until: int) -> dict[tuple[int, State], int]:
         """How many tasks ended in each state in each minute, from the same tally: a day back at most."""
         with in_our_words():
             return await self._tally.endings(owner, first, until)
+
+    async def has_room(self) -> bool:
+        """Whether new work should be let in: MongoDB takes writes and has more space than the reserve."""
+        return await self._room.is_there()
 
     async def _end_writing(self) -> None:
         await super()._end_writing()

@@ -10,7 +10,7 @@ from anchor.adapters.sqlite.directory import DataDirectory
 from anchor.adapters.sqlite.live import LiveTasks
 from anchor.adapters.sqlite.marks import mark_last_key
 from anchor.adapters.sqlite.oldest import OldestQueued
-from anchor.adapters.sqlite.pages import are_few, page_of
+from anchor.adapters.sqlite.pages import are_few, counted, page_of
 from anchor.adapters.sqlite.part import Part
 from anchor.adapters.sqlite.pulse import MINUTE_MS, add_ended, endings_of, pulse_of
 from anchor.adapters.sqlite.reads import Reads
@@ -37,9 +37,12 @@ from anchor.adapters.sqlite.rows import (
 )
 from anchor.adapters.sqlite.tallies import add_tallies
 from anchor.adapters.sqlite.trouble import out_of_space
+from anchor.adapters.sqlite.usage import add_uses
 from anchor.core.ids import keys_from
 from anchor.core.task import TERMINAL, State, Task
-from anchor.ports.store import Page, Pulse, QueuedRef, Swap
+from anchor.core.task_query import TaskQuery
+from anchor.core.usage import ended_uses
+from anchor.ports.store import Counted, Page, Pulse, QueuedRef, Swap
 
 _PLAIN_WIDTH = len(FIXED) + len(CHANGING)
 _WIDTH = _PLAIN_WIDTH + len(MADE_FOR)
@@ -189,6 +192,7 @@ def _count_moves(db: sqlite3.Connection, swaps: Sequence[Swap]) -> None:
                 add_tallies(db, "round", {(old.owner, old.state): -1, (old.owner, new.state): 1})
     add_counts(db, deltas)
     add_ended(db, ended)
+    add_uses(db, ended_uses(swap.new for swap in swaps if swap.new.finished_at is not None and swap.new.attempts))
 
 
 def _note_parts(db: sqlite3.Connection, tasks: Sequence[Task]) -> None:
@@ -281,14 +285,14 @@ class Tasks(Part):
         floor, returned = self._oldest.floor()
         return await self._reads.run(lambda db: _queued(db, after, limit, floor, returned))
 
-    async def page(
-        self, *, below: int | None, limit: int, state: State | None, label: str | None, owner: str | None
-    ) -> Page:
-        """Tasks by falling id below `below`, without the copies that verification makes. One call looks at a bounded
-        number of rows, whatever it finds."""
-        return await self._reads.run(
-            lambda db: page_of(db, below=below, limit=limit, state=state, label=label, owner=owner)
-        )
+    async def page(self, query: TaskQuery, *, below: int | None, limit: int, skip: int = 0) -> Page:
+        """Tasks that fit by falling id below `below`, without the first `skip` and without the copies that verification
+        makes. One call looks at a bounded number of rows, whatever it finds."""
+        return await self._reads.run(lambda db: page_of(db, query, below=below, limit=limit, skip=skip))
+
+    async def count(self, query: TaskQuery, *, below: int | None, above: int | None) -> Counted:
+        """How many tasks between `above` and `below` fit, copies aside: of a bounded number of rows, newest first."""
+        return await self._reads.run(lambda db: counted(db, query, below=below, above=above))
 
     async def states(self, first: int, count: int) -> dict[int, State]:
         """The states of those of the tasks first, first + STEP, … (`count` of them) that exist, by id."""
@@ -313,13 +317,13 @@ class Tasks(Part):
         """How the queue moves; as cheap with a million tasks as with none."""
         return await self._oldest.look(owner, lambda db, oldest: pulse_of(db, owner, now, oldest))
 
-    async def has_room(self) -> bool:
-        """Whether new work should be let in: more free space than the reserve, and the ballast in its place."""
-        return await self._reads.run(lambda _: self._look_for_room())
-
     async def endings(self, owner: str | None, first: int, until: int) -> dict[tuple[int, State], int]:
         """How many tasks ended in each state in each minute from `first` to before `until`."""
         return await self._reads.run(lambda db: endings_of(db, owner, first, until))
+
+    async def has_room(self) -> bool:
+        """Whether new work should be let in: more free space than the reserve, and the ballast in its place."""
+        return await self._reads.run(lambda _: self._look_for_room())
 
     def _look_for_room(self) -> bool:
         if not self._directory.has_room():

@@ -23,21 +23,33 @@ from anchor.server import named_blobs, views
 from anchor.server.faults import require_none
 from anchor.server.http import MIB, Answer, Call, Route, checked_key
 from anchor.server.paging import next_link, read_cursor
+from anchor.server.task_filter import TaskFilter, query_of, words_of
+from anchor.server.task_lists import count_of, page_of
 from anchor.server.veil import lifted, require_no_copy
 from anchor.server.verdicts import may_have_case
-from anchor.wire.rest import Created, TaskResult, TaskRow, TaskView
+from anchor.wire.rest import Created, TaskCounts, TaskResult, TaskRow, TaskView
 
 WAIT_SECONDS_MAX = 60.0
+NAMED_MAX = 100
+COUNT_LOOKS_MAX = 50
+"""Looks at the store (of 20,000 tasks each) that a list spends on saying how many there are."""
 CURSOR = "c"
 
 
-class ListQuery(msgspec.Struct, forbid_unknown_fields=True):
-    """Which tasks, how many, and where to go on."""
+class ListQuery(TaskFilter, forbid_unknown_fields=True):
+    """Which tasks, how many, and where to go on: `offset` of those that fit are passed over. With `ids`, those tasks
+    and no others (up to 100, commas between them), as they are now."""
 
-    state: str | None = None
-    label: str | None = None
     limit: Annotated[int, Meta(ge=1, le=1000)] = 50
     cursor: str | None = None
+    offset: Annotated[int, Meta(ge=0, le=10_000_000)] = 0
+    ids: Annotated[str, Meta(max_length=2000)] | None = None
+
+
+class CountsQuery(TaskFilter, forbid_unknown_fields=True):
+    """Which tasks are counted; those that came after the task `before` are also counted apart."""
+
+    before: str | None = None
 
 
 class WaitQuery(msgspec.Struct, forbid_unknown_fields=True):
@@ -99,33 +111,60 @@ async def _submit(call: Call, specs: list[TaskSpec], retry_of: int = 0) -> Submi
 
 async def index(call: Call) -> Answer:
     """Tasks, newest first."""
-    query: ListQuery = call.query
-    state = _state(query.state)
-    below = read_cursor(CURSOR, query.cursor)
+    asked: ListQuery = call.query
+    if asked.ids is not None:
+        return Answer([views.row(task, call.desk) for task in await _named(call, asked.ids.split(","))])
+    query = query_of(call, asked)
+    below = read_cursor(CURSOR, asked.cursor)
     store = call.desk.world.store
-    page = await store.page(below=below, limit=query.limit, state=state, label=query.label, owner=call.owner)
+    page = await page_of(store, query, below=below, limit=asked.limit, skip=asked.offset)
     headers = {}
-    if query.label is None:
-        counts = await store.counts(call.owner)
-        headers["x-total-count"] = str(sum(counts.values()) if state is None else counts.get(state, 0))
+    if query.is_counted:
+        counts = await store.counts(query.owner)
+        headers["x-total-count"] = str(sum(counts.values()) if query.state is None else counts.get(query.state, 0))
+    elif below is None and asked.offset == 0:
+        total = await count_of(store, query, looks_max=COUNT_LOOKS_MAX)
+        if total.below is None:
+            headers["x-total-count"] = str(sum(total.counts.values()))
     if page.below is not None:
-        headers["link"] = next_link(
-            "/api/tasks", CURSOR, page.below, limit=query.limit, state=query.state, label=query.label
-        )
+        left = asked.offset - page.skipped
+        rest = words_of(asked) | {"limit": asked.limit, "offset": left or None}
+        headers["link"] = next_link("/api/tasks", CURSOR, page.below, **rest)
     return Answer([views.row(task, call.desk) for task in page.tasks], headers=headers)
 
 
-def _state(name: str | None) -> State | None:
-    if name is None:
-        return None
-    if name == "running":
-        return State.LEASED
-    try:
-        return State(name)
-    except ValueError:
-        raise InvalidRequest(
-            f"There is no task state {name!r}.", hint=f"Use one of {', '.join(State)}.", code="invalid_state"
-        ) from None
+async def _named(call: Call, ids: list[str]) -> list[Task]:
+    """Those of the tasks that there are and the caller may see; a copy that verifies is in no list."""
+    if len(ids) > NAMED_MAX:
+        raise InvalidRequest(f"`ids` names {len(ids):,} tasks; {NAMED_MAX} are the most.", hint="Ask several times.")
+    found = await call.desk.world.store.get([key_of("task", one) for one in ids])
+    return [
+        task
+        for task in found
+        if task is not None
+        and call.owner in (None, task.owner)
+        and not (task.origin is not None and task.origin.is_copy)
+    ]
+
+
+async def counts(call: Call) -> TaskCounts:
+    """How many tasks are in each state, exactly."""
+    asked: CountsQuery = call.query
+    query = query_of(call, asked)
+    store = call.desk.world.store
+    seen = None if asked.before is None else key_of("task", asked.before)
+    newer = {} if seen is None else (await count_of(store, query, above=seen)).counts
+    if query.is_counted:
+        every = await store.counts(query.owner)
+        counted = every if query.state is None else {query.state: every[query.state]}
+    else:
+        older = await count_of(store, query, below=None if seen is None else seen + 1)
+        counted = {state: newer.get(state, 0) + older.counts.get(state, 0) for state in State}
+    return TaskCounts(
+        counts={state.value: counted.get(state, 0) for state in State},
+        total=sum(counted.values()),
+        newer={state.value: n for state, n in newer.items()},
+    )
 
 
 async def find(call: Call) -> Task:
@@ -234,6 +273,15 @@ RETRY = Route(
 )
 ROUTES = [
     CREATE,
+    Route(
+        method="GET",
+        path="/api/tasks/counts",
+        handler=counts,
+        summary="How many tasks there are in each state",
+        roles=(Role.VIEWER,),
+        query=CountsQuery,
+        response=TaskCounts,
+    ),
     Route(
         method="GET",
         path="/api/tasks",
