@@ -108,6 +108,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     ram: Annotated[_Share | None, Meta(description=_SHARE_WORDS)] = None
     disk: Annotated[_Share | None, Meta(description=_SHARE_WORDS)] = None
+    sources: dict[str, str] = {}
+    """Where those that are not defaults were found; no setting itself."""
 
     @property
     def admin_token_file(self) -> Path:
@@ -134,7 +136,7 @@ class _Given(msgspec.Struct, frozen=True):
 
 
 _SHARE_MIN: Final = {"ram": RAM_MIB_MIN, "disk": DISK_MIB_MIN}
-_FIELDS: Final = {field.name: field for field in msgspec.structs.fields(Settings)}
+_FIELDS: Final = {field.name: field for field in msgspec.structs.fields(Settings) if field.name != "sources"}
 
 
 def load(
@@ -160,8 +162,9 @@ def load(
     values = {name: _read(name, found) for name, found in given.items()}
     values.setdefault("data", data_directory(environment))
     values["data"] = values["data"].expanduser().absolute()
-    settings = Settings(**values)
-    _check(settings, {name: found.source for name, found in given.items()}, serving=serving)
+    sources = {name: found.source for name, found in given.items()}
+    settings = Settings(**values, sources=sources)
+    _check(settings, sources, serving=serving)
     return settings
 
 

@@ -59,6 +59,7 @@ COMMANDS = (
 
 SHORTCUTS: dict[str, Step] = {
     "adapters/mongo/retention.py": forget_what_is_old,
+    "adapters/mongo/usage.py": forget_what_is_old,
     "server/loops.py": forget_what_is_old,
     "orchestrator/cancel.py": cancel_waiting_and_running,
     "reconcile.cancelling": cancel_waiting_and_running,

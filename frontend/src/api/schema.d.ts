@@ -3060,6 +3060,7 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["AuditEntry"][];
                     "application/x-ndjson": string;
+                    "text/csv": string;
                 };
             };
             /** @description A problem: what is wrong and what to do next */

@@ -104,6 +104,7 @@ async def take(snapshot: Snapshot, blobs: Blobs, archive: Archive, *, now: int, 
     await writer.all("claims", seen.only_whole(snapshot.claims(), unfinished, young_from=now - YOUNG_MS))
     await writer.all("nodes", _one(await snapshot.nodes()))
     await writer.all("keys", _one(await snapshot.keys()))
+    await writer.all("usage", snapshot.usage())
     await writer.all("audit", snapshot.audit())
     there, missing = await _copy_blobs(seen, blobs, archive, told)
     await writer.all("blobs", _one(there))

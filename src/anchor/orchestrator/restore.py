@@ -16,6 +16,7 @@ from anchor.core.errors import FailureCode, Unavailable
 from anchor.core.node import Node
 from anchor.core.spec import Payload
 from anchor.core.task import State, Task, settle
+from anchor.core.usage import Use
 from anchor.failpoints import reached
 from anchor.orchestrator.audit import append
 from anchor.ports.backup import Restorable
@@ -78,6 +79,12 @@ async def load(backup: Backup, store: Restorable, blobs: Blobs, *, told: Told) -
     for keys in _documents(backup, "keys", Key):
         for key in keys:
             await store.add_key(key)
+    counted = False
+    for uses in _documents(backup, "usage", Use):
+        counted = True
+        await store.add_usage(uses)
+    if counted:
+        await store.count_restored()
     for entries in _documents(backup, "audit", Entry):
         for entry in entries:
             await store.audit_append(entry)

@@ -10,6 +10,7 @@ from anchor.core.case import Case
 from anchor.core.dag import Run
 from anchor.core.node import Node
 from anchor.core.task import Task
+from anchor.core.usage import Use
 from anchor.ports.store import Claim, LogChunk, Store
 
 
@@ -53,6 +54,9 @@ class Snapshot(Protocol):
     async def keys(self) -> list[Key]:
         """All keys."""
 
+    def usage(self) -> AsyncIterator[list[Use]]:
+        """What was used."""
+
     def audit(self) -> AsyncIterator[list[Entry]]:
         """The audit chain by rising number."""
 
@@ -75,6 +79,9 @@ class Archive(Protocol):
 
 class Restorable(Store, Protocol):
     """A store that a backup can be put into."""
+
+    async def count_restored(self) -> None:
+        """The usage of the tasks that are over by now came with the backup: it is not to be counted from them."""
 
     async def set_epoch(self, epoch: int) -> None:
         """Make this the store's epoch."""

@@ -8,6 +8,7 @@ from anchor.core.attempt import Reason
 from anchor.orchestrator.audit import Remarks
 from anchor.orchestrator.world import World
 from anchor.ports.parts import Parts
+from anchor.server.about import About
 from anchor.server.app_secrets import AppSecrets
 from anchor.server.gate import Gate
 from anchor.server.history import History
@@ -27,7 +28,7 @@ class Desk:
     are how apps' variables are kept, `scratch` is a directory for what nothing needs after a restart, `apps_domain`
     what apps' names stand before in addresses ("": `apps.` of any name of this server), `peer_url` how the other
     servers of its store reach this one; `inspecting` bounds the archives looked through at a time; `evidence_ms` is how
-    long cases are kept (0: nobody said)."""
+    long cases are kept (0: nobody said); `about` is what it was set to and stands on."""
 
     world: World
     gate: Gate
@@ -48,6 +49,7 @@ class Desk:
     inspecting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(INSPECTIONS_AT_ONCE))
     sketches: Sketches = field(default_factory=Sketches)
     history: History = field(default_factory=History)
+    about: About = field(default_factory=About)
     remarks: Remarks = field(init=False)
 
     def __post_init__(self) -> None:

@@ -97,7 +97,8 @@ Handler = Callable[[Call], Awaitable[Any]]
 class Route:
     """One line of the table. `roles` are the least ones that may use it (none: anybody). A route with
     `own_idempotency` minds the Idempotency-Key itself; one that `shows_secret` cannot be replayed. `stream_type` is
-    what it answers with instead where it was asked to go on and on. With `body_optional`, no body is an empty object.
+    what it answers with instead where it was asked to go on and on, `file_types` where it was asked for a file. With
+    `body_optional`, no body is an empty object.
     """
 
     method: str
@@ -115,6 +116,7 @@ class Route:
     shows_secret: bool = False
     content_type: str = "application/json"
     stream_type: str = ""
+    file_types: tuple[str, ...] = ()
     body_optional: bool = False
 
 

@@ -9,6 +9,7 @@ import structlog
 
 from anchor.core.attempt import Reason
 from anchor.core.errors import AnchorError, Conflict
+from anchor.core.usage import DAY_MS, DAYS_KEPT
 from anchor.failpoints import reached
 from anchor.orchestrator.apps.sweep import heard, sweep
 from anchor.orchestrator.attend import attend
@@ -20,6 +21,7 @@ from anchor.ports.bus import ANY_APP, ANY_NODE
 from anchor.ports.store import Duty, UnknownOutcome
 from anchor.server.app_log import forget_old
 from anchor.server.app_secrets import SECRET_CHANGED
+from anchor.server.app_usage import LOOK_SECONDS, AppUsage
 from anchor.server.desk import Desk
 
 log = structlog.get_logger("anchor.loops")
@@ -91,6 +93,14 @@ def mind_the_secret(desk: Desk) -> None:
     desk.well(SECRET_CHANGED)
 
 
+async def counting_app_usage(desk: Desk) -> None:
+    """Add what apps use to the usage."""
+    usage = AppUsage(desk.world)
+    while True:
+        await _guarded(desk, "usage", usage.tick)
+        await asyncio.sleep(LOOK_SECONDS)
+
+
 async def keeping_number(desk: Desk, number: Duty) -> None:
     """Stay one of the servers of a shared store, under a number of one's own."""
 
@@ -138,6 +148,8 @@ async def _remove_old(desk: Desk, retention: Retention) -> None:
         while removed == RETENTION_BATCH:
             removed = await remove(now - kept_ms, RETENTION_BATCH)
             reached("retention.removed")
+    await store.forget_usage(now // DAY_MS - DAYS_KEPT + 1)
+    reached("retention.usage_forgotten")
     await forget_old(world)
     await world.blobs.sweep()
     reached("retention.swept")

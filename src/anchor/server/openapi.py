@@ -38,8 +38,9 @@ def describe(routes: Sequence[Route], version: str) -> dict[str, Any]:
 
 def _operation(route: Route, of: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
     content: Any = {route.content_type: {} if route.response is bytes else {"schema": of[repr(route.response)]}}
-    if route.stream_type:
-        content[route.stream_type] = {"schema": {"type": "string"}}
+    for kind in (route.stream_type, *route.file_types):
+        if kind:
+            content[kind] = {"schema": {"type": "string"}}
     operation: dict[str, Any] = {
         "summary": route.summary,
         "operationId": f"{route.handler.__module__.rpartition('.')[2]}_{route.method.lower()}_"

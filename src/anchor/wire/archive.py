@@ -7,12 +7,13 @@ from msgspec.structs import replace
 
 from anchor.core.task import Task
 
-FORMAT = 3
+FORMAT = 4
 MANIFEST = "manifest.json"
 KINDS = {
     1: ("tasks", "logs", "claims", "nodes", "keys", "audit", "blobs"),
     2: ("runs", "tasks", "cases", "logs", "claims", "nodes", "keys", "audit", "blobs"),
     3: ("runs", "tasks", "cases", "apps", "logs", "claims", "nodes", "keys", "audit", "blobs"),
+    4: ("runs", "tasks", "cases", "apps", "logs", "claims", "nodes", "keys", "usage", "audit", "blobs"),
 }
 """By format: the members with documents, in the order they are written; `blobs` lists the files before it."""
 BLOBS = "blobs/"

@@ -24,6 +24,7 @@ from anchor.failpoints import reached
 from anchor.orchestrator.apps.refresh import reread
 from anchor.orchestrator.world import World
 from anchor.ports.store import Store
+from anchor.server.about import About
 from anchor.server.app import run as run_server
 from anchor.server.app_secrets import AppSecrets
 from anchor.server.desk import Desk
@@ -33,6 +34,7 @@ from anchor.server.loops import Retention, mind_the_secret
 from anchor.wiring.engines import engines
 from anchor.wiring.own_agent import keep_agent
 from anchor.wiring.program import set_up_logs
+from anchor.wiring.settings_shown import shown
 
 Started = Callable[[str], Awaitable[None]]
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -124,6 +126,14 @@ async def _serve(settings: Settings, started: Started, *, enrol: bool = False) -
                 apps_domain=settings.apps_domain,
                 started_at=clock.now(),
                 evidence_ms=int(settings.evidence_days * DAY_MS),
+                about=About(
+                    settings=shown(settings),
+                    store="SQLite, in the data directory" if settings.is_embedded else "MongoDB",
+                    queue="in this server" if settings.is_alone else "Redis",
+                    blobs="files in the data directory" if settings.is_embedded else "MongoDB",
+                    data=settings.data,
+                    queue_trouble=opened.trouble,
+                ),
             )
             _mind_the_clock(desk, opened.newest_ms)
             await reread(world)  # before any node can be told what to run: what is not remembered it would stop

@@ -22,6 +22,7 @@ from anchor.core.case import Case
 from anchor.core.dag import Run
 from anchor.core.node import Node
 from anchor.core.task import Task
+from anchor.core.usage import Use
 from anchor.ports.store import Claim, LogChunk
 
 T = TypeVar("T")
@@ -86,6 +87,12 @@ class MongoSnapshot:
     async def keys(self) -> list[Key]:
         """All keys."""
         return await self._store.keys()
+
+    async def usage(self) -> AsyncIterator[list[Use]]:
+        """What was used."""
+        uses = await self._store.uses()
+        for first in range(0, len(uses), BATCH):
+            yield uses[first : first + BATCH]
 
     async def audit(self) -> AsyncIterator[list[Entry]]:
         """The audit chain by rising number."""

@@ -116,10 +116,15 @@ def task_from(doc: Document) -> Task:
         leased_at=_time(doc["leased_at"]),
         finished_at=_time(doc["finished_at"]),
         reason=None if reason is None else _reason_from(reason),
-        attempts=() if attempts is None else _attempts_from(attempts),
+        attempts=attempts_from(attempts),
         result=None if result is None else _result_from(result),
         parts=None if parts is None else _parts_from(parts),
     )
+
+
+def attempts_from(field: bytes | None) -> tuple[AttemptRecord, ...]:
+    """The attempts of a document."""
+    return () if field is None else _attempts_from(field)
 
 
 def last_key_of(parts: Items | Round) -> int:

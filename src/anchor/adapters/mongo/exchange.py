@@ -22,7 +22,8 @@ from anchor.failpoints import reached
 from anchor.ports.store import Duty
 
 PARTS: Final = (
-    "tasks", "runs", "cases", "apps", "logs", "claims", "nodes", "keys", "audit", "duties", "fs.files", "fs.chunks"
+    "tasks", "runs", "cases", "apps", "logs", "claims", "nodes", "keys", "audit", "usage", "usage_apart", "duties",
+    "fs.files", "fs.chunks",
 )  # fmt: skip
 """Every collection of a store but its marks, which stay: the epoch and the newest key must never fall."""
 ASIDE: Final = "before-restore-"

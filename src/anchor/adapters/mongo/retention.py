@@ -7,9 +7,9 @@ from pymongo import DeleteMany
 
 from anchor.adapters.mongo.connection import Document
 from anchor.adapters.mongo.logs import before_task
-from anchor.adapters.mongo.part import Part
 from anchor.adapters.mongo.schema import MARKS
 from anchor.adapters.mongo.trouble import in_our_words
+from anchor.adapters.mongo.usage import Usages
 from anchor.adapters.mongo.writes import persist
 from anchor.core.ids import keys_from
 from anchor.failpoints import reached
@@ -22,7 +22,7 @@ _IN_STEPS: Final = 500
 """Tasks whose output is removed in one round trip."""
 
 
-class Retention(Part):
+class Retention(Usages):
     """The part of the store that forgets."""
 
     _claims_looked_up_to: int = -1
@@ -35,7 +35,9 @@ class Retention(Part):
         """
         with self.writing():
             with in_our_words():
+                linked = await self.link_usage()
                 found = await self._finished(before_ms, limit)
+                found = await self.count_apart(found, linked) if found else []
             removed = await self._remove(found) if found else 0
             await self._remove_claims(before_ms, limit)
             return removed

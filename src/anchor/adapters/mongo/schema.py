@@ -56,6 +56,7 @@ MIGRATIONS: Final[tuple[tuple[Index, ...], ...]] = (
         Index("apps", "apps_named", (("name", 1),), unique=True),
         Index("apps", "apps_due", (("wake_at", 1),)),
     ),
+    (Index("usage", "usage_until", (("until", 1),)), Index("usage_apart", "usage_day", (("day", 1),))),
 )
 
 

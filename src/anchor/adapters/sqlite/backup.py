@@ -28,6 +28,7 @@ from anchor.core.dag import Run
 from anchor.core.errors import NotFound
 from anchor.core.node import Node
 from anchor.core.task import Task
+from anchor.core.usage import Use
 from anchor.ports.store import Claim, LogChunk
 
 T = TypeVar("T")
@@ -118,6 +119,13 @@ class SqliteSnapshot:
     async def keys(self) -> list[Key]:
         """All keys."""
         return [key async for batch in self._documents("keys", _key_from, "digest") for key in batch]
+
+    async def usage(self) -> AsyncIterator[list[Use]]:
+        """What was used."""
+        if "usage" in self._tables:
+            query = "SELECT day, owner, node, app, tasks, failed, attempts, cpu_ms, wall_ms FROM usage"
+            async for batch in self._batches(query, lambda row: Use(*row)):
+                yield batch
 
     async def audit(self) -> AsyncIterator[list[Entry]]:
         """The audit chain by rising number."""

@@ -99,6 +99,15 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "CREATE INDEX apps_due ON apps (wake_at) WHERE wake_at IS NOT NULL",
     ),
+    (
+        """
+        CREATE TABLE usage (
+            day INTEGER NOT NULL, owner TEXT NOT NULL, node TEXT NOT NULL, app TEXT NOT NULL, tasks INTEGER NOT NULL,
+            failed INTEGER NOT NULL, attempts INTEGER NOT NULL, cpu_ms INTEGER NOT NULL, wall_ms INTEGER NOT NULL,
+            PRIMARY KEY (day, owner, node, app)
+        ) WITHOUT ROWID
+        """,
+    ),
 )
 
 

@@ -23,12 +23,13 @@ from anchor.adapters.sqlite.runs import Runs
 from anchor.adapters.sqlite.schema import migrate
 from anchor.adapters.sqlite.tasks import Tasks
 from anchor.adapters.sqlite.trouble import explained
+from anchor.adapters.sqlite.usage import Usages
 from anchor.core.errors import AnchorError
 
 FILE = "anchor.db"
 
 
-class SqliteStore(Tasks, Runs, Cases, Apps, Nodes, Logs, Claims, Keys, Duties, Audit, Epoch, Retention):
+class SqliteStore(Tasks, Runs, Cases, Apps, Nodes, Logs, Claims, Keys, Duties, Audit, Usages, Epoch, Retention):
     """All that is durable, in one SQLite file that one process owns. Use it from the event loop it was opened on."""
 
     def __init__(

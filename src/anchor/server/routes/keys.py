@@ -1,14 +1,27 @@
-"""API keys: make one, list them, take one back."""
+"""API keys and join tokens: make a key, list them, take one back."""
+
+from collections import Counter
+from typing import Literal
+
+import msgspec
 
 from anchor.core.access import Key, Role, is_live
 from anchor.core.errors import Fault, InvalidRequest, NotFound
 from anchor.failpoints import reached
 from anchor.orchestrator.audit import note
 from anchor.server.http import Answer, Call, Route
+from anchor.wire.records import AccessKey
 from anchor.wire.rest import KeyRequest, KeyView, NewKey, time_of
 
 _PEOPLE = (Role.VIEWER, Role.SUBMITTER, Role.OPERATOR, Role.ADMIN)
 _ID_LENGTH = 16
+_TOKENS_SHOWN_MAX = 200
+
+
+class KeysQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """API keys, or join tokens."""
+
+    kind: Literal["key", "join"] = "key"
 
 
 async def create(call: Call) -> NewKey:
@@ -36,11 +49,16 @@ async def create(call: Call) -> NewKey:
     )
 
 
-async def index(call: Call) -> list[KeyView]:
-    """Every live key, newest first."""
+async def index(call: Call) -> list[AccessKey]:
+    """Every live API key, or the newest join tokens and what became of them; newest first."""
+    query: KeysQuery = call.query
     world = call.desk.world
     now = world.clock.now()
-    return [_view(key) for key in await world.store.keys() if is_live(key, now=now) and _is_api_key(key)]
+    keys = await world.store.keys()
+    if query.kind == "join":
+        return [_token(key, now=now) for key in keys if key.uses_left is not None][:_TOKENS_SHOWN_MAX]
+    sessions = Counter(key.session_of for key in keys if key.session_of and is_live(key, now=now))
+    return [_access(key, sessions[key.digest]) for key in keys if is_live(key, now=now) and _is_api_key(key)]
 
 
 async def remove(call: Call) -> Answer:
@@ -48,8 +66,10 @@ async def remove(call: Call) -> Answer:
     world = call.desk.world
     for key in await world.store.keys():
         if key.digest.startswith(call.path["id"]) and len(call.path["id"]) == _ID_LENGTH and not key.session_of:
-            message = f"The key of {key.name} as {key.role}."
-            await note(world, kind="key_revoked", subject=call.path["id"], message=message, by=call.principal.name)
+            is_token = key.uses_left is not None
+            message = f"A join token of {key.name}." if is_token else f"The key of {key.name} as {key.role}."
+            kind = "join_token_revoked" if is_token else "key_revoked"
+            await note(world, kind=kind, subject=call.path["id"], message=message, by=call.principal.name)
             await world.store.remove_key(key.digest)
             reached("keys.removed")
             call.desk.gate.forget(key.digest)
@@ -64,6 +84,26 @@ async def remove(call: Call) -> Answer:
 
 def _is_api_key(key: Key) -> bool:
     return key.uses_left is None and not key.session_of
+
+
+def _access(key: Key, sessions: int) -> AccessKey:
+    shown = _view(key)
+    return AccessKey(
+        id=shown.id,
+        name=shown.name,
+        role=shown.role,
+        created_at=shown.created_at,
+        expires_at=shown.expires_at,
+        kind="key",
+        state="open",
+        sessions=sessions,
+        used_by="",
+    )
+
+
+def _token(key: Key, *, now: int) -> AccessKey:
+    state = "used" if key.uses_left == 0 else "waiting" if is_live(key, now=now) else "expired"
+    return msgspec.structs.replace(_access(key, 0), kind="join", state=state, used_by=key.used_by)
 
 
 def _wrong(field: str, message: str, hint: str) -> InvalidRequest:
@@ -85,9 +125,10 @@ ROUTES = [
         method="GET",
         path="/api/keys",
         handler=index,
-        summary="List API keys",
+        summary="List API keys, or (kind=join) join tokens",
         roles=(Role.ADMIN,),
-        response=list[KeyView],
+        query=KeysQuery,
+        response=list[AccessKey],
     ),
     Route(
         method="POST",
@@ -104,7 +145,7 @@ ROUTES = [
         method="DELETE",
         path="/api/keys/{id}",
         handler=remove,
-        summary="Revoke an API key",
+        summary="Revoke an API key or a join token",
         roles=(Role.ADMIN,),
         response=KeyView,
     ),
