@@ -38,6 +38,6 @@ export function needOf(path: string): { word: string; role: Role } | null {
 /** Where the thing with this id is shown; null where the text is no id. */
 export function placeOfId(text: string): string | null {
   const kind = /^(task|dag|app)_[0-9a-z]{13}$/.exec(text)?.[1];
-  if (kind === undefined) return /^[A-Z]{3}-[0-9A-F]{6}$/.test(text) ? `/nodes/${text}` : null;
+  if (kind === undefined) return /^[A-Z]{3}-[A-Z0-9]{6}$/.test(text) ? `/nodes/${text}` : null;
   return `${{ task: "/tasks", dag: "/dags", app: "/clusters" }[kind]}/${text}`;
 }

@@ -1,5 +1,7 @@
 """A server with an agent, `anchor up`, and what is to be seen there."""
 
+import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,14 @@ class Harbour:
     def kill(self) -> None:
         """End it as a power failure would."""
         self._program.kill()
+
+    def fall_silent(self) -> None:
+        """Stop it in the middle of whatever it does: it neither answers nor hangs up."""
+        os.kill(self._program.pid, signal.SIGSTOP)
+
+    def speak_again(self) -> None:
+        """Let it go on."""
+        os.kill(self._program.pid, signal.SIGCONT)
 
     def client(self) -> httpx.Client:
         """A client of its API; close it."""
