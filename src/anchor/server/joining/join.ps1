@@ -9,7 +9,7 @@
 # Then it enrols this machine with the token, and starts the agent without a window, until you sign out. Running it again
 # is harmless: a machine that has joined stays the node it is, gets the server's version, and its agent is started.
 #
-# What may be set before it: $env:ANCHOR_HOME (another folder), $env:ANCHOR_PYTHON (the Python to use, 3.11 or newer).
+# What may be set before it: $env:JOIN_FOLDER (another folder), $env:JOIN_PYTHON (the Python to use, 3.11 or newer).
 
 param(
     [Parameter(Mandatory = $true)][string]$Url,
@@ -22,7 +22,7 @@ $Wheel = '@WHEEL@'
 $Sha256 = '@SHA256@'
 $Package = '@PACKAGE@'
 $Url = $Url.TrimEnd('/')
-$Place = if ($env:ANCHOR_HOME) { $env:ANCHOR_HOME } else { Join-Path $HOME '.anchor' }
+$Place = if ($env:JOIN_FOLDER) { $env:JOIN_FOLDER } else { Join-Path $HOME '.anchor' }
 $Python = Join-Path $Place 'venv\Scripts\python.exe'
 $Anchor = Join-Path $Place 'venv\Scripts\anchor.exe'
 $Data = Join-Path $Place 'data'
@@ -40,7 +40,7 @@ function Test-Python([string]$Program) {
 New-Item -ItemType Directory -Force $Place | Out-Null
 
 if (-not (Test-Path $Python)) {
-    $Names = if ($env:ANCHOR_PYTHON) { @($env:ANCHOR_PYTHON) } else { @('python', 'python3', 'py') }
+    $Names = if ($env:JOIN_PYTHON) { @($env:JOIN_PYTHON) } else { @('python', 'python3', 'py') }
     $Found = $Names | Where-Object { Test-Python $_ } | Select-Object -First 1
     if (-not $Found) {
         throw 'Anchor needs Python 3.11 or newer, and there is none here. Install it (winget install Python.Python.3.13) and run this again.'

@@ -12,9 +12,9 @@
 # node it is, gets the server's version, and its agent is started if it does not run.
 #
 # What may be set before it:
-#     ANCHOR_HOME     another folder
-#     ANCHOR_PYTHON   the Python to use, 3.11 or newer
-#     ANCHOR_START    systemd, background, or no: how the agent is started
+#     JOIN_FOLDER   another folder
+#     JOIN_PYTHON   the Python to use, 3.11 or newer
+#     JOIN_START    systemd, background, or no: how the agent is started
 
 set -eu
 
@@ -39,7 +39,7 @@ is_new_enough() {
 
 make_venv() {
     [ -x "$home/venv/bin/python" ] && return
-    for python in ${ANCHOR_PYTHON:-python3.14 python3.13 python3.12 python3.11 python3}; do
+    for python in ${JOIN_PYTHON:-python3.14 python3.13 python3.12 python3.11 python3}; do
         if is_new_enough "$python"; then
             say "Making $home/venv with $python."
             "$python" -m venv "$home/venv"
@@ -98,7 +98,7 @@ write_launcher() {
 }
 
 start() {
-    how=${ANCHOR_START:-}
+    how=${JOIN_START:-}
     if [ -z "$how" ]; then
         if systemctl --user show-environment >/dev/null 2>&1; then how=systemd; else how=background; fi
     fi
@@ -149,7 +149,7 @@ main() {
     url=${1%/}
     token=$2
     shift 2
-    home=${ANCHOR_HOME:-$HOME/.anchor}
+    home=${JOIN_FOLDER:-$HOME/.anchor}
     mkdir -p "$home"
     chmod 700 "$home"
     make_venv
