@@ -1,6 +1,5 @@
 """Finding tasks among many, counting them, and doing something to all that were found."""
 
-import threading
 from typing import Any
 
 import httpx
@@ -137,16 +136,13 @@ def test_a_submitter_treats_its_own_tasks_only(own_server: Served) -> None:
 
 
 def test_what_runs_is_cancelled_by_way_of_its_node(own_server: Served) -> None:
-    with Puppet(own_server).connect() as session:
+    puppet = Puppet(own_server)
+    with puppet.connect() as session:
         task = own_server.submit(name="held")
         [item] = session.assigned()
-        assert found(own_server.client, node=session.node) == [task]
-        done: list[dict[str, Any]] = []
-        wish = threading.Thread(
-            target=lambda: done.append(in_bulk(own_server.client, "cancel", filter={"name": "held"}))
-        )
-        wish.start()
-        wish.join()
-        assert done[0]["done"] == 1
+        assert found(own_server.client, node=puppet.node) == [task]
+        assert in_bulk(own_server.client, "cancel", filter={"name": "held"})["done"] == 1
         assert own_server.task(task)["state"] == "cancelling"
         session.report([success(item)])
+        answer = own_server.client.get(f"/api/tasks/{task}/result", params={"wait": 20})
+        assert answer.json()["state"] == "cancelled"
