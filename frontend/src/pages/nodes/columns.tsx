@@ -1,0 +1,79 @@
+/** What the table of nodes says of each. */
+import { Link } from "@tanstack/react-router";
+import { StateMark } from "../../ui/StateMark";
+import type { Column } from "../../ui/Table";
+import { count } from "../../ui/words";
+import { checkedOf, claimOf, heardOf, type Row, speedOf } from "./rows";
+
+/** The columns; `middle` is the speed in the middle of the fleet's. */
+export function columnsOf(middle: number): readonly Column<Row>[] {
+  return [
+    {
+      name: "node",
+      width: "122px",
+      narrow: "minmax(0, 1fr)",
+      cell: (row) => (
+        <Link to="/nodes/$id" params={{ id: row.id }} className="mono" tabIndex={-1}>
+          {row.id}
+        </Link>
+      ),
+      by: (row) => row.id,
+    },
+    {
+      name: "state",
+      width: "100px",
+      narrow: "96px",
+      cell: (row) => <StateMark state={row.mark} />,
+      by: (row) => row.mark,
+    },
+    {
+      name: "site",
+      width: "minmax(84px, 0.6fr)",
+      cell: (row) => <bdi>{row.group.site || "none"}</bdi>,
+      by: (row) => row.group.site,
+    },
+    {
+      name: "slots in use",
+      width: "92px",
+      narrow: "68px",
+      cell: (row) => (row.mark === "lost" ? "" : `${row.active} of ${row.slots}`),
+      by: (row) => row.active / Math.max(1, row.slots),
+    },
+    { name: "CPU", width: "56px", cell: (row) => (row.mark === "lost" ? "" : `${row.cpu} %`), by: (row) => row.cpu },
+    {
+      name: "memory",
+      width: "70px",
+      cell: (row) => (row.mark === "lost" ? "" : `${Math.round(row.node.metrics.ramUsage ?? 0)} %`),
+      by: (row) => row.node.metrics.ramUsage ?? 0,
+    },
+    { name: "says it has", width: "142px", cell: (row) => claimOf(row.node), by: (row) => row.node.specs.cores },
+    {
+      name: "measured",
+      width: "126px",
+      cell: (row) => (
+        <span title="rounds of SHA-512 a second on one core, and against the fleet">{speedOf(row.node, middle)}</span>
+      ),
+      by: (row) => row.node.speed,
+    },
+    { name: "trust", width: "132px", cell: (row) => <Trust row={row} />, by: (row) => checkedOf(row.node).wrong },
+    {
+      name: "labels",
+      width: "minmax(90px, 1fr)",
+      cell: (row) => <bdi>{row.node.labels.filter((label) => !/^site[:=]/.test(label)).join(", ")}</bdi>,
+    },
+    { name: "owner", width: "74px", cell: (row) => <bdi>{row.node.owner}</bdi>, by: (row) => row.node.owner },
+    { name: "agent", width: "60px", cell: (row) => row.node.specs.version, by: (row) => row.node.specs.version },
+    {
+      name: "heard",
+      width: "128px",
+      cell: (row) => heardOf(row.node, row.mark),
+      by: (row) => row.node.seenAt ?? "",
+    },
+  ];
+}
+
+function Trust({ row }: { row: Row }) {
+  const { right, wrong } = checkedOf(row.node);
+  if (wrong > 0) return <StateMark state="flagged" word={`${count(wrong)} wrong, ${count(right)} right`} />;
+  return right > 0 ? <>{count(right)} right</> : <span className="mute">not checked yet</span>;
+}
