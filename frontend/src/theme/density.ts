@@ -1,0 +1,39 @@
+/** How close rows of tables are, and whether the stream of tasks glides: choices of this browser. */
+export const DENSITIES = ["compact", "normal", "comfortable"] as const;
+export type Density = (typeof DENSITIES)[number];
+
+const KEY = "anchor:density";
+const CALM_KEY = "anchor:calm";
+
+/** What was chosen in this browser. */
+export function density(): Density {
+  const kept = localStorage.getItem(KEY);
+  return DENSITIES.find((one) => one === kept) ?? "normal";
+}
+
+/** Keep a choice and show it. */
+export function chooseDensity(wanted: Density): void {
+  localStorage.setItem(KEY, wanted);
+  followDensity();
+}
+
+/** Show the density; measures are in theme/tokens.css. */
+export function followDensity(): void {
+  document.documentElement.dataset.density = density();
+}
+
+/** Whether what moves by itself is to step once a second: as chosen here, or as the machine says. */
+export function isCalm(): boolean {
+  return localStorage.getItem(CALM_KEY) === "yes" || window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+}
+
+/** Keep whether what moves is to step; those that move look at it when they are shown. */
+export function chooseCalm(calm: boolean): void {
+  if (calm) localStorage.setItem(CALM_KEY, "yes");
+  else localStorage.removeItem(CALM_KEY);
+}
+
+/** Whether it was chosen in this browser. */
+export function chosenCalm(): boolean {
+  return localStorage.getItem(CALM_KEY) === "yes";
+}
