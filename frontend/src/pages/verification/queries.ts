@@ -1,0 +1,51 @@
+/** Cases, newest first: the live link tells of the newest, the rest is asked for. */
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useEffect } from "react";
+import { api, type CaseRow, takeWhole } from "../../api/client";
+import { nextCursor, PACE_MS } from "../../api/queries";
+import { useRoom } from "../../live/socket";
+
+const PAGE = 1000;
+/** Pages that are asked for; evidence is kept for some days only, so that there are no more as a rule. */
+const PAGES_MAX = 5;
+const KEY = ["cases", "all"];
+
+interface CasesPicture {
+  cases: CaseRow[];
+}
+
+const latest = (_: CasesPicture, data: CasesPicture) => data;
+
+async function everyCase(signal: AbortSignal): Promise<CaseRow[]> {
+  const found: CaseRow[] = [];
+  let cursor: string | undefined;
+  for (let page = 0; page < PAGES_MAX && (page === 0 || cursor !== undefined); page++) {
+    const query = { limit: PAGE, ...(cursor === undefined ? {} : { cursor }) };
+    const { data, response } = await takeWhole(api.GET("/api/verification/cases", { params: { query }, signal }));
+    found.push(...data);
+    cursor = nextCursor(response);
+  }
+  return found;
+}
+
+/** What the link tells takes the place of what was known of the same cases; new ones come first. */
+export function withNews(old: readonly CaseRow[], news: readonly CaseRow[]): CaseRow[] {
+  const told = new Map(news.map((row) => [row.id, row]));
+  const kept = old.map((row) => told.get(row.id) ?? row);
+  const known = new Set(old.map((row) => row.id));
+  return [...news.filter((row) => !known.has(row.id)), ...kept];
+}
+
+/** Every case that is kept. */
+export function useCases() {
+  const client = useQueryClient();
+  const cases = useQuery({ queryKey: KEY, queryFn: ({ signal }) => everyCase(signal), refetchInterval: PACE_MS * 5 });
+  const room = useRoom<CasesPicture>("cases", latest);
+  const news = room.live ? room.picture?.cases : undefined;
+  useEffect(() => {
+    if (news !== undefined) {
+      client.setQueryData<CaseRow[]>(KEY, (old) => (old === undefined ? old : withNews(old, news)));
+    }
+  }, [client, news]);
+  return cases;
+}
