@@ -16,7 +16,7 @@ function readText(search: Record<string, unknown>): Record<string, string | unde
 
 const root = createRootRoute({ component: Shell, notFoundComponent: NotHere });
 
-const watch = createRoute({ getParentRoute: () => root, path: "/", component: Watch });
+const watch = createRoute({ getParentRoute: () => root, path: "/", component: Watch, validateSearch: readText });
 const tasks = createRoute({ getParentRoute: () => root, path: "/tasks", validateSearch: readSearch }).lazy(() =>
   import("./pages/tasks/Tasks").then((page) => page.route),
 );

@@ -3,6 +3,7 @@ import { useCallback, useSyncExternalStore } from "react";
 import { io } from "socket.io-client";
 import { lookAgain } from "../api/session";
 import { heard, listenForSilence, lost } from "./liveness";
+import { framed, received, synced } from "./pulse";
 import { type Fold, type Frame, Rooms, type Seen } from "./rooms";
 
 const ANSWER_MS = 5000;
@@ -26,7 +27,10 @@ function soon(tell: () => void): void {
 const rooms = new Rooms(async (event, argument) => {
   try {
     const call = socket.timeout(ANSWER_MS);
-    return await (argument === undefined ? call.emitWithAck(event) : call.emitWithAck(event, argument));
+    const asked = Date.now();
+    const answer = await (argument === undefined ? call.emitWithAck(event) : call.emitWithAck(event, argument));
+    synced(answer, asked);
+    return answer;
   } catch {
     // No answer in time: the link is as good as gone, and a new one starts from whole pictures.
     socket.disconnect().connect();
@@ -36,6 +40,7 @@ const rooms = new Rooms(async (event, argument) => {
 
 socket.on("connect", () => {
   heard();
+  socket.io.engine.on("data", received);
   void rooms.connected();
 });
 socket.on("disconnect", () => {
@@ -44,6 +49,7 @@ socket.on("disconnect", () => {
 });
 socket.on("frame", (frame: Frame) => {
   heard();
+  framed(frame);
   rooms.frame(frame);
 });
 socket.on("gone", (gone: { room: string; code: string; message: string }) =>
@@ -76,4 +82,23 @@ export function openLink(): void {
 export function useRoom<Picture>(name: string, fold: Fold<Picture>): Seen<Picture> {
   const subscribe = useCallback((listener: () => void) => rooms.enter(name, fold, listener), [name, fold]);
   return useSyncExternalStore(subscribe, () => rooms.seen<Picture>(name));
+}
+
+/** Be in a room and be told how it looks, once per frame of the screen, until the function returned is called. */
+export function enterRoom<Picture>(
+  name: string,
+  fold: Fold<Picture>,
+  listener: (seen: Seen<Picture>) => void,
+): () => void {
+  return rooms.enter(name, fold, () => listener(rooms.seen<Picture>(name)));
+}
+
+/** A part of what a room looks like: only when that part is another one is anything drawn anew. */
+export function useRoomPart<Picture, Part>(
+  name: string,
+  fold: Fold<Picture>,
+  part: (seen: Seen<Picture>) => Part,
+): Part {
+  const subscribe = useCallback((listener: () => void) => rooms.enter(name, fold, listener), [name, fold]);
+  return useSyncExternalStore(subscribe, () => part(rooms.seen<Picture>(name)));
 }

@@ -3,6 +3,7 @@ import { Outlet, useNavigate, useRouterState } from "@tanstack/react-router";
 import { useCallback, useEffect, useRef, useState } from "react";
 import { may, useSession } from "../api/session";
 import { useLiveness } from "../live/liveness";
+import { Pulse } from "../live/Pulse";
 import { NotLive } from "../ui/Said";
 import { say, Toasts } from "../ui/Toast";
 import { Actions, Header } from "./Header";
@@ -73,6 +74,7 @@ export function Shell() {
       </main>
       <footer className={styles.footer}>
         <span className={liveness.live ? styles.live : styles.lost}>{liveness.live ? "● live" : "◌ not live"}</span>
+        {liveness.live && <Pulse />}
         <span className={styles.space} />
         <button type="button" className="link" onClick={open("help")}>
           ? for keys

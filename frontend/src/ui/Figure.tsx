@@ -14,17 +14,19 @@ interface FigureProps {
   says?: string;
   tone?: Tone;
   samples?: readonly number[];
+  /** How many samples a whole course has. */
+  room?: number;
   /** The value is old: the server is not heard. */
   dim?: boolean;
 }
 
-export function Figure({ label, value, says, tone, samples = [], dim = false }: FigureProps) {
+export function Figure({ label, value, says, tone, samples = [], room = 60, dim = false }: FigureProps) {
   return (
     <div className={styles.figure} title={says}>
       <dt className="label">{label}</dt>
       <dd className={`${styles.value} ${tone ? styles[tone] : ""} ${dim ? styles.dim : ""}`}>
         {value}
-        <Sparkline samples={samples} />
+        <Sparkline samples={samples} room={room} />
       </dd>
     </div>
   );

@@ -2,10 +2,10 @@
 const WIDTH = 118;
 const HEIGHT = 22;
 
-export function Sparkline({ samples }: { samples: readonly number[] }) {
+export function Sparkline({ samples, room }: { samples: readonly number[]; room?: number }) {
   return (
     <svg width={WIDTH} height={HEIGHT} viewBox={`0 0 ${WIDTH} ${HEIGHT}`} aria-hidden="true">
-      <path d={courseOf(samples)} fill="none" stroke="currentColor" opacity="0.55" />
+      <path d={courseOf(samples, room)} fill="none" stroke="currentColor" opacity="0.55" />
     </svg>
   );
 }

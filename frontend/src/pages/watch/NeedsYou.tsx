@@ -1,21 +1,35 @@
-/** What somebody has to look at, the gravest first, with what is known about it. */
-import { useApps, useHealth, useNodes, useOpenCases } from "../../api/queries";
+/** What somebody has to look at, the gravest first, with what is known about it and where it is looked into. */
+import { Link } from "@tanstack/react-router";
+import { useHealth } from "../../api/queries";
+import { useSlow } from "../../fleet/slow";
+import { useFleet } from "../../fleet/source";
 import { Panel } from "../../ui/Panel";
 import { Loading } from "../../ui/Said";
 import { StateMark } from "../../ui/StateMark";
 import { ago, at } from "../../ui/words";
 import { type Need, needs } from "./needs";
+import { useInconclusive, useLiveApps, useLiveCases } from "./queries";
 import styles from "./Watch.module.css";
 
 const SHOWN_MAX = 6;
+const LOOK_MS = 1000;
 
-export function NeedsYou() {
+export function NeedsYou({ inconclusive }: { inconclusive: number }) {
   const health = useHealth();
-  const cases = useOpenCases();
-  const nodes = useNodes();
-  const apps = useApps();
-  const all = needs(health.data, cases.data, apps.data, nodes.data);
-  const pending = health.isPending || cases.isPending || nodes.isPending || apps.isPending;
+  const cases = useLiveCases();
+  const apps = useLiveApps();
+  const undecided = useInconclusive(inconclusive > 0);
+  const { fleet, shape, known } = useFleet();
+  // The fleet changes all the time; what of it needs somebody is looked at once a second.
+  useSlow(() => fleet.version, LOOK_MS, shape);
+  const all = needs({
+    health: health.data,
+    cases: cases.data,
+    apps: apps.data,
+    fleet,
+    inconclusive: inconclusive > 0 ? undecided.data : [],
+  });
+  const pending = health.isPending || cases.isPending || apps.isPending || !known;
   return (
     <Panel title="Needs you">
       {all.slice(0, SHOWN_MAX).map((need) => (
@@ -29,6 +43,7 @@ export function NeedsYou() {
 }
 
 function One({ need }: { need: Need }) {
+  const { way } = need;
   return (
     <div className={styles.need}>
       <h3>
@@ -38,11 +53,16 @@ function One({ need }: { need: Need }) {
         <bdi>{need.says}</bdi>
       </p>
       {need.hint && <p className="mute">{need.hint}</p>}
-      {need.since && (
-        <p className="mute" title={at(need.since)}>
-          {ago(need.since)}
-        </p>
-      )}
+      <p className={styles.way}>
+        <Link to={way.to} params={way.params ?? {}} search={way.search ?? {}}>
+          {way.says}
+        </Link>
+        {need.since && (
+          <span className="mute" title={at(need.since)}>
+            {ago(need.since)}
+          </span>
+        )}
+      </p>
     </div>
   );
 }

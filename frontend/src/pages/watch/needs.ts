@@ -1,5 +1,15 @@
 /** What needs somebody, out of what the server tells. */
-import type { AppRow, CaseRow, Health, NodeView } from "../../api/client";
+import type { AppRow, CaseRow, Health, TaskRow } from "../../api/client";
+import type { Fleet } from "../../fleet/fleet";
+import { count } from "../../ui/words";
+
+/** Where a need is looked into. */
+export interface Way {
+  says: string;
+  to: "/cases/$id" | "/clusters/$id" | "/nodes" | "/nodes/$id" | "/tasks" | "/events";
+  params?: { id: string };
+  search?: Record<string, string>;
+}
 
 /** `state` gives its shape and colour. */
 export interface Need {
@@ -9,15 +19,19 @@ export interface Need {
   says: string;
   hint: string;
   since: string | null;
+  way: Way;
+}
+
+export interface Known {
+  health?: Health | undefined;
+  cases?: readonly CaseRow[] | undefined;
+  apps?: readonly AppRow[] | undefined;
+  fleet?: Fleet | undefined;
+  inconclusive?: readonly TaskRow[] | undefined;
 }
 
 /** What needs somebody, the gravest first: the server, cases, apps, nodes. What is not known yet needs nobody. */
-export function needs(
-  health: Health | undefined,
-  cases: readonly CaseRow[] = [],
-  apps: readonly AppRow[] = [],
-  nodes: readonly NodeView[] = [],
-): Need[] {
+export function needs({ health, cases = [], apps = [], fleet, inconclusive = [] }: Known): Need[] {
   return [
     ...(health?.problems ?? []).map((problem) => ({
       id: `health-${problem.code}`,
@@ -26,15 +40,18 @@ export function needs(
       says: problem.message,
       hint: problem.hint,
       since: problem.since,
+      way: { says: "See what happened", to: "/events" } as const,
     })),
     ...cases.map((row) => ({
       id: row.id,
       state: "flagged",
       title: "Results disagree",
-      says: `${row.taskName || row.taskId}: ${row.dissenters.join(", ")} gave another answer.`,
-      hint: `Look at it: anchor verify case ${row.id}`,
+      says: `${row.taskName || row.taskId}. ${dissent(row)}`,
+      hint: "",
       since: row.openedAt,
+      way: { says: "Open the case", to: "/cases/$id", params: { id: row.id } } as const,
     })),
+    ...undecided(inconclusive, cases),
     ...apps
       .filter((app) => ["failed", "degraded"].includes(app.state))
       .map((app) => ({
@@ -44,35 +61,79 @@ export function needs(
         says: `${app.title || app.name}: ${app.reason?.message ?? `${app.ready} of ${app.wanted} replicas are ready.`}`,
         hint: app.reason?.hint ?? "",
         since: app.changedAt,
+        way: { says: "See its log", to: "/clusters/$id", params: { id: app.id } } as const,
       })),
-    ...lost(nodes),
-    ...nodes
-      .filter((node) => node.status === "quarantined")
-      .map((node) => ({
-        id: node.nodeId,
-        state: "flagged",
-        title: "Node is quarantined",
-        says: `${node.nodeId}: ${node.reason?.message ?? "it gets no work."}`,
-        hint: node.reason?.hint ?? "",
-        since: null,
-      })),
+    ...(fleet === undefined ? [] : [...lost(fleet), ...flagged(fleet, cases)]),
   ];
 }
 
-function lost(nodes: readonly NodeView[]): Need[] {
-  const gone = nodes.filter((node) => node.status === "offline");
-  if (gone.length === 0) return [];
-  const heard = gone.flatMap((node) => node.seenAt ?? []).toSorted();
-  const names = gone.slice(0, 3).map((node) => node.nodeId);
-  const more = gone.length > names.length ? ` and ${gone.length - names.length} more` : "";
+function dissent(row: CaseRow): string {
+  const names = row.dissenters.join(", ");
+  return row.dissenters.length === 1 ? `${names} gave a different answer.` : `${names} gave different answers.`;
+}
+
+/** Tasks without a result because the copies disagreed, where no open case tells of them. */
+function undecided(tasks: readonly TaskRow[], cases: readonly CaseRow[]): Need[] {
+  const told = new Set(cases.map((row) => row.taskId));
+  const left = tasks.filter((task) => !told.has(task.id));
+  if (left.length === 0) return [];
+  const [newest] = left;
+  const many = left.length === 1 ? "1 task has" : `${count(left.length)} tasks have`;
   return [
     {
-      id: "lost",
-      state: "lost",
-      title: gone.length === 1 ? "1 node is lost" : `${gone.length} nodes are lost`,
-      says: `${names.join(", ")}${more} ${gone.length === 1 ? "is" : "are"} not heard from. Their tasks go to other nodes.`,
+      id: "inconclusive",
+      state: "inconclusive",
+      title: "No agreement",
+      says: `${many} no result: the nodes did not agree, last on ${newest!.name || newest!.id}.`,
       hint: "",
-      since: heard.at(-1) ?? null,
+      since: newest!.finishedAt,
+      way: { says: "Show them", to: "/tasks", search: { q: "state:inconclusive" } },
     },
   ];
+}
+
+/** Lost nodes, by the site they are at. */
+function lost(fleet: Fleet): Need[] {
+  const sites = new Map<string, number[]>();
+  for (let place = 0; place < fleet.size; place += 1) {
+    if (fleet.markOf(place) !== "lost") continue;
+    const site = fleet.facts[place]!.site;
+    sites.set(site, [...(sites.get(site) ?? []), place]);
+  }
+  return [...sites]
+    .sort((one, other) => other[1].length - one[1].length)
+    .map(([site, places]) => {
+      const heard = places.flatMap((place) => fleet.facts[place]!.seenAt ?? []).sort();
+      const names = places.slice(0, 3).map((place) => fleet.ids[place]!);
+      const more = places.length > names.length ? ` and ${count(places.length - names.length)} more` : "";
+      const at = site && ` at ${site}`;
+      return {
+        id: `lost-${site}`,
+        state: "lost",
+        title: places.length === 1 ? "1 node lost" : `${count(places.length)} nodes lost`,
+        says: `${names.join(", ")}${more}${at}: not heard from. Their tasks are given to other nodes.`,
+        hint: "",
+        since: heard.at(-1) ?? null,
+        way:
+          places.length === 1
+            ? { says: "Show it", to: "/nodes/$id", params: { id: names[0]! } }
+            : { says: "Show them", to: "/nodes", search: { state: "lost", ...(site && { site }) } },
+      };
+    });
+}
+
+/** Nodes under suspicion that no open case names. */
+function flagged(fleet: Fleet, cases: readonly CaseRow[]): Need[] {
+  const told = new Set(cases.flatMap((row) => row.dissenters));
+  return fleet.ids
+    .filter((id, place) => fleet.markOf(place) === "flagged" && !told.has(id))
+    .map((id) => ({
+      id: `flagged-${id}`,
+      state: "flagged",
+      title: "Node is flagged",
+      says: `${id} gave answers that others did not agree with.`,
+      hint: "",
+      since: null,
+      way: { says: "Look at it", to: "/nodes/$id", params: { id } },
+    }));
 }

@@ -1,80 +1,116 @@
 import { expect, test } from "vitest";
-import type { NodeView } from "../../api/client";
-import { foldFleet, soundingOf } from "../../live/watch";
+import { Fleet } from "../../fleet/fleet";
+import type { Mark } from "../../live/marks";
+import { heightOf, placeAt, rowHeight, timeAt } from "./drawStream";
 import { needs } from "./needs";
-import { bySite, summary } from "./sites";
-import { heightOf, indexAt, widthOf } from "./soundings";
-
-const node = (nodeId: string, more: Partial<NodeView> = {}) =>
-  ({
-    nodeId,
-    status: "online",
-    labels: [],
-    slots: 4,
-    active: 0,
-    seenAt: null,
-    reason: null,
-    ...more,
-  }) as unknown as NodeView;
-
-test("what a node is comes before how busy it is", () => {
-  expect(soundingOf(node("A")).mark).toBe("idle");
-  expect(soundingOf(node("A", { active: 2, labels: ["site:Porto"] }))).toMatchObject({
-    mark: "working",
-    load: 0.5,
-    site: "Porto",
-  });
-  expect(soundingOf(node("A", { active: 2, status: "draining" })).mark).toBe("draining");
-  expect(soundingOf(node("A", { active: 2, status: "offline" })).mark).toBe("lost");
-  expect(soundingOf(node("A"), ["A", "online", 3, 4, 90, "failing"]).mark).toBe("failing");
-});
-
-test("a frame of the fleet changes the nodes it names and no others", () => {
-  const before = {
-    nodes: [
-      ["A", "online", 0, 4, 1, ""],
-      ["B", "online", 0, 4, 1, ""],
-    ] as never,
-  };
-  const after = foldFleet(before, { nodes: [["B", "offline", 0, 4, 1, ""]] as never });
-  expect(after.nodes.map(([id, status]) => `${id} ${status}`)).toEqual(["A online", "B offline"]);
-});
-
-test("sites are the largest first, and one sentence says it all", () => {
-  const fleet = [
-    node("B", { labels: ["site=X"] }),
-    node("A", { labels: ["site=X"], status: "offline" }),
-    node("C"),
-  ].map((one) => soundingOf(one));
-  expect(bySite(fleet).map(([site, nodes]) => [site, nodes.map((one) => one.id)])).toEqual([
-    ["X", ["A", "B"]],
-    ["", ["C"]],
-  ]);
-  expect(summary(fleet)).toBe("3 nodes: 2 idle, 1 lost");
-});
-
-test("a point of the chart is the node that is drawn there", () => {
-  expect(indexAt(10, 10, 100)).toBe(0);
-  expect(indexAt(10, 23, 100)).toBe(1);
-  expect(indexAt(23, 10, 100)).toBe(10);
-  expect(indexAt(1, 1, 100)).toBe(-1);
-  expect(indexAt(10, heightOf(100) - 1, 100)).toBe(-1);
-  expect(widthOf(1000)).toBeLessThan(1040);
-});
+import { foldApps, rangeOf } from "./queries";
+import { colourOf, Stream } from "./stream";
 
 test("trouble of the server, cases, apps and lost nodes need somebody; a stopped app does not", () => {
   const app = { id: "a", name: "web", title: "", reason: null, ready: 0, wanted: 2, changedAt: "2026-01-01T00:00:00Z" };
-  const found = needs(
-    {
+  const fleet = new Fleet();
+  fleet.apply([
+    ["A", "offline", null, 4, 0, ""],
+    ["B", "online", 0, 4, 0, ""],
+    ["C", "online", 0, 4, 0, "flagged"],
+  ]);
+  const found = needs({
+    health: {
       status: "degraded",
       version: "",
       uptimeSeconds: 1,
       problems: [{ code: "disk", message: "Full.", hint: "", since: "" }],
     },
-    [],
-    [{ ...app, state: "failed" } as never, { ...app, id: "b", state: "stopped" } as never],
-    [node("A", { status: "offline", seenAt: "2026-01-01T00:00:00Z" }), node("B")],
-  );
-  expect(found.map((need) => need.title)).toEqual(["The server has trouble", "App is down", "1 node is lost"]);
-  expect(needs(undefined)).toEqual([]);
+    apps: [{ ...app, state: "failed" } as never, { ...app, id: "b", state: "stopped" } as never],
+    fleet,
+    inconclusive: [{ id: "t", name: "sum", finishedAt: null } as never],
+  });
+  expect(found.map((need) => need.title)).toEqual([
+    "The server has trouble",
+    "No agreement",
+    "App is down",
+    "1 node lost",
+    "Node is flagged",
+  ]);
+  expect(found.map((need) => need.way.to)).toEqual(["/events", "/tasks", "/clusters/$id", "/nodes/$id", "/nodes/$id"]);
+  expect(needs({})).toEqual([]);
+});
+
+test("what a case tells of is told once", () => {
+  const fleet = new Fleet();
+  fleet.apply([["A", "quarantined", 0, 4, 0, "flagged"]]);
+  const row = { id: "case_1", taskId: "t", taskName: "sum", dissenters: ["A"], openedAt: "" } as never;
+  const found = needs({ cases: [row], fleet, inconclusive: [{ id: "t", name: "sum", finishedAt: null } as never] });
+  expect(found.map((need) => need.says)).toEqual(["sum. A gave a different answer."]);
+});
+
+const ran = (task: string, state: string, node: string, since: number, at: number): Mark => [
+  task,
+  `${task} name`,
+  state,
+  node,
+  since,
+  at,
+];
+
+test("a task is drawn from its beginning, and to its end once that is known", () => {
+  const stream = new Stream();
+  stream.take([ran("a", "running", "N", 100, 100)], 1);
+  expect(stream.within(0, 500, 9)).toMatchObject([{ task: "a", from: 100, to: Number.POSITIVE_INFINITY }]);
+  stream.take([ran("a", "failed", "N", 100, 300), ran("b", "queued", "", 0, 300)], 2);
+  expect(stream.within(0, 500, 9)).toMatchObject([{ task: "a", end: "failed", to: 300 }]);
+  expect(stream.within(301, 500, 9)).toEqual([]);
+});
+
+test("of a sample nobody claims to know what still runs", () => {
+  const stream = new Stream();
+  stream.take([ran("a", "running", "N", 100, 100)], 1);
+  stream.take([ran("b", "succeeded", "N", 120, 150), ran("c", "running", "N", 140, 140)], 50);
+  expect(stream.within(90, 500, 9).map((one) => one.task)).toEqual(["b"]);
+});
+
+test("tasks at the same time on one node lie above each other", () => {
+  const stream = new Stream();
+  stream.take([ran("a", "running", "N", 100, 100), ran("b", "running", "N", 110, 110)], 2);
+  expect([stream.lane[0], stream.lane[1], stream.lanesOf(0)]).toEqual([0, 1, 2]);
+  stream.take([ran("a", "succeeded", "N", 100, 200), ran("c", "running", "N", 210, 210)], 2);
+  expect(stream.lane[2]).toBe(0);
+});
+
+test("a list of what runs begins what nobody told of, and ends what is not in it", () => {
+  const stream = new Stream();
+  stream.settle([{ id: "a", name: "", nodeId: "N", startedAt: new Date(1000).toISOString() }], 2000);
+  expect(stream.within(0, 9000, 9)).toMatchObject([{ task: "a", from: 1000 }]);
+  stream.settle([], 8000);
+  expect(stream.within(8001, 9000, 9)).toEqual([]);
+});
+
+test("it keeps the newest, however many come", () => {
+  const stream = new Stream();
+  for (let at = 0; at < 40_000; at += 1) stream.take([ran(`t${at}`, "succeeded", "N", at, at + 1)], 1);
+  expect(stream.within(0, 99_999, 99_999)).toHaveLength(1 << 15);
+  expect(stream.within(0, 99_999, 1)[0]!.task).toBe("t39999");
+});
+
+test("a point of the stream is the task that is drawn there", () => {
+  const stream = new Stream();
+  stream.take([ran("a", "succeeded", "N", 20_000, 40_000)], 1);
+  const view = { from: 0, to: 60_000, rows: [0] };
+  const size = { width: 1000, room: 404 };
+  const x = [...Array(1000).keys()].find((at) => timeAt(at, 1000, view) >= 30_000)!;
+  expect(placeAt(x, 25, size, stream, view, 60_000)).toBe(0);
+  expect(placeAt(x + 400, 25, size, stream, view, 60_000)).toBe(-1);
+  expect(rowHeight(44, 404)).toBe(9);
+  expect(heightOf(1, 404)).toBeLessThan(60);
+  expect(colourOf("render 1")).toBe(colourOf("render 22"));
+});
+
+test("apps that changed take the place of what they were, and those that are gone leave", () => {
+  const app = (id: string, state: string) => ({ id, state }) as never;
+  const picture = foldApps({ apps: [app("a", "x"), app("b", "x")] }, { apps: [app("b", "y")], gone: ["a"] });
+  expect(picture.apps).toEqual([{ id: "b", state: "y" }]);
+});
+
+test("a range that there is not is the shortest", () => {
+  expect([rangeOf("360"), rangeOf("7"), rangeOf(undefined)]).toEqual([360, 30, 30]);
 });
