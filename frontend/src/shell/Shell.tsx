@@ -74,7 +74,7 @@ export function Shell() {
       </main>
       <footer className={styles.footer}>
         <span className={liveness.live ? styles.live : styles.lost}>{liveness.live ? "● live" : "◌ not live"}</span>
-        {liveness.live && <Pulse />}
+        <span className={styles.pulse}>{liveness.live && <Pulse />}</span>
         <span className={styles.space} />
         <button type="button" className="link" onClick={open("help")}>
           ? for keys

@@ -2,8 +2,10 @@
 import { useQuery } from "@tanstack/react-query";
 import { api, takeWhole } from "../api/client";
 import { PACE_MS, useNodes, useOpenCases } from "../api/queries";
-import { useRoom } from "../live/socket";
-import { foldFleet } from "../live/watch";
+import { foldFleet, useFleetSize } from "../fleet/source";
+import type { Seen } from "../live/rooms";
+import { useRoomPart } from "../live/socket";
+
 import type { Place } from "./places";
 
 interface Counted {
@@ -11,6 +13,8 @@ interface Counted {
 }
 
 const latest = (_: Counted, data: Counted) => data;
+const isLive = (seen: Seen<unknown>) => seen.live;
+const totalOf = (seen: Seen<Counted>) => (seen.live ? seen.picture?.total : undefined);
 
 function useTotal(of: "/api/tasks" | "/api/dags" | "/api/clusters", pace: number, enabled = true) {
   const total = useQuery({
@@ -27,15 +31,16 @@ function useTotal(of: "/api/tasks" | "/api/dags" | "/api/clusters", pace: number
 
 /** The counts by place; undefined where a place has none, or it is not known yet. */
 export function useCounts(): Partial<Record<Place["to"], number | undefined>> {
-  const tasks = useRoom<Counted>("tasks", latest);
-  const fleet = useRoom("fleet", foldFleet);
-  const listed = useNodes(!fleet.live).data?.length;
-  const counted = useTotal("/api/tasks", PACE_MS, !tasks.live);
+  const tasks = useRoomPart("tasks", latest, totalOf);
+  const fleetLives = useRoomPart("fleet", foldFleet, isLive);
+  const nodes = useFleetSize();
+  const listed = useNodes(!fleetLives).data?.length;
+  const counted = useTotal("/api/tasks", PACE_MS, tasks === undefined);
   return {
-    "/tasks": tasks.picture?.total ?? counted,
+    "/tasks": tasks ?? counted,
     "/dags": useTotal("/api/dags", 2 * PACE_MS),
     "/apps": useTotal("/api/clusters", 2 * PACE_MS),
-    "/nodes": fleet.picture?.nodes.length ?? listed,
+    "/nodes": fleetLives ? nodes : listed,
     "/cases": useOpenCases().data?.length,
   };
 }
