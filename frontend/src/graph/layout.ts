@@ -33,7 +33,23 @@ export function draw(steps: readonly Linked[], whole: boolean): Drawing {
     const { x, y } = graph.node(String(at)) as { x: number; y: number };
     return { x: x - BOX.width / 2, y: y - BOX.height / 2 };
   });
-  return { ...folded, places };
+  return { ...folded, places: upright(places) };
+}
+
+/** The other way up, where what was submitted first would stand at the bottom. */
+function upright(places: { x: number; y: number }[]): { x: number; y: number }[] {
+  const last = new Map<number, number>();
+  let sense = 0;
+  let highest = 0;
+  let lowest = 0;
+  for (const { x, y } of places) {
+    const above = last.get(Math.round(x));
+    if (above !== undefined) sense += Math.sign(y - above);
+    last.set(Math.round(x), y);
+    highest = Math.min(highest, y);
+    lowest = Math.max(lowest, y);
+  }
+  return sense < 0 ? places.map(({ x, y }) => ({ x, y: highest + lowest - y })) : places;
 }
 
 function unfolded(steps: readonly Linked[]): Folded {

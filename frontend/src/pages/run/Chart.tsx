@@ -1,7 +1,7 @@
 /** Graph, table and line of time of a run: what is chosen in one is chosen in all, and in the address. */
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useCallback, useMemo } from "react";
-import { BOXES_MAX } from "../../graph/fold";
+import { BOX, BOXES_MAX } from "../../graph/fold";
 import type { Drawing } from "../../graph/layout";
 import { inOrder, wordOf } from "../../graph/StateBar";
 import { useDrawing } from "../../graph/useDrawing";
@@ -113,7 +113,7 @@ export function Chart({ run, steps }: { run: RunView; steps: readonly StepView[]
                 Drawing the graph…
               </p>
             ) : (
-              <div className={styles.graph}>
+              <div className={styles.graph} style={{ height: heightOf(drawing) }}>
                 <RunGraph
                   drawing={drawing}
                   steps={steps}
@@ -150,6 +150,11 @@ export function Chart({ run, steps }: { run: RunView; steps: readonly StepView[]
       </div>
     </div>
   );
+}
+
+/** As high as the drawing needs; the sheet of styles bounds it. */
+function heightOf(drawing: Drawing): number {
+  return Math.max(200, Math.max(...drawing.places.map((place) => place.y)) + BOX.height + 56);
 }
 
 function groupOf(drawing: Drawing | null, numbers: ReadonlyMap<string, number>, first: string | undefined): number {

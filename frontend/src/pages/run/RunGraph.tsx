@@ -1,19 +1,18 @@
 /** The graph of a run: a box for each step or group, coloured as they go; arrows lead from box to box. */
-import { type Node, type NodeProps, ReactFlow, ReactFlowProvider, useReactFlow, ViewportPortal } from "@xyflow/react";
-import { memo, useCallback, useEffect, useMemo, useRef } from "react";
+import { type Node, type NodeProps, ReactFlow, ReactFlowProvider, ViewportPortal } from "@xyflow/react";
+import { memo, useEffect, useMemo, useRef } from "react";
 import { BOX, type Box } from "../../graph/fold";
 import styles from "../../graph/Graph.module.css";
 import type { Drawing } from "../../graph/layout";
 import { nearest } from "../../graph/nearest";
 import { type Counts, doneOf, inWords, StateBar } from "../../graph/StateBar";
+import { useReveal } from "../../graph/useReveal";
 import { SHEET, Tools } from "../../graph/View";
 import { StateMark } from "../../ui/StateMark";
 import type { Tone } from "../../ui/states";
 import { count } from "../../ui/words";
 import type { StepView } from "../workflows/queries";
 import { countsOf, sayingOf, toneOf } from "./rows";
-
-const READABLE_ZOOM = 0.6;
 
 interface BoxData extends Record<string, unknown> {
   at: number;
@@ -199,22 +198,4 @@ function pathOf(from: Place, to: Place): string {
   const [x2, y2] = [to.x, to.y + BOX.height / 2];
   const bend = Math.max(24, (x2 - x1) / 2);
   return `M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`;
-}
-
-/** Moves the sheet so that a box is in sight, if it is not. */
-function useReveal(sheet: React.RefObject<HTMLDivElement | null>) {
-  const flow = useReactFlow();
-  return useCallback(
-    (place: Place) => {
-      const { x, y, zoom } = flow.getViewport();
-      const size = sheet.current?.getBoundingClientRect();
-      if (size === undefined) return;
-      const [left, top] = [place.x * zoom + x, place.y * zoom + y];
-      const across = left >= 0 && left + BOX.width * zoom <= size.width;
-      if (across && top >= 0 && top + BOX.height * zoom <= size.height) return;
-      const middle = { x: place.x + BOX.width / 2, y: place.y + BOX.height / 2 };
-      void flow.setCenter(middle.x, middle.y, { zoom: Math.max(zoom, READABLE_ZOOM) });
-    },
-    [flow, sheet],
-  );
 }

@@ -37,9 +37,8 @@ export function Steps({ rows, from, until, chosen, choose, open }: StepsProps) {
       name: "timeline",
       head: (
         <span className={styles.axis}>
-          <span>timeline</span>
           <span className="mono">0</span>
-          <span className="mono">{lasting((until - from) / 2)}</span>
+          <span>timeline</span>
           <span className="mono">{lasting(until - from)}</span>
         </span>
       ),

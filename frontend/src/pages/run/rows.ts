@@ -49,11 +49,13 @@ export function toneOf(counts: Counts): Tone {
   return states.length > 0 && states.every((state) => lookOf(state).tone === "go") ? "go" : "mute";
 }
 
-/** Where a step's bar begins and how long it is, in shares of the whole time from 0 to 1; null where it never began. */
+/** Where a step's bar begins and how long it is, in shares of the whole time from 0 to 1; null where it never began. A step that
+ * runs nothing has an end only. */
 export function barOf(step: StepView, from: number, until: number): { begin: number; length: number } | null {
-  if (step.startedAt === null) return null;
+  const began = step.startedAt ?? step.finishedAt;
+  if (began === null) return null;
   const share = (moment: number) => Math.min(1, Math.max(0, (moment - from) / Math.max(1, until - from)));
-  const begin = share(Date.parse(step.startedAt));
+  const begin = share(Date.parse(began));
   const end = step.finishedAt === null ? 1 : share(Date.parse(step.finishedAt));
   return { begin, length: Math.max(0, end - begin) };
 }

@@ -1,0 +1,79 @@
+/** The draft of a workflow: kept in this browser, with the way back to what it was before. */
+import { useCallback, useState } from "react";
+import { type Draft, draftOf, EMPTY, type GraphDraft, type Places, withGraph, withText } from "./draft";
+
+const KEY = "anchor.workflow-draft";
+const STEPS_BACK_MAX = 100;
+
+interface History {
+  now: Draft;
+  past: readonly Draft[];
+  future: readonly Draft[];
+  /** What is being typed into: the way back leads to before the typing, not from letter to letter. */
+  typing: string | null;
+}
+
+function keep(draft: Draft): Draft {
+  try {
+    localStorage.setItem(KEY, JSON.stringify({ text: draft.text, places: draft.places }));
+  } catch {
+    // There is no room for it, or none is given: the draft then lasts as long as the page.
+  }
+  return draft;
+}
+
+function kept(): Draft {
+  try {
+    const { text, places } = JSON.parse(localStorage.getItem(KEY) ?? "") as { text: string; places: Places };
+    return withText(draftOf(EMPTY, places), text);
+  } catch {
+    return draftOf(EMPTY);
+  }
+}
+
+/** `write` is told a text, `name` what it is called, `change` a graph and maybe where its boxes stand, `move` only the latter. */
+export function useDraft() {
+  const [history, setHistory] = useState<History>(() => ({ now: kept(), past: [], future: [], typing: null }));
+  const step = useCallback(
+    (next: (draft: Draft) => Draft, typing: string | null = null) =>
+      setHistory((before) => {
+        const goesOn = typing !== null && typing === before.typing;
+        const past = goesOn ? before.past : [...before.past, before.now].slice(-STEPS_BACK_MAX);
+        return { now: keep(next(before.now)), past, future: [], typing };
+      }),
+    [],
+  );
+  const write = useCallback((text: string) => step((draft) => withText(draft, text), "text"), [step]);
+  const name = useCallback(
+    (word: string) => step((draft) => withGraph(draft, { ...draft.graph, name: word }), "name"),
+    [step],
+  );
+  const change = useCallback(
+    (graph: GraphDraft, places?: Places) =>
+      step((draft) => ({ ...withGraph(draft, graph), places: places ?? draft.places })),
+    [step],
+  );
+  const move = useCallback(
+    (places: Places) => setHistory((all) => ({ ...all, now: keep({ ...all.now, places }) })),
+    [],
+  );
+  const back = useCallback(
+    () =>
+      setHistory((all) => {
+        const before = all.past.at(-1);
+        if (before === undefined) return all;
+        return { now: keep(before), past: all.past.slice(0, -1), future: [all.now, ...all.future], typing: null };
+      }),
+    [],
+  );
+  const forth = useCallback(
+    () =>
+      setHistory((all) => {
+        const after = all.future[0];
+        if (after === undefined) return all;
+        return { now: keep(after), past: [...all.past, all.now], future: all.future.slice(1), typing: null };
+      }),
+    [],
+  );
+  return { draft: history.now, write, name, change, move, back, forth };
+}
