@@ -1,9 +1,186 @@
-/** Run a task. */
-import { createLazyRoute } from "@tanstack/react-router";
+/** Run a task: write it, see who could run it, run it, and see its output, all on one page. */
+import { useQuery } from "@tanstack/react-query";
+import { createLazyRoute, useNavigate, useSearch } from "@tanstack/react-router";
+import { useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { api, Problem, type TaskView, take } from "../../api/client";
+import { useKeys } from "../../shell/keys";
+import { Menu } from "../../ui/Menu";
 import { Page } from "../../ui/Page";
+import { Failed, Loading } from "../../ui/Said";
+import { AsCode } from "./AsCode";
+import { type Draft, drafted, draftOf, FIRST, loadDraft } from "./draft";
+import type { EditorHandle } from "./Editor";
+import { EXAMPLES } from "./examples";
+import { Faults } from "./Field";
+import { FitLine, useFit } from "./Fit";
+import { Form } from "./Form";
+import { useKept } from "./keeping";
+import styles from "./NewTask.module.css";
+import { Ran } from "./Ran";
+import { runtimeOf } from "./runtimes";
+import { type Fault, specOf } from "./spec";
+import { told, useSubmit } from "./submit";
 
 export const route = createLazyRoute("/tasks/new")({ component: NewTask });
 
+const MAC = /Mac|iPhone|iPad/.test(navigator.platform);
+
 function NewTask() {
-  return <Page title="Run a task">{null}</Page>;
+  const navigate = useNavigate();
+  const { task, from } = useSearch({ from: "/tasks/new" });
+  const [draft, setDraft] = useState<Draft>(() => loadDraft() ?? FIRST);
+  // What was being written before something else was filled in.
+  const [before, setBefore] = useState<Draft | null>(null);
+  const [note, setNote] = useState<string | null>(null);
+  const kept = useKept(draft);
+  const editor = useRef<EditorHandle>(null);
+  const set = useCallback((fields: Partial<Draft>) => setDraft((old) => ({ ...old, ...fields })), []);
+
+  const { spec, faults: own } = useMemo(() => specOf(draft), [draft]);
+  const fit = useFit(own.length === 0 ? spec : null);
+  const submit = useSubmit((id) => void navigate({ to: "/tasks/new", search: { task: id }, replace: true }));
+  const faults = [...own, ...(own.length > 0 ? [] : told(fit.data?.faults, fit.error, submit.faultsOf(spec)))];
+  const run = () => {
+    if (own.length === 0 && !submit.isPending) submit.send(spec);
+  };
+  useKeys([{ keys: "mod+Enter", says: "run it", run }]);
+  const fill = (fields: Partial<Draft>, word: string) => {
+    setBefore(draft);
+    setDraft(drafted(fields));
+    setNote(`Filled in: ${word}.`);
+  };
+  const example = useTaskBefore(from, (found) => {
+    fill(draftOf(found), `${found.name || found.id}, as it was run`);
+    // The address is that of what is written now: a reload does not fill it in again.
+    void navigate({ to: "/tasks/new", search: {}, replace: true });
+  });
+  const refused = submit.error !== null && faults.length === 0 ? submit.error : null;
+  return (
+    <Faults value={faults}>
+      <Page
+        title="Run a task"
+        aside={
+          <>
+            <span className="mute" role="status">
+              {kept === null ? "draft…" : kept ? "draft saved" : "the draft is too large to be saved"}
+            </span>
+            <AsCode draft={draft} spec={spec} />
+            <Menu
+              word="Examples"
+              choices={EXAMPLES.map((one) => ({ word: one.word, run: () => fill(one.draft, one.word) }))}
+            />
+            <button type="button" className="button main" disabled={own.length > 0 || submit.isPending} onClick={run}>
+              Run <kbd>{MAC ? "⌘↵" : "Ctrl ↵"}</kbd>
+            </button>
+          </>
+        }
+      >
+        {from !== undefined && example.isPending && <Loading what="the task to run again" />}
+        {from !== undefined && example.error !== null && (
+          <Failed what="task to begin with" error={example.error} again={() => void example.refetch()} />
+        )}
+        {note !== null && (
+          <p className={styles.note} role="status">
+            <bdi>{note}</bdi>
+            {before !== null && (
+              <button
+                type="button"
+                className="link"
+                onClick={() => {
+                  setDraft(before);
+                  setBefore(null);
+                  setNote(null);
+                }}
+              >
+                Put back what you were writing
+              </button>
+            )}
+          </p>
+        )}
+        <Kept draft={draft} drop={() => set({ kept: {} })} />
+        <Form draft={draft} set={set} run={run} editor={editor} />
+        <Elsewhere faults={faults} />
+        {refused !== null && (
+          <div className={styles.faults} role="alert">
+            <b>It was not sent. {refused.message}</b> {refused instanceof Problem && refused.hint}
+          </div>
+        )}
+        <FitLine
+          fit={fit}
+          runtime={runtimeOf(draft.language, draft.runtime).says}
+          allowSameOwner={Number(draft.copies) > 1 && !draft.sameOwner ? () => set({ sameOwner: true }) : null}
+        />
+        {task !== undefined && <Ran key={task} id={task} show={(place) => editor.current?.show(place)} />}
+      </Page>
+    </Faults>
+  );
+}
+
+/** A task that was run before, told once it is here. */
+function useTaskBefore(id: string | undefined, found: (task: TaskView) => void) {
+  const done = useRef<string | null>(null);
+  const task = useQuery({
+    queryKey: ["task", id],
+    enabled: id !== undefined,
+    queryFn: ({ signal }) => take(api.GET("/api/tasks/{id}", { params: { path: { id: id! } }, signal })),
+  });
+  const here = id === undefined ? undefined : task.data;
+  useEffect(() => {
+    if (here === undefined) done.current = null;
+    else if (done.current !== here.id) {
+      done.current = here.id;
+      found(here);
+    }
+  });
+  return task;
+}
+
+const SHOWN = [
+  "/name",
+  "/payload/language",
+  "/payload/runtime",
+  "/payload/sourceCode",
+  "/payload/command",
+  "/payload/module",
+  "/payload/function",
+  "/payload/args",
+  "/payload/input",
+  "/payload/dependencies",
+  "/limits/memoryMb",
+  "/limits/timeoutSeconds",
+  "/requirements",
+  "/retry/attempts",
+  "/verify",
+];
+
+/** What is wrong with something that has no field here. */
+function Elsewhere({ faults }: { faults: readonly Fault[] }) {
+  const others = faults.filter(
+    ({ pointer }) => !SHOWN.some((shown) => pointer === shown || pointer.startsWith(`${shown}/`)),
+  );
+  if (others.length === 0) return null;
+  return (
+    <ul className={styles.faults} role="alert">
+      {others.map((one) => (
+        <li key={`${one.pointer} ${one.message}`}>
+          <span className="mono">{one.pointer}</span> {one.message}
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+/** What was taken over from a task and has no field here. */
+function Kept({ draft, drop }: { draft: Draft; drop: () => void }) {
+  const { payload = {}, limits = {}, retry = {}, task = {} } = draft.kept;
+  const names = [payload, limits, retry, task].flatMap((some) => Object.keys(some));
+  if (names.length === 0) return null;
+  return (
+    <p className={styles.note}>
+      Taken over as it was: {names.join(", ")}.
+      <button type="button" className="link" onClick={drop}>
+        Leave that out
+      </button>
+    </p>
+  );
 }

@@ -5,16 +5,17 @@ import { copy } from "../../ui/AsCurl";
 import styles from "./Task.module.css";
 
 export function Source({ task, line }: { task: TaskView; line: number | null }) {
-  const { payload } = task;
+  // What is at its default is left out of a payload.
+  const payload: Partial<NonNullable<TaskView["payload"]>> | null = task.payload;
   if (payload === null) return <p>There is no source: this task does nothing, or its code is not shown to you.</p>;
-  if (payload.sourceCode !== null) return <Numbered text={payload.sourceCode} line={line} />;
-  if (payload.command !== null) return <Numbered text={payload.command.join(" ")} line={null} />;
-  if (payload.module === null) return <p>It ran what its image starts with.</p>;
+  if (typeof payload.sourceCode === "string") return <Numbered text={payload.sourceCode} line={line} />;
+  if (Array.isArray(payload.command)) return <Numbered text={payload.command.join(" ")} line={null} />;
+  if (typeof payload.module !== "string") return <p>It ran what its image starts with.</p>;
   const digest = /^sha256:([0-9a-f]{64})$/.exec(payload.module)?.[1];
   return (
     <p>
       It ran a WebAssembly module
-      {payload.function !== null && `, its function ${payload.function}`}
+      {payload.function && `, its function ${payload.function}`}
       {digest === undefined ? (
         " that was sent with it."
       ) : (
