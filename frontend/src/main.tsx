@@ -13,9 +13,11 @@ import { openLink } from "./live/socket";
 import { router } from "./routes";
 import { Gate } from "./shell/Gate";
 import { listen } from "./shell/keys";
+import { followDensity } from "./theme/density";
 import { follow } from "./theme/theme";
 
 follow();
+followDensity();
 listen();
 createRoot(document.getElementById("root")!).render(
   <StrictMode>

@@ -18,7 +18,7 @@ READS = frozenset(
     {"get", "due", "queued", "page", "count", "counts", "pulse", "payloads", "has_room", "node", "nodes", "read", "key", "keys"}
     | {"duty", "duties", "audit_tail", "audit_page", "epoch", "close", "size", "missing", "pop", "shapes"}
     | {"states", "run", "runs_due", "runs_page", "run_counts", "case", "cases_page", "round_counts"}
-    | {"app", "app_named", "app_versions", "apps_due", "usage"}
+    | {"app", "app_named", "app_versions", "apps_due", "usage", "endings"}
 )
 """The methods of the ports for truth, blobs and hints. `pop` takes away a hint, which may be lost."""
 _HOLDERS = frozenset({"store", "_keys", "blobs", "ready"})

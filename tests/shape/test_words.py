@@ -57,7 +57,7 @@ def test_the_configuration_page_has_every_setting_with_its_variable_and_default(
             r"^\| `(\w+)` \| ([^|]+) \| ([^|]+) \|", page("configuration.md"), re.MULTILINE
         )
     }
-    fields = {field.name: field for field in msgspec.structs.fields(Settings)}
+    fields = {field.name: field for field in msgspec.structs.fields(Settings) if field.name != "sources"}
     assert set(rows) == set(fields)
     other_names = {setting: [variable] for variable, setting in OTHER_NAMES.items()} | {"queue": [*REDIS_PARTS]}
     for name, (variables, default) in rows.items():

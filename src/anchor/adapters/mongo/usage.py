@@ -76,6 +76,7 @@ class Usages(Part):
             moment = before * DAY_MS
             newest = await self._newest_until()
             await persist(lambda: self.database["usage"].delete_many({"until": {"$lt": min(moment, newest)}}))
+            reached("mongo.usage_links_forgotten")
             await persist(lambda: self.database["usage_apart"].delete_many({"day": {"$lt": before}}))
             reached("mongo.usage_forgotten")
             self._added_up, self._up_to = None, 0
