@@ -1,7 +1,6 @@
 import { expect, test } from "vitest";
 import { problemOf } from "../api/client";
 import { nextCursor } from "../api/queries";
-import { cancelAll } from "../pages/tasks/cancel";
 import { fits } from "../shell/fits";
 import { curlOf } from "./AsCurl";
 import { courseOf } from "./Sparkline";
@@ -32,18 +31,6 @@ test("curl asks for a token wherever a token is asked for, and quotes what a she
   );
   expect(posted).toContain("Bearer $ANCHOR_TOKEN");
   expect(posted).toContain(`'{"name":"it'\\''s"}'`);
-});
-
-test("cancelling many says what came of each", async () => {
-  const refused = problemOf({ detail: "It is not yours.", code: "forbidden" }, 403);
-  const { done, failed } = await cancelAll(
-    Array.from({ length: 20 }, (_, at) => `t${at}`),
-    async (id) => {
-      if (id === "t3") throw refused;
-    },
-  );
-  expect(done).toHaveLength(19);
-  expect(failed).toEqual([{ id: "t3", problem: refused }]);
 });
 
 test("an answer that is no problem document still is a problem in words", () => {

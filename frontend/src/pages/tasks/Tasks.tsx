@@ -1,127 +1,147 @@
 /** Find any task, and act on many. */
+import { useQueryClient } from "@tanstack/react-query";
 import { createLazyRoute, Link, useNavigate, useSearch } from "@tanstack/react-router";
-import { useCallback, useEffect, useState } from "react";
+import { useCallback, useEffect, useMemo, useState } from "react";
 import type { TaskRow } from "../../api/client";
-import { isOver, useQueue, useTasks } from "../../api/queries";
+import { useMay } from "../../api/session";
 import { AsCurl } from "../../ui/AsCurl";
 import { Page } from "../../ui/Page";
 import { Empty, Failed, Loading } from "../../ui/Said";
-import { StateMark } from "../../ui/StateMark";
-import { type Column, Table } from "../../ui/Table";
-import { say } from "../../ui/Toast";
-import { ago, count, lasting } from "../../ui/words";
-import { cancelAll } from "./cancel";
-import { queryOf, readQuery } from "./query";
+import { at, count } from "../../ui/words";
+import { Bulk } from "./Bulk";
+import { COLUMNS } from "./columns";
+import { askedOf, readFilter, saidOf, textOf } from "./filter";
+import { type List, ROWS_MAX, useCounts, useFreshRows, useRows } from "./queries";
+import { isTaskId } from "./query";
+import { SparseTable } from "./SparseTable";
+import { countOf, States } from "./States";
 import styles from "./Tasks.module.css";
+import { Views, Words } from "./Words";
 
 export const route = createLazyRoute("/tasks")({ component: Tasks });
 
-const COLUMNS: readonly Column<TaskRow>[] = [
-  { name: "state", width: "140px", narrow: "110px", cell: (row) => <StateMark state={row.state} /> },
-  {
-    name: "name",
-    width: "minmax(120px, 1fr)",
-    narrow: "minmax(0, 1fr)",
-    cell: (row) => (
-      <Link to="/tasks/$id" params={{ id: row.id }} tabIndex={-1}>
-        <bdi>{row.name || row.id}</bdi>
-      </Link>
-    ),
-  },
-  { name: "id", width: "170px", cell: (row) => <span className="mono">{row.id}</span> },
-  { name: "runtime", width: "80px", cell: (row) => row.runtime },
-  { name: "node", width: "140px", cell: (row) => <span className="mono">{row.nodeId ?? ""}</span> },
-  { name: "attempt", width: "70px", cell: (row) => row.attempt },
-  { name: "took", width: "80px", cell: (row) => took(row) },
-  { name: "submitted", width: "110px", narrow: "84px", cell: (row) => ago(row.createdAt) },
-];
-
-function took(row: TaskRow): string {
-  if (row.startedAt === null) return "";
-  return lasting((row.finishedAt === null ? Date.now() : Date.parse(row.finishedAt)) - Date.parse(row.startedAt));
+function Tasks() {
+  const { q = "" } = useSearch({ from: "/tasks" });
+  const [since, setSince] = useState(() => Date.now());
+  // Another filter is another list: looked at from now on, with nothing selected.
+  const [shown, setShown] = useState(q);
+  if (shown !== q) {
+    setShown(q);
+    setSince(Date.now());
+  }
+  return <TasksOf key={`${shown} ${since}`} q={shown} since={since} lookAgain={() => setSince(Date.now())} />;
 }
 
-function Tasks() {
+function TasksOf({ q, since, lookAgain }: { q: string; since: number; lookAgain: () => void }) {
   const navigate = useNavigate();
-  const { q = "" } = useSearch({ from: "/tasks" });
-  const { filter, wrong } = readQuery(q);
-  const tasks = useTasks(filter, wrong === null);
+  const client = useQueryClient();
+  const mayAct = useMay("submitter");
+  const { filter, wrong } = useMemo(() => readFilter(q), [q]);
+  const list: List = useMemo(
+    () => ({ asked: wrong === null ? askedOf(filter, since) : {}, since }),
+    [filter, wrong, since],
+  );
+  const [[first, last], setSight] = useState<[number, number]>([0, 0]);
+  const seen = useCallback((first: number, last: number) => setSight([first, last]), []);
+  const rows = useRows(list, first, last, wrong === null);
+  const inSight = Array.from({ length: last - first + 1 }, (_, at) => rows.row(first + at) ?? []).flat();
+  useFreshRows(list, inSight);
+  const counts = useCounts(list.asked, rows.newest, wrong === null).data;
   const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
-  // biome-ignore lint/correctness/useExhaustiveDependencies: other rows, another choice
-  useEffect(() => setSelected(new Set()), [q]);
-  const rows = tasks.data?.pages.flatMap((page) => page.rows) ?? [];
-  const total = tasks.data?.pages[0]?.total ?? null;
-  const { fetchNextPage, hasNextPage, isFetchingNextPage } = tasks;
-  const more = useCallback(() => {
-    if (hasNextPage && !isFetchingNextPage) void fetchNextPage();
-  }, [fetchNextPage, hasNextPage, isFetchingNextPage]);
+  const [isAll, setIsAll] = useState(false);
+  usePastedId();
 
-  const cancel = async () => {
-    const live = rows.filter((row) => selected.has(row.id) && !isOver(row.state)).map((row) => row.id);
-    const over = selected.size - live.length;
-    const { done, failed } = await cancelAll(live);
-    const parts = [`${count(done.length)} cancelled`];
-    if (over > 0) parts.push(`${count(over)} were over already`);
-    if (failed.length > 0) parts.push(`${count(failed.length)} not: ${failed[0]!.problem.message}`);
-    say(`${parts.join(", ")}.`, failed.length > 0);
-    setSelected(new Set(failed.map((one) => one.id)));
-    void tasks.refetch();
+  const state = filter.state;
+  const inList = (of: Record<string, number>) =>
+    state === undefined ? Object.values(of).reduce((sum, n) => sum + n, 0) : countOf(of, state);
+  const newer = counts === undefined ? 0 : inList(counts.newer);
+  const matching = counts === undefined ? rows.total : inList(counts.counts) - newer;
+  const select = (ids: ReadonlySet<string>) => {
+    setIsAll(false);
+    setSelected(ids);
   };
+  const to = (next: typeof filter) => {
+    const text = textOf(next);
+    void navigate({ to: "/tasks", search: text === "" ? {} : { q: text } });
+  };
+  const over = (failed: readonly string[]) => {
+    select(new Set(failed));
+    void client.invalidateQueries({ queryKey: ["tasks", "counts"] });
+    void client.invalidateQueries({ queryKey: ["tasks", "now"] });
+  };
+  const many = isAll ? (matching ?? selected.size) : selected.size;
+  const words =
+    Object.entries(filter)
+      .map(([field, value]) => saidOf(field, value))
+      .join(", ") || "all tasks there are";
 
   return (
-    <Page
-      title="Tasks"
-      aside={<AsCurl path={`/api/tasks?${new URLSearchParams(filter as Record<string, string>)}`} />}
-      fill
-    >
-      <States
-        chosen={filter.state}
-        choose={(state) => void navigate({ to: "/tasks", search: searchOf({ ...filter, state }) })}
-      />
-      {filter.label !== undefined && (
-        <p>
-          Only those labelled <b>{filter.label}</b>.{" "}
-          <Link to="/tasks" search={searchOf({ ...filter, label: undefined })}>
-            Show all
-          </Link>
-        </p>
+    <Page title="Tasks" aside={<AsCurl path={`/api/tasks?${new URLSearchParams(list.asked)}`} />} fill>
+      {wrong === null && (
+        <States
+          counts={counts?.counts}
+          total={counts?.total}
+          chosen={state}
+          choose={(state) => to({ ...filter, state } as typeof filter)}
+        />
       )}
-      {selected.size > 0 && (
-        <div className={styles.bulk} role="toolbar" aria-label="Selected tasks">
-          <span>{count(selected.size)} selected</span>
-          <button type="button" className="button" onClick={() => void cancel()}>
-            Cancel them
-          </button>
-          <button type="button" className="link" onClick={() => setSelected(new Set())}>
-            Select none
-          </button>
-        </div>
-      )}
+      {wrong === null && <Words filter={filter} />}
+      <Views q={wrong === null ? q : null} />
       {wrong !== null ? (
-        <Empty title={wrong} />
-      ) : tasks.isPending ? (
+        <Empty title={wrong}>
+          <Link to="/tasks">Show all tasks</Link>
+        </Empty>
+      ) : rows.count === null && rows.error !== null ? (
+        <Failed what="tasks" error={rows.error} again={rows.again} />
+      ) : rows.count === null ? (
         <Loading what="tasks" />
-      ) : tasks.isError && rows.length === 0 ? (
-        <Failed what="tasks" error={tasks.error} again={() => void tasks.refetch()} />
-      ) : rows.length === 0 ? (
-        <NoTasks filtered={q !== ""} />
+      ) : rows.count === 0 ? (
+        <NoTasks filtered={q !== ""} newer={newer} show={lookAgain} />
       ) : (
         <>
-          <p className="mute">
-            {total === null ? `The newest ${count(rows.length)}` : `${count(total)} in all`}
-            {hasNextPage ? "; more come as you scroll." : "."}
+          <p className={styles.about}>
+            <span>
+              {count(rows.total ?? rows.count)} as of {at(new Date(since).toISOString())}
+              {(rows.total ?? 0) > ROWS_MAX &&
+                `; the newest ${count(ROWS_MAX)} are listed, say more to find older ones`}
+            </span>
+            {newer > 0 && (
+              <button type="button" className="button" onClick={lookAgain}>
+                {count(newer)} newer: show
+              </button>
+            )}
+            {!mayAct && <span>Your key only looks: it cannot cancel tasks or run them again.</span>}
           </p>
+          {rows.error !== null && <Failed what="tasks here" error={rows.error} again={rows.again} />}
+          <Bulk
+            many={many}
+            isAll={isAll}
+            all={matching !== null && matching > selected.size ? matching : null}
+            target={
+              isAll
+                ? rows.newest === undefined
+                  ? null
+                  : { filter: list.asked, before: rows.newest }
+                : { ids: [...selected] }
+            }
+            words={words}
+            selectAll={() => setIsAll(true)}
+            selectNone={() => select(new Set())}
+            over={over}
+          />
           <div className={styles.table}>
-            <Table
+            <SparseTable
               label="Tasks, newest first"
               columns={COLUMNS}
-              rows={rows}
-              idOf={(row) => row.id}
-              total={total}
+              count={rows.count}
+              rowAt={rows.row}
+              idOf={idOf}
+              nameOf={(row) => `${row.name} ${row.id}`}
+              seen={seen}
               open={(row) => void navigate({ to: "/tasks/$id", params: { id: row.id } })}
-              selected={selected}
-              select={setSelected}
-              more={more}
+              selected={isAll ? new Set(inSight.map(idOf)) : selected}
+              select={mayAct ? select : undefined}
+              between={(first, last) => rows.fetch(first, last + 1)}
             />
           </div>
         </>
@@ -130,53 +150,46 @@ function Tasks() {
   );
 }
 
-function searchOf(filter: { state?: string | undefined; label?: string | undefined }): { q?: string } {
-  const kept = Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== undefined));
-  const q = queryOf(kept);
-  return q === "" ? {} : { q };
+const idOf = (row: TaskRow) => row.id;
+
+/** The id of a task that is pasted anywhere but into a field opens that task. */
+function usePastedId(): void {
+  const navigate = useNavigate();
+  useEffect(() => {
+    const pasted = (event: ClipboardEvent) => {
+      const id = event.clipboardData?.getData("text").trim() ?? "";
+      if (!isTaskId(id) || (event.target instanceof Element && event.target.closest("input, textarea"))) return;
+      void navigate({ to: "/tasks/$id", params: { id } });
+    };
+    document.addEventListener("paste", pasted);
+    return () => document.removeEventListener("paste", pasted);
+  }, [navigate]);
 }
 
-function NoTasks({ filtered }: { filtered: boolean }) {
+function NoTasks({ filtered, newer, show }: { filtered: boolean; newer: number; show: () => void }) {
+  const look = newer > 0 && (
+    <button type="button" className="button" onClick={show}>
+      {count(newer)} newer: show
+    </button>
+  );
   if (filtered) {
     return (
       <Empty title="No task is like this.">
         <Link to="/tasks">Show all tasks</Link>
+        {look}
       </Empty>
     );
   }
   return (
     <Empty title="There are no tasks yet.">
       <p>
-        A task is a piece of code that runs on one of your nodes. Submit the first one:{" "}
-        <span className="mono">anchor run</span>
+        A task is a piece of code that runs on one of your nodes. Here you find every one of them again: by its state,
+        its name, its labels, the node it ran on and when it was submitted.
       </p>
+      <Link to="/tasks/new" className="button main">
+        Run the first one
+      </Link>
+      {look}
     </Empty>
-  );
-}
-
-function States({ chosen, choose }: { chosen: string | undefined; choose: (state: string | undefined) => void }) {
-  const queue = useQueue().data?.tasks;
-  const counted: [string, number | undefined][] = [
-    ["queued", queue?.waiting],
-    ["running", queue?.active],
-    ["backoff", queue?.delayed],
-    ["succeeded", queue?.completed],
-    ["failed", queue?.failed],
-    ["cancelled", queue?.cancelled],
-  ];
-  return (
-    <div className={styles.states} role="toolbar" aria-label="Show by state">
-      {counted.map(([state, many]) => (
-        <button
-          key={state}
-          type="button"
-          className={styles.state}
-          aria-pressed={chosen === state}
-          onClick={() => choose(chosen === state ? undefined : state)}
-        >
-          <StateMark state={state} /> <span className="mono">{many === undefined ? "…" : count(many)}</span>
-        </button>
-      ))}
-    </div>
   );
 }
