@@ -47,6 +47,10 @@ function Found({ app, asked }: { app: AppView; asked: string }) {
     void navigate({ to: "/clusters/$id", params: { id: asked }, search: withoutNothing(next), replace: true });
   const choose = (one: (typeof PARTS)[number]) => show({ part: one.toLowerCase() });
   const url = app.urls[0];
+  const newest = app.releases.at(-1);
+  // Why its newest release failed stands with that.
+  const told = newest?.state === "failed" && app.reason?.message.includes(newest.reason?.message ?? "");
+  const reason = told ? null : app.reason;
   useKeys([
     ...PARTS.map((one, number) => ({ keys: `${number + 1}`, says: one, run: () => choose(one) })),
     ...(url === undefined
@@ -85,10 +89,10 @@ function Found({ app, asked }: { app: AppView; asked: string }) {
           <bdi>{app.owner}</bdi>
         </Fact>
       </Facts>
-      {app.reason !== null && (
+      {reason !== null && (
         <div className={app.state === "running" ? styles.note : styles.reason} role="note">
-          <pre>{app.reason.message}</pre>
-          {app.reason.hint && <p className="mute">{app.reason.hint}</p>}
+          <pre>{reason.message}</pre>
+          {reason.hint && <p className="mute">{reason.hint}</p>}
         </div>
       )}
       <Steps app={app} />

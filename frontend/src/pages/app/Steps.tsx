@@ -57,7 +57,8 @@ export function stepsOf(app: AppView, release: Release): Step[] {
 
 function builtBy({ plan }: Release): string {
   if (plan.kind === "static") return "a static site: nothing to build";
-  const parts = [plan.install === "" ? "" : `packages by ${plan.install}`, plan.build];
+  // What is as by default is left out of an answer.
+  const parts = [plan.install ? `packages by ${plan.install}` : "", plan.build ?? ""];
   return parts.filter((part) => part !== "").join(", then ") || "nothing to install";
 }
 

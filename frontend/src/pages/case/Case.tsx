@@ -58,36 +58,38 @@ function Found({ view }: { view: CaseView }) {
   );
   const whom = view.dissenters.length === 1 ? view.dissenters[0] : `all ${view.dissenters.length}`;
   return (
-    <Page
-      title={`${view.taskName || "Case"}: results disagree`}
-      aside={
-        <>
-          <AsCurl path={`/api/verification/cases/${view.id}`} />
-          {may && isOpen && (
-            <>
-              <button type="button" className="button" onClick={() => setAsking("clear")}>
-                Clear {view.dissenters.length === 1 ? "the node" : "the nodes"}
-              </button>
-              <button type="button" className="button main" onClick={() => setAsking("block")}>
-                Block {whom}
-              </button>
-            </>
-          )}
-        </>
-      }
-    >
-      <div className={styles.case}>
-        <Summary view={view} />
-        <Results view={view} about={about} choose={setAbout} />
-        <Panel title="Where they differ">
-          <Diff compared={compared} node={about} told={evidence?.differences[differing.indexOf(own as never)]} />
-        </Panel>
-        <Why view={view} about={about} compared={compared} />
-        <History view={view} may={may} />
-      </div>
-      {asking === "block" && <Block view={view} close={() => setAsking(null)} />}
-      {asking === "clear" && <Clear view={view} close={() => setAsking(null)} />}
-    </Page>
+    <div className={styles.whole}>
+      <Page
+        title={`${view.taskName || "Case"}: results disagree`}
+        aside={
+          <>
+            <AsCurl path={`/api/verification/cases/${view.id}`} />
+            {may && isOpen && (
+              <>
+                <button type="button" className="button" onClick={() => setAsking("clear")}>
+                  Clear {view.dissenters.length === 1 ? "the node" : "the nodes"}
+                </button>
+                <button type="button" className="button main" onClick={() => setAsking("block")}>
+                  Block {whom}
+                </button>
+              </>
+            )}
+          </>
+        }
+      >
+        <div className={styles.case}>
+          <Summary view={view} />
+          <Results view={view} about={about} choose={setAbout} />
+          <Panel title="Where they differ">
+            <Diff compared={compared} node={about} told={evidence?.differences[differing.indexOf(own as never)]} />
+          </Panel>
+          <Why view={view} about={about} compared={compared} />
+          <History view={view} may={may} />
+        </div>
+        {asking === "block" && <Block view={view} close={() => setAsking(null)} />}
+        {asking === "clear" && <Clear view={view} close={() => setAsking(null)} />}
+      </Page>
+    </div>
   );
 }
 

@@ -1,6 +1,6 @@
 /** The answers that disagree, side by side: bytes with those marked that differ, and values where both are JSON. */
 import { useQuery } from "@tanstack/react-query";
-import { useState } from "react";
+import { useState, useSyncExternalStore } from "react";
 import { inert } from "../../live/inert";
 import { Loading } from "../../ui/Said";
 import { count } from "../../ui/words";
@@ -8,8 +8,22 @@ import styles from "./Case.module.css";
 import { type Change, changesOf, isIn, type Run, runsOf } from "./diff";
 import { bytesOf, type Difference, type Testimony } from "./evidence";
 
-const ROW = 8;
-const WINDOW = 64;
+const NARROW = 8;
+const WIDE = 16;
+const ROWS = 8;
+const wide = window.matchMedia("(min-width: 1240px)");
+
+/** How many bytes stand in a row: as many as there is room for, twice. */
+function useRow(): number {
+  const isWide = useSyncExternalStore(
+    (listener) => {
+      wide.addEventListener("change", listener);
+      return () => wide.removeEventListener("change", listener);
+    },
+    () => wide.matches,
+  );
+  return isWide ? WIDE : NARROW;
+}
 
 /** What there is to compare: the bytes of both, where both gave some. */
 export function useCompared(agreed: Testimony | undefined, dissent: Testimony | undefined) {
@@ -34,14 +48,15 @@ interface DiffProps {
 
 export function Diff({ compared, node, told }: DiffProps) {
   const [chosen, setChosen] = useState(0);
+  const row = useRow();
   if (compared.isPending && compared.isEnabled) return <Loading what="both answers" />;
   const found = compared.data;
   if (!found || found.runs.length === 0) return <Told node={node} told={told} />;
   const { runs } = found;
   const at = Math.min(chosen, runs.length - 1);
   const first = runs[at]?.from ?? 0;
-  const from = Math.max(0, Math.floor(first / ROW) * ROW - ROW);
-  const to = Math.min(Math.max(found.agreed.length, found.dissent.length), from + WINDOW);
+  const from = Math.max(0, Math.floor(first / row) * row - row);
+  const to = Math.min(Math.max(found.agreed.length, found.dissent.length), from + row * ROWS);
   const differing = runs.reduce((sum, run) => sum + run.to - run.from, 0);
   const where = `bytes ${hex(from)}–${hex(to - 1)}`;
   return (
@@ -62,12 +77,25 @@ export function Diff({ compared, node, told }: DiffProps) {
         )}
       </p>
       <div className={styles.sides}>
-        <Bytes title={`Majority, ${where}`} bytes={found.agreed} runs={runs} from={from} to={to} marked={false} />
-        <Bytes title={`${node}, ${where}`} bytes={found.dissent} runs={runs} from={from} to={to} marked />
+        <Bytes
+          title={`Majority, ${where}`}
+          bytes={found.agreed}
+          runs={runs}
+          from={from}
+          to={to}
+          row={row}
+          marked={false}
+        />
+        <Bytes title={`${node}, ${where}`} bytes={found.dissent} runs={runs} from={from} to={to} row={row} marked />
       </div>
-      {found.changes !== null && found.changes.length > 0 && <Values changes={found.changes} node={node} />}
+      {isByValue(found.changes) && <Values changes={found.changes ?? []} node={node} />}
     </div>
   );
+}
+
+/** Where the whole differs there is nothing to tell that the bytes do not. */
+function isByValue(changes: readonly Change[] | null): boolean {
+  return changes !== null && changes.length > 0 && changes[0]?.path !== "";
 }
 
 function hex(at: number): string {
@@ -80,22 +108,24 @@ interface BytesProps {
   runs: readonly Run[];
   from: number;
   to: number;
+  /** Bytes in a row. */
+  row: number;
   /** Whether what differs is marked: only in the answer that differs. */
   marked: boolean;
 }
 
-function Bytes({ title, bytes, runs, from, to, marked }: BytesProps) {
-  const rows = Array.from({ length: Math.ceil((to - from) / ROW) }, (_, row) => from + row * ROW);
+function Bytes({ title, bytes, runs, from, to, row, marked }: BytesProps) {
+  const rows = Array.from({ length: Math.ceil((to - from) / row) }, (_, number) => from + number * row);
   return (
     <figure className={styles.side}>
       <figcaption className="label">{title}</figcaption>
       <pre className={styles.bytes} tabIndex={0}>
-        {rows.map((row) => (
-          <div key={row}>
-            {[...bytes.slice(row, Math.min(row + ROW, to))].map((byte, column) => {
-              const at = row + column;
+        {rows.map((begin) => (
+          <div key={begin}>
+            {[...bytes.slice(begin, Math.min(begin + row, to))].map((byte, column) => {
+              const at = begin + column;
               const text = byte.toString(16).padStart(2, "0");
-              const gap = column === ROW - 1 ? "" : " ";
+              const gap = column === row - 1 ? "" : " ";
               return marked && isIn(runs, at) ? (
                 <mark key={at}>
                   {text}
@@ -105,7 +135,7 @@ function Bytes({ title, bytes, runs, from, to, marked }: BytesProps) {
                 <span key={at}>{text + gap}</span>
               );
             })}
-            <span className={styles.letters}>{lettersOf(bytes.slice(row, Math.min(row + ROW, to)))}</span>
+            <span className={styles.letters}>{lettersOf(bytes.slice(begin, Math.min(begin + row, to)))}</span>
           </div>
         ))}
       </pre>
@@ -124,7 +154,7 @@ function Values({ changes, node }: { changes: readonly Change[]; node: string })
   const shown = (value: unknown) => (value === undefined ? "nothing" : inert(JSON.stringify(value)).slice(0, 200));
   return (
     <div className={styles.wide}>
-      <table className={styles.table}>
+      <table className={`${styles.table} ${styles.values}`}>
         <caption className="unseen">The values that differ</caption>
         <thead>
           <tr>

@@ -93,8 +93,9 @@ const KINDS: Record<Plan["kind"], string> = {
 /** What a source turned out to be, in a sentence. */
 export function planInWords(plan: Plan): string {
   const parts = [KINDS[plan.kind]];
-  if (plan.install !== "") parts.push(`packages by ${plan.install}`);
-  if (plan.build !== "") parts.push(`built by ${plan.build}`);
-  if (plan.kind === "static") parts.push(plan.root === "" ? "served as it is" : `served from ${plan.root}`);
+  // What is as by default is left out of an answer.
+  if (plan.install) parts.push(`packages by ${plan.install}`);
+  if (plan.build) parts.push(`built by ${plan.build}`);
+  if (plan.kind === "static") parts.push(plan.root ? `served from ${plan.root}` : "served as it is");
   return `${parts.join(", ")}.`;
 }
