@@ -125,8 +125,10 @@ def come_back_with_work(tour: Tour) -> None:
 
 
 def drain_and_block(tour: Tour) -> None:
-    """A node is taken out of service and back."""
+    """A node is taken out of service and back, and labelled."""
     node = tour.machine("main").puppet.node
+    answer = tour.ask("PUT", f"/api/nodes/{node}/labels", json={"labels": ["toured"]})
+    assert answer.status_code == 200, answer.text
     for verb in ("drain", "block", "resume"):
         answer = tour.ask("POST", f"/api/nodes/{node}/{verb}")
         assert answer.status_code == 202, answer.text
