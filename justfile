@@ -118,6 +118,10 @@ bench-apps:
     python -m benchmarks.app_outages
     python -m benchmarks.app_deploys
 
+# the dashboard with very many of everything: frames a second, the main thread, memory; needs Chromium and a build
+bench-ui *args:
+    python -m benchmarks.ui {{ args }}
+
 # how often a wrong answer is accepted, and what checking costs, by policy
 bench-verification *args:
     python -m benchmarks.verification {{ args }}

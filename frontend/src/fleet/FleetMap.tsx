@@ -7,7 +7,7 @@ import styles from "./Fleet.module.css";
 import { type By, type Fleet, MARKS } from "./fleet";
 import { type Group, groupsOf, nameOf, summary, wordsOf } from "./groups";
 import { useSlow } from "./slow";
-import { Chart, Layout, palette } from "./soundings";
+import { Chart, grainOf, Layout, palette } from "./soundings";
 import { watchFleet } from "./source";
 import { useBrush } from "./useBrush";
 
@@ -31,10 +31,13 @@ export function FleetMap({ fleet, shape, by, selected, select, open }: FleetMapP
   const [room, setRoom] = useState(800);
   // biome-ignore lint/correctness/useExhaustiveDependencies: the fleet changes in place, its shape says when
   const groups = useMemo(() => groupsOf(fleet, by).slice(0, GROUPS_MAX), [fleet, shape, by]);
-  const drawn = useMemo(
-    () => groups.map((group) => ({ group, layout: new Layout(group.places.length, fleet.size, room) })),
-    [groups, fleet, room],
-  );
+  const drawn = useMemo(() => {
+    const grain = grainOf(
+      groups.map((group) => group.places.length),
+      room,
+    );
+    return groups.map((group) => ({ group, layout: new Layout(group.places.length, grain, room) }));
+  }, [groups, room]);
   const theme = useSyncExternalStore(watchTheme, current);
   useEffect(() => {
     if (map.current === null) return;

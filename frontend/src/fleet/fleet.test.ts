@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import type { NodeView } from "../api/client";
 import { Fleet } from "./fleet";
 import { groupsOf, summary, wordsOf } from "./groups";
-import { Layout } from "./soundings";
+import { GAP, grainOf, Layout } from "./soundings";
 
 const view = (nodeId: string, labels: string[] = [], owner = "") =>
   ({
@@ -61,12 +61,14 @@ test("groups are the largest first, and one sentence says it all", () => {
 });
 
 test("a point of the chart is the node that is drawn there, and a stretch of it those within", () => {
-  const layout = new Layout(100, 1000, 1000);
+  const layout = new Layout(100, grainOf([100, 900], 1000), 1000);
   const [x, y] = layout.centre(17);
   expect(layout.at(x, y)).toBe(17);
   expect(layout.at(0, 0)).toBe(-1);
-  expect(layout.at(x, layout.height - 1)).toBe(-1);
   expect(layout.within(0, 0, layout.width, layout.height)).toHaveLength(100);
   expect(layout.within(x - 1, y - 1, x + 1, y + 1)).toEqual([17]);
-  expect(new Layout(1000, 1000, 300).width).toBeLessThanOrEqual(300);
+  expect(new Layout(1000, grainOf([1000], 300), 300).width).toBeLessThanOrEqual(300);
+  const sizes = [260, 240, 200, 180, 120];
+  const widths = sizes.map((size) => new Layout(size, grainOf(sizes, 840), 840).width + GAP);
+  expect(widths.reduce((sum, one) => sum + one)).toBeLessThanOrEqual(840 + GAP);
 });

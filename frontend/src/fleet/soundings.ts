@@ -4,8 +4,27 @@ import type { Fleet, Mark } from "./fleet";
 const EDGE = 4;
 const ROWS_MAX = 13;
 const LEVELS = 8;
+/** Between two groups, in pixels. */
+export const GAP = 14;
 
-/** Where the nodes of a group are: column by column, the fewer nodes there are in all the larger. */
+/** How large the mark of a node is, and how many are above each other: the same for all groups of a fleet. */
+export interface Grain {
+  cell: number;
+  line: number;
+  rows: number;
+}
+
+/** The fewer nodes there are the larger; very many are put a little closer where all groups fit side by side then. */
+export function grainOf(sizes: readonly number[], room: number): Grain {
+  const all = sizes.reduce((sum, size) => sum + size, 0);
+  const rows = Math.min(ROWS_MAX, Math.max(1, Math.ceil(Math.sqrt(Math.max(...sizes, 1)))));
+  if (all <= 300) return all <= 60 ? { cell: 18, line: 18, rows } : { cell: 13, line: 13, rows };
+  const columns = sizes.reduce((sum, size) => sum + Math.ceil(size / rows), 0);
+  const fitting = (room - sizes.length * (2 * EDGE + GAP)) / columns;
+  return { cell: fitting >= 8.5 ? Math.min(11, fitting) : 10, line: 12, rows };
+}
+
+/** Where the nodes of a group are: column by column. */
 export class Layout {
   readonly rows: number;
   readonly cell: number;
@@ -13,19 +32,18 @@ export class Layout {
   readonly width: number;
   readonly height: number;
 
-  /** `nodes` of the group, `all` of the fleet; no wider than `room` pixels. */
+  /** So many nodes, no wider than `room` pixels. */
   constructor(
     readonly nodes: number,
-    all: number,
+    grain: Grain,
     room: number,
   ) {
-    this.cell = all <= 60 ? 18 : all <= 300 ? 13 : 10;
-    this.line = all <= 60 ? 18 : all <= 300 ? 13 : 12;
+    this.cell = grain.cell;
+    this.line = grain.line;
     const columnsMax = Math.max(1, Math.floor((room - 2 * EDGE) / this.cell));
-    const square = Math.max(1, Math.ceil(Math.sqrt(nodes)));
-    this.rows = Math.max(Math.min(ROWS_MAX, square), Math.ceil(nodes / columnsMax));
-    this.width = Math.ceil(nodes / this.rows) * this.cell + 2 * EDGE;
-    this.height = Math.min(this.rows, Math.max(1, nodes)) * this.line + 2 * EDGE;
+    this.rows = Math.max(grain.rows, Math.ceil(nodes / columnsMax));
+    this.width = Math.ceil(Math.ceil(nodes / this.rows) * this.cell) + 2 * EDGE;
+    this.height = this.rows * this.line + 2 * EDGE;
   }
 
   /** The middle of a node, in pixels. */

@@ -90,14 +90,18 @@ export function TaskStream({ fleet }: { fleet: Fleet }) {
   };
   const said = useSlow(words, SUMMARY_MS);
   const isEmpty = useSlow(() => stream.within(serverNow() - SPAN_MS, Number.POSITIVE_INFINITY, 1).length === 0, 1000);
+  const isSample = useSlow(() => Date.now() - stream.sampledAt < SPAN_MS, 1000);
   return (
     <Panel
       title="Task stream"
       aside={
         <span className={styles.tools}>
-          <button type="button" className="link" aria-pressed={still !== null} onClick={pause}>
-            <kbd>space</kbd> {still === null ? "pause" : "go on"}
-          </button>
+          <span>
+            <kbd>space</kbd>{" "}
+            <button type="button" className="link" aria-pressed={still !== null} onClick={pause}>
+              {still === null ? "pause" : "go on"}
+            </button>
+          </span>
           <span className={styles.wide}>
             <kbd>←</kbd>
             <kbd>→</kbd> step · drag to zoom
@@ -136,6 +140,9 @@ export function TaskStream({ fleet }: { fleet: Fleet }) {
             </p>
           )}
         </div>
+      )}
+      {isSample && (
+        <p className={`mute ${styles.note}`}>So much happens that a sample of it is drawn; all counts are exact.</p>
       )}
     </Panel>
   );

@@ -60,7 +60,8 @@ export function Tide({ minutes }: { minutes: Range }) {
       />
       <Figure
         label="Nodes online"
-        value={figures === null ? "…" : `${count(figures.online)} of ${count(figures.nodes)}`}
+        value={show(figures?.online)}
+        says={figures === null ? "" : `Of ${count(figures.nodes)} nodes`}
         tone="go"
         samples={course((point) => point.nodes)}
         {...shared}

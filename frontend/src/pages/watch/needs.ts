@@ -1,7 +1,10 @@
 /** What needs somebody, out of what the server tells. */
 import type { AppRow, CaseRow, Health, TaskRow } from "../../api/client";
 import type { Fleet } from "../../fleet/fleet";
-import { count } from "../../ui/words";
+import { at, count } from "../../ui/words";
+
+/** Sites of which each has a word of its own. */
+const SITES_MAX = 2;
 
 /** Where a need is looked into. */
 export interface Way {
@@ -92,48 +95,63 @@ function undecided(tasks: readonly TaskRow[], cases: readonly CaseRow[]): Need[]
   ];
 }
 
-/** Lost nodes, by the site they are at. */
+/** Lost nodes, by the site they are at; of many sites in one. */
 function lost(fleet: Fleet): Need[] {
+  const gone = fleet.ids.flatMap((_, place) => (fleet.markOf(place) === "lost" ? [place] : []));
   const sites = new Map<string, number[]>();
-  for (let place = 0; place < fleet.size; place += 1) {
-    if (fleet.markOf(place) !== "lost") continue;
+  for (const place of gone) {
     const site = fleet.facts[place]!.site;
     sites.set(site, [...(sites.get(site) ?? []), place]);
   }
-  return [...sites]
-    .sort((one, other) => other[1].length - one[1].length)
-    .map(([site, places]) => {
-      const heard = places.flatMap((place) => fleet.facts[place]!.seenAt ?? []).sort();
-      const names = places.slice(0, 3).map((place) => fleet.ids[place]!);
-      const more = places.length > names.length ? ` and ${count(places.length - names.length)} more` : "";
-      const at = site && ` at ${site}`;
-      return {
-        id: `lost-${site}`,
-        state: "lost",
-        title: places.length === 1 ? "1 node lost" : `${count(places.length)} nodes lost`,
-        says: `${names.join(", ")}${more}${at}: not heard from. Their tasks are given to other nodes.`,
-        hint: "",
-        since: heard.at(-1) ?? null,
-        way:
-          places.length === 1
-            ? { says: "Show it", to: "/nodes/$id", params: { id: names[0]! } }
-            : { says: "Show them", to: "/nodes", search: { state: "lost", ...(site && { site }) } },
-      };
-    });
+  const largest = [...sites].sort((one, other) => other[1].length - one[1].length);
+  if (largest.length <= SITES_MAX) return largest.map(([site, places]) => lostAt(fleet, site, places));
+  const named = largest.slice(0, 3).map(([site, places]) => `${count(places.length)} at ${site || "no named site"}`);
+  const more = largest.length > 3 ? ` and ${count(largest.length - 3)} more sites` : "";
+  return [
+    {
+      ...lostAt(fleet, "", gone),
+      says: `${named.join(", ")}${more}: not heard from. Their tasks are given to other nodes.`,
+    },
+  ];
+}
+
+function lostAt(fleet: Fleet, site: string, places: readonly number[]): Need {
+  const heard = places.flatMap((place) => fleet.facts[place]!.seenAt ?? []).sort();
+  const names = places.slice(0, 3).map((place) => fleet.ids[place]!);
+  const more = places.length > names.length ? ` and ${count(places.length - names.length)} more` : "";
+  const since = heard.at(-1) ?? null;
+  const one = places.length === 1;
+  return {
+    id: `lost-${site}`,
+    state: "lost",
+    title: one ? "1 node lost" : `${count(places.length)} nodes lost`,
+    says: `${names.join(", ")}${more}${site && ` at ${site}`}: ${since === null ? "not heard from" : `last heard ${at(since)}`}. ${one ? "Its" : "Their"} tasks are given to other nodes.`,
+    hint: "",
+    since,
+    way: one
+      ? { says: "Show it", to: "/nodes/$id", params: { id: names[0]! } }
+      : { says: "Show them", to: "/nodes", search: { state: "lost", ...(site && { site }) } },
+  };
 }
 
 /** Nodes under suspicion that no open case names. */
 function flagged(fleet: Fleet, cases: readonly CaseRow[]): Need[] {
   const told = new Set(cases.flatMap((row) => row.dissenters));
-  return fleet.ids
-    .filter((id, place) => fleet.markOf(place) === "flagged" && !told.has(id))
-    .map((id) => ({
-      id: `flagged-${id}`,
+  const ids = fleet.ids.filter((id, place) => fleet.markOf(place) === "flagged" && !told.has(id));
+  if (ids.length === 0) return [];
+  const names = ids.slice(0, 3).join(", ");
+  const one = ids.length === 1;
+  return [
+    {
+      id: "flagged",
       state: "flagged",
-      title: "Node is flagged",
-      says: `${id} gave answers that others did not agree with.`,
+      title: one ? "Node is flagged" : `${count(ids.length)} nodes are flagged`,
+      says: `${names}${ids.length > 3 ? ` and ${count(ids.length - 3)} more` : ""} gave answers that others did not agree with.`,
       hint: "",
       since: null,
-      way: { says: "Look at it", to: "/nodes/$id", params: { id } },
-    }));
+      way: one
+        ? { says: "Look at it", to: "/nodes/$id", params: { id: ids[0]! } }
+        : { says: "Look at them", to: "/nodes", search: { state: "flagged" } },
+    },
+  ];
 }

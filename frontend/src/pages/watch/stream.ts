@@ -48,6 +48,8 @@ export class Stream {
   private readonly numbers = new Map<string, number>();
   private readonly lanes: Float64Array[] = [];
   private readonly open = new Map<string, number>();
+  /** When more last happened than was told of (by this page's clock). */
+  sampledAt = Number.NEGATIVE_INFINITY;
 
   /** How many lanes of a node were ever needed. */
   lanesOf(node: number): number {
@@ -65,7 +67,10 @@ export class Stream {
   /** Marks came: a sample where more happened. Of a sample nobody knows when what began in it ends. */
   take(marks: readonly Mark[], happened: number): void {
     const isWhole = happened <= marks.length;
-    if (!isWhole) this.forgetOpen();
+    if (!isWhole) {
+      this.sampledAt = Date.now();
+      this.forgetOpen();
+    }
     for (const [task, name, state, node, since, at] of marks) {
       if (node === "") continue;
       if (state === "running") {

@@ -1,5 +1,6 @@
 """Rooms about many things of a kind: nodes, apps, cases and the audit trail."""
 
+import asyncio
 import time
 from collections.abc import Iterable
 
@@ -9,21 +10,29 @@ from anchor.core.node import Node, Status, is_connected
 from anchor.orchestrator.world import World
 from anchor.server import app_views
 from anchor.server.desk import Desk
-from anchor.server.live.rooms import LOOK_SECONDS, Picture, View
+from anchor.server.live.rooms import LOOK_SECONDS, TICK_SECONDS, Picture, View
 from anchor.server.routes.audit import entry_view
 from anchor.server.verdicts import case_row
 from anchor.wire.live import CASES_SHOWN, EVENTS_SHOWN, Apps, Cases, Events, Fleet, FleetNode
 from anchor.wire.rest import AuditEntry
 
+CHANGES_PER_SECOND = 2_000
+"""Nodes that a room tells of: where a thousand change all the time, each is told of twice a second."""
+
 
 class FleetView(View):
-    """Every node. Those connected here are looked at each tick, the others each second."""
+    """Every node. Those connected here are looked at each turn, the others each second."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._nodes: dict[str, Node] = {}
         self._looked_at = -LOOK_SECONDS
         self._shown: dict[str, FleetNode] = {}
+        self._changed = 0
+
+    async def turn(self) -> None:
+        """Wait longer the more changed."""
+        await asyncio.sleep(max(TICK_SECONDS, self._changed / CHANGES_PER_SECOND))
 
     async def whole(self) -> Fleet:
         """Every node."""
@@ -43,6 +52,7 @@ class FleetView(View):
             if self._shown.get(node.id) != shown:
                 self._shown[node.id] = shown
                 changed.append(shown)
+        self._changed = len(changed)
         return Fleet(changed) if changed else None
 
     def _one(self, node: Node, now: int) -> FleetNode:

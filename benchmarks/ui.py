@@ -1,0 +1,140 @@
+"""What the dashboard makes of very many: figures of the browser, beside a real server.
+
+    python -m benchmarks.ui [--seconds 30] [--nodes 1000] [--events 5000] [--only watch]
+
+The Watch is shown a fleet and events that are made up (benchmarks/ui_source.py) over the real /live. Needs Chromium and
+a build of the dashboard.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import httpx
+import psutil
+from playwright.sync_api import Page, sync_playwright
+from tests.acceptance.browser.gauge import Gauge, LiveLink
+
+SETTLE_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Source:
+    """A server with a made-up fleet."""
+
+    url: str
+    process: "subprocess.Popen[str]"
+
+    def play(self, rate: int) -> None:
+        """So many events a second from now on."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{rate}\n")
+        self.process.stdin.flush()
+
+    def counts(self) -> dict[str, int]:
+        """What the server says that runs, waits and ended."""
+        tasks = httpx.get(f"{self.url}/api/queue/stats", trust_env=False).json()["tasks"]
+        return {"running": tasks["active"], "waiting": tasks["waiting"], "total": sum(
+            tasks[state] for state in ("waiting", "active", "delayed", "completed", "failed", "cancelled")
+        )}  # fmt: skip
+
+    def cpu_seconds(self) -> float:
+        """The processor time it used so far."""
+        times = psutil.Process(self.process.pid).cpu_times()
+        return float(times.user + times.system)
+
+
+@contextmanager
+def source(nodes: int) -> Iterator[Source]:
+    """A server with so many nodes, at rest."""
+    with tempfile.TemporaryDirectory() as directory:
+        call = ["server", "--port", "0", "--data", directory, "--log-level", "warning"]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.ui_source", "--nodes", str(nodes), "--", *call],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert process.stderr is not None
+            url = next(line.split()[3] for line in process.stderr if "Anchor is up" in line)
+            yield Source(url, process)
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def shown(page: Page) -> dict[str, int]:
+    """The same, as the page says it."""
+    figures = dict(
+        zip(
+            page.locator("dl dt").all_inner_texts(),
+            [text.split("\n")[0] for text in page.locator("dl dd").all_inner_texts()],
+            strict=True,
+        )
+    )
+    number = {name.lower(): value.replace(",", "") for name, value in figures.items()}
+    total = page.locator("nav a", has_text="Tasks").inner_text().split()[-1].replace(",", "")
+    return {"running": int(number["running"]), "waiting": int(number["waiting"]), "total": int(total)}
+
+
+def watch(page: Page, *, seconds: float, nodes: int, events: int) -> None:
+    """The Watch under load: what it costs, and whether it tells the truth when it is over."""
+    with source(nodes) as server:
+        link = LiveLink(page)
+        gauge = Gauge(page, link)
+        page.goto(server.url)
+        page.wait_for_selector("canvas")
+        server.play(events)
+        page.wait_for_timeout(SETTLE_SECONDS * 1000)
+        gauge.begin()
+        cpu = server.cpu_seconds()
+        page.wait_for_timeout(seconds * 1000)
+        cpu = server.cpu_seconds() - cpu
+        reading = gauge.end()
+        said = page.locator("footer").inner_text().replace("\n", "  ")
+        server.play(0)
+        until = time.monotonic() + 5
+        while shown(page) != server.counts() and time.monotonic() < until:
+            page.wait_for_timeout(50)
+        told, true = shown(page), server.counts()
+        per_second = reading.received / reading.seconds
+        print(f"watch    {nodes:,} nodes, {events:,} events/s for {reading.seconds:.0f} s; its foot says: {said}")
+        print(f"screen   {reading.fps:.1f} fps, longest frame {reading.longest_ms:.0f} ms")
+        print(f"thread   {100 * reading.busy:.1f} % busy")
+        print(f"heap     {reading.heap_mb:+.1f} MB")
+        print(f"link     {per_second / 1000:.0f} kB/s, {link.lost()} frames lost, joins {link.joins}")
+        print(f"server   {100 * cpu / reading.seconds:.1f} % of a core, the making up of events included")
+        print(f"counts   {'equal' if told == true else 'DIFFERENT'}: page {told}, server {true}")
+
+
+BENCHES = {"watch": watch}
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--seconds", type=float, default=30.0)
+    arguments.add_argument("--nodes", type=int, default=1000)
+    arguments.add_argument("--events", type=int, default=5000)
+    arguments.add_argument("--only", choices=BENCHES, action="append")
+    wish = arguments.parse_args()
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage", "--enable-precise-memory-info"]
+        )
+        for name in wish.only or BENCHES:
+            page = browser.new_page(viewport={"width": 1440, "height": 960})
+            BENCHES[name](page, seconds=wish.seconds, nodes=wish.nodes, events=wish.events)
+            page.close()
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
