@@ -1,5 +1,6 @@
 """Two servers on one MongoDB and one Redis: any of them serves anybody, and each hears what the other was told."""
 
+import asyncio
 import datetime
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+import socketio
 from tests.engines.mongo import running_mongo
 from tests.engines.valkey import running_valkey
 from tests.system.fleet import GIVE_UP_SECONDS, Agent, Server
@@ -105,6 +107,35 @@ def test_who_waits_at_one_server_hears_at_once_what_the_other_records(pair: Pair
     assert answer.json()["result"] == 6
     finished = pair.task(pair.here, task)["finishedAt"]
     assert time.time() - datetime.datetime.fromisoformat(finished).timestamp() < HEARD_SECONDS
+
+
+@pytest.mark.anyio
+async def test_a_page_at_one_server_sees_live_what_the_other_settles(pair: Pair) -> None:
+    page = socketio.AsyncClient(reconnection=False)
+    seen: dict[str, list[Any]] = {"tasks": [], "watch": []}
+    page.on("frame", lambda frame: seen.setdefault(frame["room"], []).append(frame["data"]))
+    await page.connect(pair.here.url, socketio_path="live", transports=["websocket"])
+    try:
+        before = (await page.call("join", {"room": "tasks"}))["snapshot"]["counts"].get("succeeded", 0)
+        await page.call("join", {"room": "watch"})
+        # Its agent is the other server's: there it is given out, and there it is settled.
+        task = await asyncio.to_thread(pair.submit, MOMENT)
+        joined = await page.call("join", {"room": f"task:{task}"})
+        own = seen.setdefault(f"task:{task}", [])
+        own.append(joined["snapshot"])
+        async with asyncio.timeout(GIVE_UP_SECONDS):
+            for holds in (
+                lambda: own[-1]["state"] == "succeeded",
+                lambda: seen["tasks"] and seen["tasks"][-1]["counts"].get("succeeded", 0) > before,
+                lambda: any(mark[0] == task for frame in seen["watch"] for mark in frame["marks"]),
+            ):
+                while not holds():  # noqa: ASYNC110 - frames come when they come
+                    await asyncio.sleep(0.01)
+    finally:
+        await page.disconnect()
+    assert seen["tasks"][-1]["counts"]["succeeded"] == before + 1
+    finished = datetime.datetime.fromisoformat(own[-1]["finishedAt"]).timestamp()
+    assert time.time() - finished < 10 * HEARD_SECONDS
 
 
 def test_a_cancel_reaches_the_agent_by_way_of_the_other_server_within_a_second(pair: Pair) -> None:
