@@ -116,6 +116,13 @@ def test_a_long_list_is_walked_through_and_counted(page: Page, sea: Harbour) -> 
     assert 15 <= place <= 40
     page.locator("[role=grid]").evaluate("(grid) => { grid.scrollTop = 28 * 10_000; }")
     expect(page.locator('[role=row][aria-rowindex="10010"] a')).to_have_text(f"part {MANY - (10_008 - NOISE - 1) - 1}")
+    page.locator('[role=row][aria-rowindex="10010"] [role=gridcell]').nth(2).click()
+    page.locator("[role=grid]").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_have_text(re.compile("part"))
+    page.go_back()
+    expect(page.locator("[aria-activedescendant$='-10008']")).to_be_visible()
+    page.locator('[role=row][aria-rowindex="10010"] a').wait_for()
     sea.submit("newcomer")
     before = names(page)
     page.get_by_role("button", name="1 newer: show").wait_for()
@@ -139,7 +146,7 @@ def test_a_filter_is_shared_by_its_address_and_an_id_is_one_key(
     other.goto(page.url)
     assert names(other) == rows
     other.close()
-    page.get_by_role("link", name="Without of the last 1d").click()
+    page.get_by_role("link", name="Without not older than 1d").click()
     page.get_by_role("button", name="Keep this view").click()
     page.keyboard.type("nineties\n")
     page.get_by_role("link", name="Show all tasks").click()

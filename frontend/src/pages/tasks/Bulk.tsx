@@ -20,6 +20,10 @@ interface BulkProps {
   words: string;
   selectAll: () => void;
   selectNone: () => void;
+  /** What is said where nothing is selected. */
+  children: React.ReactNode;
+  /** What else belongs into the line. */
+  aside: React.ReactNode;
   /** Called at the end with the ids that could not be treated. */
   over: (failed: readonly string[]) => void;
 }
@@ -32,7 +36,7 @@ const WORDS = {
 const tasks = (many: number) => (many === 1 ? "1 task" : `${count(many)} tasks`);
 
 export function Bulk(props: BulkProps) {
-  const { many, target, all, isAll, words, selectAll, selectNone, over } = props;
+  const { many, target, all, isAll, words, selectAll, selectNone, over, children, aside } = props;
   const [asked, setAsked] = useState<Action | null>(null);
   const [outcome, setOutcome] = useState<{ action: Action; outcome: Outcome } | null>(null);
   const ended = (action: Action, outcome: Outcome) => {
@@ -43,7 +47,12 @@ export function Bulk(props: BulkProps) {
   return (
     <>
       {outcome !== null && <Told {...outcome} away={() => setOutcome(null)} />}
-      {many > 0 && (
+      {many === 0 ? (
+        <div className={styles.about}>
+          <span>{children}</span>
+          {aside}
+        </div>
+      ) : (
         <div className={styles.bulk} role="toolbar" aria-label="Selected tasks">
           <b>{isAll ? `All ${count(many)} that match are selected` : `${count(many)} selected`}</b>
           {all !== null && !isAll && (
@@ -59,6 +68,8 @@ export function Bulk(props: BulkProps) {
           <button type="button" className="link" onClick={selectNone}>
             Select none
           </button>
+          <span className={styles.space} />
+          {aside}
         </div>
       )}
       {asked !== null && target !== null && (

@@ -1,14 +1,28 @@
 /** A table of rows that are fetched as they come into sight: as long as it likes, with keys for every way through it. */
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useEffect, useId, useRef, useState } from "react";
+import { useEffect, useId, useLayoutEffect, useRef, useState } from "react";
 import { useKeys } from "../../shell/keys";
 import type { Column } from "../../ui/Table";
 import look from "../../ui/Table.module.css";
 import styles from "./SparseTable.module.css";
 
+/** A column that folds away where the table is narrower than `from`, in CSS pixels. */
+export interface FoldingColumn<Row> extends Column<Row> {
+  from?: number;
+}
+
+/** Where in the table somebody was. */
+export interface Place {
+  chosen: number;
+  scrolled: number;
+}
+
 export interface SparseTableProps<Row> {
   label: string;
-  columns: readonly Column<Row>[];
+  columns: readonly FoldingColumn<Row>[];
+  /** Where to begin, and told where somebody is when the table goes. */
+  place: Place;
+  left: (place: Place) => void;
   /** How many rows there are. */
   count: number;
   /** The row at a place; undefined until it is here. */
@@ -29,10 +43,12 @@ const ROW_PX: Record<string, number> = { compact: 24, comfortable: 36 };
 const rowHeight = () => ROW_PX[document.documentElement.dataset.density ?? ""] ?? 28;
 
 export function SparseTable<Row>(props: SparseTableProps<Row>) {
-  const { label, columns, count, rowAt, idOf, nameOf, seen, open, selected, select, between } = props;
+  const { label, count, rowAt, idOf, nameOf, seen, open, selected, select, between } = props;
   const prefix = useId();
   const scroll = useRef<HTMLDivElement>(null);
-  const [chosen, setChosen] = useState(-1);
+  const width = useWidth(scroll);
+  const columns = props.columns.filter((column) => width >= (column.from ?? 0));
+  const [chosen, setChosen] = useState(props.place.chosen);
   const anchor = useRef(-1);
   const virtual = useVirtualizer({
     count,
@@ -41,7 +57,11 @@ export function SparseTable<Row>(props: SparseTableProps<Row>) {
     overscan: 3,
     // The head stays on top of what is scrolled: a row that is gone to has to be below it.
     scrollPaddingStart: rowHeight(),
+    initialOffset: props.place.scrolled,
   });
+  const leaving = useRef(() => {});
+  leaving.current = () => props.left({ chosen, scrolled: virtual.scrollOffset ?? 0 });
+  useEffect(() => () => leaving.current(), []);
   const items = virtual.getVirtualItems();
   const [first, last] = [items[0]?.index ?? 0, items.at(-1)?.index ?? 0];
   useEffect(() => seen(first, last), [seen, first, last]);
@@ -188,4 +208,18 @@ export function SparseTable<Row>(props: SparseTableProps<Row>) {
       </div>
     </div>
   );
+}
+
+/** How wide something is. */
+function useWidth(ref: React.RefObject<HTMLElement | null>): number {
+  const [width, setWidth] = useState(0);
+  useLayoutEffect(() => {
+    const element = ref.current;
+    if (element === null) return;
+    setWidth(element.clientWidth);
+    const observer = new ResizeObserver(() => setWidth(element.clientWidth));
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, [ref]);
+  return width;
 }

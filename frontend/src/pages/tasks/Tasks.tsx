@@ -1,6 +1,6 @@
 /** Find any task, and act on many. */
 import { useQueryClient } from "@tanstack/react-query";
-import { createLazyRoute, Link, useNavigate, useSearch } from "@tanstack/react-router";
+import { createLazyRoute, Link, useNavigate, useRouterState, useSearch } from "@tanstack/react-router";
 import { useCallback, useEffect, useMemo, useState } from "react";
 import type { TaskRow } from "../../api/client";
 import { useMay } from "../../api/session";
@@ -10,29 +10,44 @@ import { Empty, Failed, Loading } from "../../ui/Said";
 import { at, count } from "../../ui/words";
 import { Bulk } from "./Bulk";
 import { COLUMNS } from "./columns";
-import { askedOf, readFilter, saidOf, textOf } from "./filter";
+import { askedOf, EXAMPLE, readFilter, saidOf, textOf } from "./filter";
 import { type List, ROWS_MAX, useCounts, useFreshRows, useRows } from "./queries";
 import { isTaskId } from "./query";
-import { SparseTable } from "./SparseTable";
+import { type Place, SparseTable } from "./SparseTable";
 import { countOf, States } from "./States";
 import styles from "./Tasks.module.css";
 import { Views, Words } from "./Words";
 
 export const route = createLazyRoute("/tasks")({ component: Tasks });
 
+/** Lists that were looked at, by the entry of the browser's history: whoever comes back finds the same rows in the same
+ * place. */
+const looks = new Map<string, { since: number; place: Place }>();
+const TOP: Place = { chosen: -1, scrolled: 0 };
+
 function Tasks() {
   const { q = "" } = useSearch({ from: "/tasks" });
-  const [since, setSince] = useState(() => Date.now());
+  const entry = useRouterState({ select: (state) => state.location.state.__TSR_key ?? "" });
+  const [again, setAgain] = useState(0);
   // Another filter is another list: looked at from now on, with nothing selected.
-  const [shown, setShown] = useState(q);
-  if (shown !== q) {
-    setShown(q);
-    setSince(Date.now());
-  }
-  return <TasksOf key={`${shown} ${since}`} q={shown} since={since} lookAgain={() => setSince(Date.now())} />;
+  const key = `${entry} ${q}`;
+  const look = looks.get(key) ?? { since: Date.now(), place: TOP };
+  looks.set(key, look);
+  const lookAgain = () => {
+    looks.delete(key);
+    setAgain(again + 1);
+  };
+  return <TasksOf key={`${key} ${again}`} q={q} look={look} lookAgain={lookAgain} />;
 }
 
-function TasksOf({ q, since, lookAgain }: { q: string; since: number; lookAgain: () => void }) {
+interface TasksOfProps {
+  q: string;
+  look: { since: number; place: Place };
+  lookAgain: () => void;
+}
+
+function TasksOf({ q, look, lookAgain }: TasksOfProps) {
+  const { since } = look;
   const navigate = useNavigate();
   const client = useQueryClient();
   const mayAct = useMay("submitter");
@@ -85,10 +100,19 @@ function TasksOf({ q, since, lookAgain }: { q: string; since: number; lookAgain:
           choose={(state) => to({ ...filter, state } as typeof filter)}
         />
       )}
-      {wrong === null && <Words filter={filter} />}
-      <Views q={wrong === null ? q : null} />
+      <div className={styles.asked}>
+        {wrong === null && <Words filter={filter} />}
+        <Views q={wrong === null ? q : null} />
+      </div>
       {wrong !== null ? (
-        <Empty title={wrong}>
+        <Empty title={wrong.message}>
+          <p>{wrong.hint}</p>
+          <p>
+            For example:{" "}
+            <Link to="/tasks" search={{ q: EXAMPLE }} className="mono">
+              {EXAMPLE}
+            </Link>
+          </p>
           <Link to="/tasks">Show all tasks</Link>
         </Empty>
       ) : rows.count === null && rows.error !== null ? (
@@ -99,19 +123,6 @@ function TasksOf({ q, since, lookAgain }: { q: string; since: number; lookAgain:
         <NoTasks filtered={q !== ""} newer={newer} show={lookAgain} />
       ) : (
         <>
-          <p className={styles.about}>
-            <span>
-              {count(rows.total ?? rows.count)} as of {at(new Date(since).toISOString())}
-              {(rows.total ?? 0) > ROWS_MAX &&
-                `; the newest ${count(ROWS_MAX)} are listed, say more to find older ones`}
-            </span>
-            {newer > 0 && (
-              <button type="button" className="button" onClick={lookAgain}>
-                {count(newer)} newer: show
-              </button>
-            )}
-            {!mayAct && <span>Your key only looks: it cannot cancel tasks or run them again.</span>}
-          </p>
           {rows.error !== null && <Failed what="tasks here" error={rows.error} again={rows.again} />}
           <Bulk
             many={many}
@@ -128,7 +139,12 @@ function TasksOf({ q, since, lookAgain }: { q: string; since: number; lookAgain:
             selectAll={() => setIsAll(true)}
             selectNone={() => select(new Set())}
             over={over}
-          />
+            aside={<Newer many={newer} show={lookAgain} />}
+          >
+            {count(rows.total ?? rows.count)} as of {at(new Date(since).toISOString())}
+            {(rows.total ?? 0) > ROWS_MAX && `; the newest ${count(ROWS_MAX)} are listed, say more to find older ones`}
+            {!mayAct && ". Your key only looks: it cannot cancel tasks or run them again."}
+          </Bulk>
           <div className={styles.table}>
             <SparseTable
               label="Tasks, newest first"
@@ -137,6 +153,10 @@ function TasksOf({ q, since, lookAgain }: { q: string; since: number; lookAgain:
               rowAt={rows.row}
               idOf={idOf}
               nameOf={(row) => `${row.name} ${row.id}`}
+              place={look.place}
+              left={(place) => {
+                look.place = place;
+              }}
               seen={seen}
               open={(row) => void navigate({ to: "/tasks/$id", params: { id: row.id } })}
               selected={isAll ? new Set(inSight.map(idOf)) : selected}
@@ -166,12 +186,18 @@ function usePastedId(): void {
   }, [navigate]);
 }
 
-function NoTasks({ filtered, newer, show }: { filtered: boolean; newer: number; show: () => void }) {
-  const look = newer > 0 && (
+/** What came since the list was looked at: shown when it is asked for, so that no row moves under anybody's hand. */
+function Newer({ many, show }: { many: number; show: () => void }) {
+  if (many <= 0) return null;
+  return (
     <button type="button" className="button" onClick={show}>
-      {count(newer)} newer: show
+      {count(many)} newer: show
     </button>
   );
+}
+
+function NoTasks({ filtered, newer, show }: { filtered: boolean; newer: number; show: () => void }) {
+  const look = <Newer many={newer} show={show} />;
   if (filtered) {
     return (
       <Empty title="No task is like this.">

@@ -2,10 +2,10 @@
 import { Link } from "@tanstack/react-router";
 import type { TaskRow } from "../../api/client";
 import { StateMark } from "../../ui/StateMark";
-import type { Column } from "../../ui/Table";
 import { ago, lasting } from "../../ui/words";
+import type { FoldingColumn } from "./SparseTable";
 
-export const COLUMNS: readonly Column<TaskRow>[] = [
+export const COLUMNS: readonly FoldingColumn<TaskRow>[] = [
   { name: "state", width: "150px", narrow: "112px", cell: (row) => <StateMark state={row.state} /> },
   {
     name: "name",
@@ -17,16 +17,17 @@ export const COLUMNS: readonly Column<TaskRow>[] = [
       </Link>
     ),
   },
-  { name: "id", width: "160px", cell: (row) => <span className="mono">{row.id}</span> },
+  { name: "id", from: 620, width: "160px", cell: (row) => <span className="mono">{row.id}</span> },
   {
     name: "labels",
+    from: 1040,
     width: "minmax(0, 0.5fr)",
     cell: (row) => <bdi className="mute">{row.labels.join(", ")}</bdi>,
   },
-  { name: "runtime", width: "80px", cell: (row) => row.runtime },
-  { name: "node", width: "120px", cell: (row) => <span className="mono">{row.nodeId ?? ""}</span> },
-  { name: "attempt", width: "70px", cell: (row) => row.attempt || "" },
-  { name: "took", width: "80px", cell: (row) => took(row) },
+  { name: "runtime", from: 720, width: "80px", cell: (row) => row.runtime },
+  { name: "node", from: 860, width: "120px", cell: (row) => <span className="mono">{row.nodeId ?? ""}</span> },
+  { name: "attempt", from: 960, width: "70px", cell: (row) => row.attempt || "" },
+  { name: "took", from: 500, width: "80px", cell: (row) => took(row) },
   { name: "submitted", width: "110px", narrow: "92px", cell: (row) => ago(row.createdAt) },
 ];
 

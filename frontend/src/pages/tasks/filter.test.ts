@@ -14,14 +14,14 @@ test("words without a field are a part of the name", () => {
 });
 
 test("what is not understood is said, not guessed", () => {
-  expect(readFilter("state:broken").wrong).toContain("no state “broken”");
-  expect(readFilter("colour:red").wrong).toContain("“colour:red” is not understood");
-  expect(readFilter("state: label:a").wrong).toContain("“state:” says nothing");
-  expect(readFilter("label:a label:b").wrong).toContain("twice");
-  expect(readFilter("name:a b").wrong).toContain("twice");
-  expect(readFilter("age:long").wrong).toContain("no age");
-  expect(readFilter("since:tomorrow").wrong).toContain("no time");
-  expect(readFilter("run:7").wrong).toContain("no run");
+  expect(readFilter("state:broken").wrong?.message).toContain("no state “broken”");
+  expect(readFilter("colour:red").wrong?.message).toContain("“colour:red” is not understood");
+  expect(readFilter("state: label:a").wrong?.message).toContain("“state:” says nothing");
+  expect(readFilter("label:a label:b").wrong?.message).toContain("twice");
+  expect(readFilter("name:a b").wrong?.message).toContain("twice");
+  expect(readFilter("age:long").wrong?.message).toContain("no age");
+  expect(readFilter("since:tomorrow").wrong?.message).toContain("no time");
+  expect(readFilter("run:7").wrong?.message).toContain("no run");
 });
 
 test("an age is counted from now, and a day is a whole one", () => {

@@ -18,13 +18,19 @@ export type Asked = Partial<Record<Exclude<Field, "age">, string>>;
 
 const OTHER_NAMES: Record<string, Field> = { status: "state", dag: "run", workflow: "run" };
 const OTHER_STATES: Record<string, string> = { done: "succeeded", leased: "running", started: "running" };
-const EXAMPLE = "state:failed label:render name:part runtime:wasm node:REX-A1B2C3 age:<1h";
+export const EXAMPLE = "state:failed label:render name:part runtime:wasm node:REX-A1B2C3 age:<1h";
 const UNITS: Record<string, number> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
 const AGE = /^([<>]?)(\d{1,6})([smhdw])$/;
 const DAY = /^\d{4}-\d\d-\d\d$/;
 
-/** The filter that was meant, and a sentence on what was not understood (null: all of it was). */
-export function readFilter(text: string): { filter: Filter; wrong: string | null } {
+/** What was not understood, and what would be. */
+export interface Wrong {
+  message: string;
+  hint: string;
+}
+
+/** The filter that was meant, and what was not understood (null: all of it was). */
+export function readFilter(text: string): { filter: Filter; wrong: Wrong | null } {
   const filter: Filter = {};
   const bare: string[] = [];
   for (const [word, written, value] of wordsOf(text)) {
@@ -38,30 +44,47 @@ export function readFilter(text: string): { filter: Filter; wrong: string | null
     if (field !== undefined) filter[field] = field === "state" ? (OTHER_STATES[value] ?? value) : value;
   }
   if (bare.length > 0 && filter.name !== undefined) {
-    return { filter, wrong: `A name is asked for twice: “${filter.name}” and “${bare.join(" ")}”.` };
+    const message = `A name is asked for twice: “${filter.name}” and “${bare.join(" ")}”.`;
+    return { filter, wrong: { message, hint: 'A name with spaces goes in quotes: name:"a b".' } };
   }
   if (bare.length > 0) filter.name = bare.join(" ");
   return { filter, wrong: null };
 }
 
-function unknown(word: string, written: string): string {
-  return `“${word}” is not understood: there is no “${written}:”. There are ${FIELDS.map((one) => `${one}:`).join(" ")}. A name with a colon goes in quotes. For example: ${EXAMPLE}`;
+function unknown(word: string, written: string): Wrong {
+  const fields = FIELDS.map((one) => `${one}:`).join(" ");
+  return {
+    message: `“${word}” is not understood: there is no “${written}:”.`,
+    hint: `There are ${fields} and words without any of these, which are looked for in names. A name with a colon goes in quotes.`,
+  };
 }
 
-function faultIn(field: Field, value: string, filter: Filter): string | null {
-  if (value === "") return `“${field}:” says nothing: write what comes after it, as in ${EXAMPLE}`;
-  if (filter[field] !== undefined) return `“${field}:” is written twice; tasks have to fit all of what is written.`;
+function faultIn(field: Field, value: string, filter: Filter): Wrong | null {
+  if (value === "")
+    return { message: `“${field}:” says nothing.`, hint: "Write what is looked for right behind the colon." };
+  if (filter[field] !== undefined) {
+    return {
+      message: `“${field}:” is written twice.`,
+      hint: "Tasks have to fit all of what is written: leave one out.",
+    };
+  }
   if (field === "state") {
     const all: string[] = [...STATES, ...RARE_STATES];
-    const state = OTHER_STATES[value] ?? value;
-    return all.includes(state) ? null : `There is no state “${value}”. There are: ${all.join(", ")}.`;
+    if (all.includes(OTHER_STATES[value] ?? value)) return null;
+    return { message: `There is no state “${value}”.`, hint: `There are: ${all.join(", ")}.` };
   }
-  if (field === "age" && !AGE.test(value)) return `“age:${value}” is no age. Write age:<1h, age:<30m or age:>2d.`;
+  if (field === "age" && !AGE.test(value)) {
+    return { message: `“age:${value}” is no age.`, hint: "Write age:<1h, age:<30m or age:>2d." };
+  }
   if ((field === "since" || field === "until") && Number.isNaN(Date.parse(value))) {
-    return `“${field}:${value}” is no time. Write ${field}:2026-01-31 or ${field}:2026-01-31T18:00.`;
+    return {
+      message: `“${field}:${value}” is no time.`,
+      hint: `Write ${field}:2026-01-31 or ${field}:2026-01-31T18:00.`,
+    };
   }
-  if (field === "run" && !/^dag_[0-9a-z]{13}$/.test(value))
-    return `“run:${value}” is no run. Its id looks like dag_01….`;
+  if (field === "run" && !/^dag_[0-9a-z]{13}$/.test(value)) {
+    return { message: `“run:${value}” is no run of a workflow.`, hint: "Its id looks like dag_ and thirteen letters." };
+  }
   return null;
 }
 
@@ -88,7 +111,7 @@ export function saidOf(field: string, value: string): string {
   if (field === "state") return lookOf(value).word;
   if (field === "name") return `“${value}” in the name`;
   if (field === "age")
-    return value.startsWith(">") ? `older than ${value.slice(1)}` : `of the last ${value.replace("<", "")}`;
+    return value.startsWith(">") ? `older than ${value.slice(1)}` : `not older than ${value.replace("<", "")}`;
   return `${field} ${value}`;
 }
 
