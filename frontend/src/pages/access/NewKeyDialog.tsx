@@ -65,7 +65,7 @@ export function NewKeyDialog({ close, name: first = "" }: { close: () => void; n
             maxLength={100}
             autoComplete="off"
             onChange={(event) => setName(event.target.value)}
-            autoFocus
+            ref={begin}
           />
           <span className="mute">Tasks belong to this name: two keys of one name see the same tasks.</span>
         </label>
@@ -100,7 +100,7 @@ export function NewKeyDialog({ close, name: first = "" }: { close: () => void; n
           </p>
         )}
         <div className={styles.buttons}>
-          <button type="submit" className="button main" disabled={made.isPending || name.trim() === ""}>
+          <button type="submit" className="button main" disabled={made.isPending}>
             Make the key
           </button>
           <button type="button" className="button" onClick={close}>
@@ -110,6 +110,11 @@ export function NewKeyDialog({ close, name: first = "" }: { close: () => void; n
       </form>
     </Dialog>
   );
+}
+
+/** What a dialog begins with: React would focus it before the dialog is open, and keeps the attribute to itself. */
+function begin(field: HTMLInputElement | null): void {
+  field?.setAttribute("autofocus", "");
 }
 
 /** How many, with its word in the right number. */

@@ -77,7 +77,7 @@ function Usage() {
       ) : (
         <>
           <Totals days={usage.data!.days} />
-          <Days days={usage.data!.days} />
+          {usage.data!.days.length > 1 && <Days days={usage.data!.days} />}
           {rows.length === 0 ? (
             <Empty title={by === "app" ? "No app ran in these days." : "Nothing was used in these days."}>
               {by === "app" && <Link to="/apps">See the apps</Link>}

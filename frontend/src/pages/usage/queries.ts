@@ -28,8 +28,9 @@ export function useUsage(by: By, days: number) {
   });
 }
 
-/** Seconds of work as people say them: 42 s, 3.5 min, 12.4 h. */
+/** Seconds of work as people say them: 20 ms, 42 s, 3.5 min, 12.4 h. */
 export function worked(seconds: number): string {
+  if (seconds > 0 && seconds < 1) return `${Math.max(1, Math.round(seconds * 1000))} ms`;
   if (seconds < 60) return `${seconds.toFixed(seconds < 10 && seconds > 0 ? 1 : 0)} s`;
   if (seconds < 3600) return `${(seconds / 60).toFixed(1)} min`;
   const hours = seconds / 3600;

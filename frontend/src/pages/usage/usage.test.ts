@@ -7,8 +7,9 @@ test("an address that asks for nonsense is as one that asks for nothing", () => 
 });
 
 test("work is said as people say it", () => {
-  expect([0, 4.25, 42, 210, 44_640, 1_000_000].map(worked)).toEqual([
+  expect([0, 0.02, 4.25, 42, 210, 44_640, 1_000_000].map(worked)).toEqual([
     "0 s",
+    "20 ms",
     "4.3 s",
     "42 s",
     "3.5 min",
