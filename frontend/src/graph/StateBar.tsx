@@ -35,8 +35,9 @@ export function doneOf(counts: Counts): { done: number; all: number } {
   return { done, all };
 }
 
-/** A step that waits is not waiting for parts of its own, as a task may. */
+/** A step that waits is not waiting for parts of its own, as a task may, and one that has a task for a node. */
 export function wordOf(state: string): string {
+  if (state === "queued") return "waiting for a node";
   return state === "waiting" ? "waiting" : lookOf(state).word;
 }
 

@@ -56,6 +56,17 @@ def harbour(can_be_seen: None, tmp_path_factory: pytest.TempPathFactory) -> Iter
         harbour.stop()
 
 
+@pytest.fixture(scope="session")
+def yard(can_be_seen: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harbour]:
+    """Another one, empty at first, where tests run what they like; none counts on more than its own."""
+    yard = Harbour(tmp_path_factory.mktemp("yard"))
+    try:
+        yard.start()
+        yield yard
+    finally:
+        yard.stop()
+
+
 @pytest.fixture
 def context(browser: Browser, harbour: Harbour) -> Iterator[BrowserContext]:
     context = browser.new_context(base_url=harbour.url, viewport={"width": 1280, "height": 800})

@@ -5,12 +5,24 @@ import { useDraw } from "../../graph/useDrawing";
 import { useKeys } from "../../shell/keys";
 import { Page } from "../../ui/Page";
 import { Empty } from "../../ui/Said";
+import { say } from "../../ui/Toast";
 import { useWhyNot } from "../workflows/may";
 import { Acts } from "./Acts";
 import styles from "./Builder.module.css";
 import { Canvas } from "./Canvas";
 import { Connect } from "./Connect";
-import { added, connected, freeName, type GraphDraft, type Place, removed, replaced, type StepDraft } from "./draft";
+import {
+  added,
+  connected,
+  freeName,
+  type GraphDraft,
+  type Place,
+  removed,
+  replaced,
+  type StepDraft,
+  sourceOf,
+  waitsFor,
+} from "./draft";
 import { Faults } from "./Faults";
 import { faultsOf } from "./faults";
 import { Json } from "./Json";
@@ -30,10 +42,11 @@ type Over = { kind: "form"; at: number; step: StepDraft; place: Place } | { kind
 
 function Builder() {
   const narrow = useNarrow();
-  const { draft, write, name, change, move, back, forth } = useDraft();
+  const { draft, write, name, change, move, back, forth, canGoBack } = useDraft();
   const { graph, places, wrong } = draft;
   const [chosen, setChosen] = useState(-1);
   const [focus, setFocus] = useState(0);
+  const [fit, setFit] = useState(0);
   const [line, setLine] = useState<{ from: string; to: string } | null>(null);
   const [over, setOver] = useState<Over>(null);
   const local = useMemo(() => faultsOf(graph), [graph]);
@@ -47,21 +60,22 @@ function Builder() {
   const draw = useDraw((drawing) => {
     const tidy = graph.steps.map((one, at) => [one.id, drawing.places[at] ?? { x: 0, y: 0 }] as const);
     move(Object.fromEntries(tidy));
+    setFit((before) => before + 1);
   });
   const load = useCallback(
     (next: GraphDraft) => {
       change(next, {});
       setChosen(-1);
       setLine(null);
+      setFit((before) => before + 1);
     },
     [change],
   );
   useFrom(load);
-  const tidy = () =>
-    draw(
-      graph.steps.map(({ id, dependencies = [], softDependencies = [] }) => ({ id, dependencies, softDependencies })),
-      true,
-    );
+  const tidy = () => {
+    const linked = graph.steps.map((one) => ({ id: one.id, dependencies: waitsFor(one), softDependencies: [] }));
+    draw(linked, true);
+  };
   const take = (at: number) => {
     setChosen(at);
     setLine(null);
@@ -80,9 +94,14 @@ function Builder() {
     const found = graph.steps[at];
     if (found !== undefined) setOver({ kind: "form", at, step: found, place: { x: 0, y: 0 } });
   };
+  const disconnect = (from: string, to: string) => {
+    if (graph.steps.some((one) => one.id === to && sourceOf(one) === from)) {
+      say(`${from} makes the list that ${to} works through: edit ${to} to change that.`, true);
+    } else change(connected(graph, from, to, false));
+  };
   const remove = () => {
     if (line !== null) {
-      change(connected(graph, line.from, line.to, false));
+      disconnect(line.from, line.to);
       setLine(null);
     } else if (step !== undefined) {
       change(removed(graph, chosen));
@@ -143,7 +162,7 @@ function Builder() {
           <button type="button" className="button" disabled={step === undefined && line === null} onClick={remove}>
             Remove <kbd>Del</kbd>
           </button>
-          <button type="button" className="button" onClick={back}>
+          <button type="button" className="button" disabled={!canGoBack} onClick={back}>
             Undo <kbd>u</kbd>
           </button>
           <button type="button" className="button" disabled={!drawn || graph.steps.length === 0} onClick={tidy}>
@@ -176,6 +195,7 @@ function Builder() {
                 faulty={faulty}
                 chosen={chosen}
                 focus={focus}
+                fit={fit}
                 choose={(at) => {
                   setChosen(at);
                   setLine(null);
@@ -209,7 +229,8 @@ function Builder() {
           graph={graph}
           from={over.from}
           connect={(to, wanted) => {
-            change(connected(graph, over.from, to, wanted));
+            if (wanted) change(connected(graph, over.from, to, true));
+            else disconnect(over.from, to);
             setFocus((before) => before + 1);
           }}
           close={() => setOver(null)}

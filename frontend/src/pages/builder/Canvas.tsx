@@ -42,6 +42,8 @@ interface CanvasProps {
   chosen: number;
   /** Grows whenever the chosen box is to have the focus. */
   focus: number;
+  /** Grows whenever all of it is to be brought into sight. */
+  fit: number;
   choose: (at: number) => void;
   walk: (at: number) => void;
   line: { from: string; to: string } | null;
@@ -63,7 +65,7 @@ export function Canvas(props: CanvasProps) {
 }
 
 function Inner(props: CanvasProps) {
-  const { graph, places, faulty, chosen, focus, editable, line } = props;
+  const { graph, places, faulty, chosen, focus, fit, editable, line } = props;
   const sheet = useRef<HTMLDivElement>(null);
   const flow = useReactFlow();
   const reveal = useReveal(sheet);
@@ -98,6 +100,13 @@ function Inner(props: CanvasProps) {
     const place = spots[chosen];
     if (place !== undefined) reveal(place);
   }, [chosen, spots, reveal]);
+
+  useEffect(() => {
+    if (fit === 0) return;
+    // What is to be fitted is on the sheet a frame from now.
+    const frame = requestAnimationFrame(() => void flow.fitView(SHEET.fitViewOptions));
+    return () => cancelAnimationFrame(frame);
+  }, [fit, flow]);
 
   const name = (id: string | null) => graph.steps[Number(id)]?.id;
   const at = (event: { clientX: number; clientY: number }) => {

@@ -3,6 +3,7 @@ import { useId, useState } from "react";
 import { Dialog } from "../../ui/Dialog";
 import styles from "./Builder.module.css";
 import { type GraphDraft, waitsFor } from "./draft";
+import { first } from "./first";
 
 interface ConnectProps {
   graph: GraphDraft;
@@ -38,6 +39,7 @@ export function Connect({ graph, from, connect, close }: ConnectProps) {
         Name of the step
       </label>
       <input
+        ref={first}
         id={`${id}-part`}
         className="field"
         role="combobox"

@@ -21,7 +21,7 @@ export function Faults({ faults, checked, steps, choose }: FaultsProps) {
         </p>
       )}
       {faults.length > 0 && (
-        <ul>
+        <ul className={steps === 0 ? styles.nothing : undefined}>
           {faults.slice(0, SHOWN_MAX).map((fault) => (
             <li key={`${fault.step} ${fault.says}`}>
               <bdi>{fault.says}</bdi>{" "}

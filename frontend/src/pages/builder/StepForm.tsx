@@ -3,6 +3,7 @@ import { useId, useState } from "react";
 import { Dialog } from "../../ui/Dialog";
 import styles from "./Builder.module.css";
 import { type GraphDraft, type StepDraft, sourceOf, waitsFor } from "./draft";
+import { first } from "./first";
 import { KINDS, kindOf, stepOf } from "./kinds";
 
 interface StepFormProps {
@@ -46,6 +47,7 @@ export function StepForm({ graph, at, step, done, close }: StepFormProps) {
       >
         <label htmlFor={`${form}-id`}>Name</label>
         <input
+          ref={first}
           id={`${form}-id`}
           className="field mono"
           value={id}

@@ -95,9 +95,11 @@ export function withGraph(draft: Draft, graph: GraphDraft): Draft {
   return { ...draft, graph, text: print(graph), wrong: null };
 }
 
-/** What a step waits for, of both kinds. */
+/** What a step waits for, of both kinds; who makes its list is waited for by being named. */
 export function waitsFor(step: StepDraft): string[] {
-  return [...(step.dependencies ?? []), ...(step.softDependencies ?? [])];
+  const names = [...(step.dependencies ?? []), ...(step.softDependencies ?? [])];
+  const source = sourceOf(step);
+  return source === null || names.includes(source) ? names : [...names, source];
 }
 
 /** A step in the place of another; who waits for it goes on doing so under a new name. */

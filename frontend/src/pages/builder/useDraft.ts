@@ -75,5 +75,5 @@ export function useDraft() {
       }),
     [],
   );
-  return { draft: history.now, write, name, change, move, back, forth };
+  return { draft: history.now, write, name, change, move, back, forth, canGoBack: history.past.length > 0 };
 }

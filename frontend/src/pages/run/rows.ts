@@ -15,7 +15,6 @@ export function sayingOf(step: StepView): { state: string; word: string } {
     // It waits for its items, so some of it runs.
     return { state: "running", word: `running, ${Math.floor((100 * items.done) / items.total)}%` };
   }
-  if (state === "queued") return { state, word: "waiting for a node" };
   if (state === "backoff") return { state, word: `attempt ${step.attempt} failed, tried again soon` };
   if (step.attempt > 1 && (state === "running" || state === "leased")) {
     return { state, word: `${wordOf(state)}, attempt ${step.attempt}` };

@@ -1,0 +1,116 @@
+/** A workflow being built: text and graph follow each other, and what is wrong is said in words. */
+import { describe, expect, it } from "vitest";
+import { BOX } from "../../graph/fold";
+import { added, connected, draftOf, EMPTY, type GraphDraft, read, removed, replaced, withText } from "./draft";
+import { EXAMPLES } from "./examples";
+import { faultsOf } from "./faults";
+import { kindOf, stepOf } from "./kinds";
+import { allPlaces } from "./places";
+
+const graph = (...steps: GraphDraft["steps"]): GraphDraft => ({ name: "g", steps });
+const says = (one: GraphDraft) => faultsOf(one).map((fault) => fault.says);
+
+describe("faults", () => {
+  it("name a cycle along its way", () => {
+    const cycle = graph(
+      { id: "a", dependencies: ["c"] },
+      { id: "b", dependencies: ["a"] },
+      { id: "c", softDependencies: ["b"] },
+      { id: "d", dependencies: ["c"] },
+    );
+    const [only] = faultsOf(cycle);
+    expect(only!.says).toMatch(/^These wait for each other: (a → b → c → a|b → c → a → b|c → a → b → c)\.$/);
+    expect(says(graph({ id: "a", dependencies: ["b"] }, { id: "b", dependencies: ["a"] }))).toEqual([
+      "These wait for each other: b → a → b.",
+    ]);
+  });
+
+  it("name what is there twice, what is not there, and what waits for itself", () => {
+    expect(says(graph({ id: "a" }, { id: "a" }))).toEqual(["Two steps are called “a”: give one of them another name."]);
+    expect(says(graph({ id: "a", dependencies: ["b"] }))).toEqual(["“a” waits for “b”, which is no step."]);
+    expect(says(graph({ id: "a", dependencies: ["a"] }))).toEqual(["“a” waits for itself: a → a."]);
+    expect(says(EMPTY)).toEqual(["There is no step yet."]);
+  });
+
+  it("name a cycle by way of a list, too", () => {
+    const steps = graph({ id: "a", dependencies: ["b"] }, { id: "b", type: "parallel", items: { step: "a" } });
+    expect(says(steps)).toEqual(["These wait for each other: b → a → b."]);
+  });
+
+  it("has none against the examples", () => {
+    for (const example of EXAMPLES) expect(says(example.graph)).toEqual([]);
+  });
+});
+
+describe("text", () => {
+  it("that is no graph leaves the graph as it was, and says why", () => {
+    const draft = draftOf(graph({ id: "a" }));
+    const broken = withText(draft, "{\n  “");
+    expect(broken.graph).toBe(draft.graph);
+    expect(broken.wrong).toMatch(/^This is no JSON/);
+    expect(read("[]")).toHaveProperty("wrong");
+    expect(read('{"steps": [{}]}')).toEqual({ wrong: "Step 1 has no “id”, a text." });
+    expect(read('{"steps": [{"id": "a", "dependencies": "b"}]}')).toHaveProperty("wrong");
+  });
+
+  it("may call its steps tasks, as the API does", () => {
+    expect(read('{"name": "n", "tasks": [{"id": "a", "labels": ["x"]}]}')).toEqual({
+      graph: { name: "n", steps: [{ id: "a", labels: ["x"] }] },
+    });
+  });
+});
+
+describe("a graph", () => {
+  const three = graph(
+    { id: "a" },
+    { id: "b", dependencies: ["a"] },
+    { id: "c", type: "parallel", items: { step: "a" } },
+  );
+
+  it("follows a new name, and forgets who is gone", () => {
+    const renamed = replaced(three, 0, { id: "z" });
+    expect(renamed.steps[1]!.dependencies).toEqual(["z"]);
+    expect(renamed.steps[2]!.items).toEqual({ step: "z" });
+    expect(removed(three, 0).steps.map((step) => step.dependencies ?? [])).toEqual([[], []]);
+  });
+
+  it("is connected and taken apart", () => {
+    const more = connected(added(three, { id: "d" }), "b", "d", true);
+    expect(more.steps[3]!.dependencies).toEqual(["b"]);
+    expect(connected(more, "b", "d", true).steps[3]!.dependencies).toEqual(["b"]);
+    expect(connected(more, "b", "d", false).steps[3]!.dependencies).toEqual([]);
+  });
+
+  it("has no two boxes in one place", () => {
+    const spots = allPlaces(graph({ id: "a" }, { id: "a" }, { id: "b", dependencies: ["a"] }, { id: "c" }), {});
+    for (const [at, spot] of spots.entries()) {
+      for (const other of spots.slice(at + 1)) {
+        expect(Math.abs(spot.x - other.x) >= BOX.width || Math.abs(spot.y - other.y) >= BOX.height).toBe(true);
+      }
+    }
+  });
+});
+
+describe("a step", () => {
+  it("keeps what its form does not show", () => {
+    const before = { id: "a", retry: { attempts: 1 }, payload: { runtime: "isolate", sourceCode: "1", input: 7 } };
+    const after = stepOf(before, { id: "a", kind: "native-py", code: "x", after: ["b"], items: [1] });
+    expect(after).toEqual({
+      id: "a",
+      retry: { attempts: 1 },
+      type: "parallel",
+      items: [1],
+      dependencies: ["b"],
+      payload: { runtime: "native", language: "python", sourceCode: "x", input: 7 },
+    });
+    expect(kindOf(after)).toBe("native-py");
+    const bare = stepOf(after, { id: "a", kind: "none", code: "x", after: [], items: [1] });
+    expect(bare).toEqual({ id: "a", retry: { attempts: 1 } });
+  });
+
+  it("that only JSON can say stays as it is", () => {
+    const wasm = { id: "w", type: "wasm", payload: { module: "sha256:1" } };
+    expect(kindOf(wasm)).toBe("other");
+    expect(stepOf(wasm, { id: "v", kind: "other", code: "", after: [], items: null })).toEqual({ ...wasm, id: "v" });
+  });
+});
