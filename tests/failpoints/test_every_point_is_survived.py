@@ -91,6 +91,8 @@ SHORTCUTS: dict[str, Step] = {
     "server/app_output.py": print_without_end,
     "server/app_log.py": forget_old_logs,
     "server/app_sources.py": host_apps,
+    "server/app_usage.py": host_apps,
+    "mongo.usage_added": host_apps,
     "link.hosted": host_apps,
 }
 """The step to begin with, so that a point is reached sooner; the other steps follow where it is not."""
