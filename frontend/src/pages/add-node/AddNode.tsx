@@ -102,51 +102,55 @@ function Join({ token, madeAt, told, renew, renewing }: JoinProps) {
               : "Waiting for it to call in…"}
       </p>
       <Tabs label="System of the machine" names={SYSTEMS} chosen={system} choose={setSystem}>
-        <div className={styles.command}>
-          <pre className={isOver ? styles.dead : undefined}>{command}</pre>
-          <button type="button" className="button" disabled={isOver} onClick={() => void copy(command)}>
-            Copy <kbd>c</kbd>
-          </button>
-        </div>
-        <p className={styles.words}>
-          {state?.state === "expired" ? (
-            <>
-              <b>This token has expired:</b> nobody used it within its 15 minutes, and it lets no machine join any more.{" "}
-              <button type="button" className="button main" disabled={renewing} onClick={renew}>
-                New token
-              </button>
-            </>
-          ) : state?.state === "used" ? (
-            <>
-              <b>This token was used</b> by <span className="mono">{state.nodeId}</span>, and lets no other machine
-              join.{" "}
-              <button type="button" className="button" disabled={renewing} onClick={renew}>
-                Add another machine
-              </button>
-            </>
-          ) : (
-            <>
-              The token works once and for the next <b className={styles.clock}>{clock(left)}</b>.{" "}
-              <Reads system={system} />
-            </>
+        <div className={styles.below}>
+          <div className={styles.command}>
+            <pre className={isOver ? styles.dead : undefined}>{command}</pre>
+            <button type="button" className="button" disabled={isOver} onClick={() => void copy(command)}>
+              Copy <kbd>c</kbd>
+            </button>
+          </div>
+          <p>
+            {state?.state === "expired" ? (
+              <>
+                <b>This token has expired:</b> nobody used it within its 15 minutes, and it lets no machine join any
+                more.{" "}
+                <button type="button" className="button main" disabled={renewing} onClick={renew}>
+                  New token
+                </button>
+              </>
+            ) : state?.state === "used" ? (
+              <>
+                <b>This token was used</b> by <span className="mono">{state.nodeId}</span>, and lets no other machine
+                join.{" "}
+                <button type="button" className="button" disabled={renewing} onClick={renew}>
+                  Add another machine
+                </button>
+              </>
+            ) : (
+              <>
+                The token works once and for the next <b className={styles.clock}>{clock(left)}</b>.{" "}
+                <Reads system={system} />
+              </>
+            )}
+          </p>
+          {isOwnMachine(command) && !isOver && (
+            <p className={styles.note}>
+              <b>This address is one that only this very machine can reach.</b> To add another one, let the server
+              listen to the network (<span className="mono">anchor up --host 0.0.0.0</span>) and open this page by its
+              address there.
+            </p>
           )}
-        </p>
+          <Steps steps={steps} />
+          {isReady && node !== undefined && (
+            <p>
+              <Link to="/nodes/$id" params={{ id: node.nodeId }} className="button main">
+                Show {node.nodeId}
+              </Link>
+            </p>
+          )}
+          <NoCall waitsSince={state?.state === "waiting" ? madeAt : null} now={now} system={system} command={command} />
+        </div>
       </Tabs>
-      {isOwnMachine(command) && !isOver && (
-        <p className={styles.note}>
-          <b>This address is one that only this very machine can reach.</b> To add another one, let the server listen to
-          the network (<span className="mono">anchor up --host 0.0.0.0</span>) and open this page by its address there.
-        </p>
-      )}
-      <Steps steps={steps} />
-      {isReady && node !== undefined && (
-        <p>
-          <Link to="/nodes/$id" params={{ id: node.nodeId }} className="button main">
-            Show {node.nodeId}
-          </Link>
-        </p>
-      )}
-      <NoCall waitsSince={state?.state === "waiting" ? madeAt : null} now={now} system={system} command={command} />
     </div>
   );
 }

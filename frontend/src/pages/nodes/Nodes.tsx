@@ -33,20 +33,7 @@ function Nodes() {
   // biome-ignore lint/correctness/useExhaustiveDependencies: the fleet changes in place, its version says when
   const rows = useMemo(() => rowsOf(list.data ?? [], fleet), [list.data, fleet, version]);
   return (
-    <Page
-      title="Nodes"
-      aside={
-        <>
-          <AsCurl path="/api/nodes" />
-          {mayAdd && (
-            <Link to="/nodes/add" className="button main">
-              Add a node
-            </Link>
-          )}
-        </>
-      }
-      fill
-    >
+    <Page title="Nodes" aside={<AsCurl path="/api/nodes" />} fill>
       {list.data === undefined && error !== null ? (
         <Failed what="nodes" error={error} again={() => void again()} />
       ) : list.data === undefined || !known ? (
@@ -76,8 +63,9 @@ type KnownProps = Pick<ReturnType<typeof useFleet>, "fleet" | "shape"> & { rows:
 
 function Known({ rows, fleet, shape }: KnownProps) {
   const navigate = useNavigate();
-  const wanted: Wanted & { view?: string | undefined } = useSearch({ from: "/nodes" });
-  const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
+  const wanted: Wanted & { view?: string | undefined; select?: string | undefined } = useSearch({ from: "/nodes" });
+  // What was selected elsewhere comes with the address.
+  const [selected, setSelected] = useState<ReadonlySet<string>>(() => new Set(wanted.select?.split(",") ?? []));
   const narrow = useNarrow();
   const by: By = GROUPINGS.find((one) => one === wanted.by) ?? "site";
   const shown = useMemo(() => wantedOf(rows, wanted, by), [rows, wanted, by]);

@@ -10,7 +10,7 @@ export function columnsOf(middle: number): readonly Column<Row>[] {
   return [
     {
       name: "node",
-      width: "122px",
+      width: "112px",
       narrow: "minmax(0, 1fr)",
       cell: (row) => (
         <Link to="/nodes/$id" params={{ id: row.id }} className="mono" tabIndex={-1}>
@@ -21,51 +21,51 @@ export function columnsOf(middle: number): readonly Column<Row>[] {
     },
     {
       name: "state",
-      width: "100px",
+      width: "94px",
       narrow: "96px",
       cell: (row) => <StateMark state={row.mark} />,
       by: (row) => row.mark,
     },
     {
       name: "site",
-      width: "minmax(84px, 0.6fr)",
+      width: "minmax(68px, 0.6fr)",
       cell: (row) => <bdi>{row.group.site || "none"}</bdi>,
       by: (row) => row.group.site,
     },
     {
-      name: "slots in use",
-      width: "92px",
+      name: "slots",
+      width: "62px",
       narrow: "68px",
       cell: (row) => (row.mark === "lost" ? "" : `${row.active} of ${row.slots}`),
       by: (row) => row.active / Math.max(1, row.slots),
     },
-    { name: "CPU", width: "56px", cell: (row) => (row.mark === "lost" ? "" : `${row.cpu} %`), by: (row) => row.cpu },
+    { name: "CPU", width: "54px", cell: (row) => (row.mark === "lost" ? "" : `${row.cpu} %`), by: (row) => row.cpu },
     {
       name: "memory",
-      width: "70px",
+      width: "68px",
       cell: (row) => (row.mark === "lost" ? "" : `${Math.round(row.node.metrics.ramUsage ?? 0)} %`),
       by: (row) => row.node.metrics.ramUsage ?? 0,
     },
-    { name: "says it has", width: "142px", cell: (row) => claimOf(row.node), by: (row) => row.node.specs.cores },
+    { name: "says it has", width: "130px", cell: (row) => claimOf(row.node), by: (row) => row.node.specs.cores },
     {
       name: "measured",
-      width: "126px",
+      width: "118px",
       cell: (row) => (
         <span title="rounds of SHA-512 a second on one core, and against the fleet">{speedOf(row.node, middle)}</span>
       ),
       by: (row) => row.node.speed,
     },
-    { name: "trust", width: "132px", cell: (row) => <Trust row={row} />, by: (row) => checkedOf(row.node).wrong },
+    { name: "trust", width: "120px", cell: (row) => <Trust row={row} />, by: (row) => checkedOf(row.node).wrong },
     {
       name: "labels",
-      width: "minmax(90px, 1fr)",
+      width: "minmax(60px, 1fr)",
       cell: (row) => <bdi>{row.node.labels.filter((label) => !/^site[:=]/.test(label)).join(", ")}</bdi>,
     },
     { name: "owner", width: "74px", cell: (row) => <bdi>{row.node.owner}</bdi>, by: (row) => row.node.owner },
-    { name: "agent", width: "60px", cell: (row) => row.node.specs.version, by: (row) => row.node.specs.version },
+    { name: "agent", width: "56px", cell: (row) => row.node.specs.version, by: (row) => row.node.specs.version },
     {
       name: "heard",
-      width: "128px",
+      width: "124px",
       cell: (row) => heardOf(row.node, row.mark),
       by: (row) => row.node.seenAt ?? "",
     },
@@ -74,6 +74,6 @@ export function columnsOf(middle: number): readonly Column<Row>[] {
 
 function Trust({ row }: { row: Row }) {
   const { right, wrong } = checkedOf(row.node);
-  if (wrong > 0) return <StateMark state="flagged" word={`${count(wrong)} wrong, ${count(right)} right`} />;
+  if (wrong > 0) return <StateMark state="flagged" word={`${count(wrong)} of ${count(wrong + right)} wrong`} />;
   return right > 0 ? <>{count(right)} right</> : <span className="mute">not checked yet</span>;
 }

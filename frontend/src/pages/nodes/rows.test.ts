@@ -51,7 +51,7 @@ test("what a node claims, what it was found to be, and when it was heard are sai
   expect(middleSpeed([node("B"), fast, node("C", { speed: 300 })])).toBe(600);
   expect(speedOf(fast, 400)).toBe("600 k/s · 1.5×");
   expect(speedOf(node("B", { measuredAt: null }), 400)).toBe("not measured yet");
-  expect(speedOf(node("B", { measuredAt: "2026-01-01T00:00:00Z" }), 400)).toBe("claimed what cannot be");
+  expect(speedOf(node("B", { measuredAt: "2026-01-01T00:00:00Z" }), 400)).toBe("claims untruly");
   expect(
     checkedOf(node("A", { standing: { wasm: { right: 8.2, wrong: 1 }, native: { right: 2, wrong: 0 } } })),
   ).toEqual({

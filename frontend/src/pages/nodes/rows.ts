@@ -98,7 +98,7 @@ export function speedOf(node: NodeView, middle: number): string {
     const against = middle > 0 ? ` · ${(node.speed / middle).toFixed(1)}×` : "";
     return `${count(Math.round(node.speed))} k/s${against}`;
   }
-  return node.measuredAt === null || node.measuredAt === undefined ? "not measured yet" : "claimed what cannot be";
+  return node.measuredAt === null || node.measuredAt === undefined ? "not measured yet" : "claims untruly";
 }
 
 /** Answers of a node that were compared with those of others, over all runtimes. */
