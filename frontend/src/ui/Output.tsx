@@ -122,12 +122,12 @@ export function Output({ output, rawUrl, memory, show }: OutputProps) {
 
 function State({ output, following }: { output: Lines; following: boolean }) {
   const { lines, dropped, ended, broken } = output;
-  if (ended) return lines.length === 0 ? "It printed nothing." : `${count(dropped + lines.length)} lines. It is over.`;
+  const all = dropped + lines.length;
+  const many = `${count(all)} ${all === 1 ? "line" : "lines"}.`;
+  if (ended) return all === 0 ? "It printed nothing." : `${many} It is over.`;
   if (broken) return "The server does not send it at the moment; it is asked again, and nothing gets lost.";
   if (!following) return "Paused where you are.";
-  return lines.length === 0
-    ? "Nothing printed yet; lines come as it prints them."
-    : `${count(dropped + lines.length)} lines. Following; scroll up to pause.`;
+  return all === 0 ? "Nothing printed yet; lines come as it prints them." : `${many} Following; scroll up to pause.`;
 }
 
 interface TextProps {

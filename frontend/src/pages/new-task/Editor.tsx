@@ -1,7 +1,7 @@
 /** The editor of a source: line numbers, colours by our tokens; Tab indents, and Esc then Tab leaves it. */
 import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
 import { bracketMatching, HighlightStyle, indentOnInput, syntaxHighlighting } from "@codemirror/language";
-import { Compartment, EditorState, type Extension, Prec } from "@codemirror/state";
+import { Compartment, EditorState, type Extension } from "@codemirror/state";
 import {
   drawSelection,
   EditorView,
@@ -26,7 +26,6 @@ interface EditorProps {
   language: "javascript" | "python";
   value: string;
   change: (text: string) => void;
-  run: () => void;
   /** The id of what is said about it. */
   describedBy?: string | undefined;
 }
@@ -61,13 +60,22 @@ async function grammarOf(language: "javascript" | "python"): Promise<Extension> 
   return (await import("@codemirror/lang-javascript")).javascript();
 }
 
-export default function Editor({ ref, label, language, value, change, run, describedBy }: EditorProps) {
+/** Typing over what is marked. The browser would keep its looks by a style attribute, which is against our policy. */
+function replaced(event: InputEvent, view: EditorView): boolean {
+  const { selection } = view.state;
+  if (event.inputType !== "insertText" || event.data === null || selection.main.empty || view.composing) return false;
+  event.preventDefault();
+  view.dispatch(view.state.replaceSelection(event.data), { userEvent: "input.type", scrollIntoView: true });
+  return true;
+}
+
+export default function Editor({ ref, label, language, value, change, describedBy }: EditorProps) {
   const host = useRef<HTMLDivElement>(null);
   const view = useRef<EditorView | null>(null);
   const grammar = useRef(new Compartment());
   const about = useRef(new Compartment());
-  const now = useRef({ change, run });
-  now.current = { change, run };
+  const now = useRef({ change });
+  now.current = { change };
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: made once; what changes later is told to it below
   useEffect(() => {
@@ -80,17 +88,6 @@ export default function Editor({ ref, label, language, value, change, run, descr
       state: EditorState.create({
         doc: value,
         extensions: [
-          Prec.highest(
-            keymap.of([
-              {
-                key: "Mod-Enter",
-                run: () => {
-                  now.current.run();
-                  return true;
-                },
-              },
-            ]),
-          ),
           lineNumbers(),
           highlightActiveLine(),
           highlightActiveLineGutter(),
@@ -104,6 +101,7 @@ export default function Editor({ ref, label, language, value, change, run, descr
           grammar.current.of([]),
           about.current.of([]),
           LOOK,
+          EditorView.domEventHandlers({ beforeinput: replaced }),
           EditorView.updateListener.of((update) => {
             if (update.docChanged) now.current.change(update.state.doc.toString());
           }),
@@ -135,7 +133,7 @@ export default function Editor({ ref, label, language, value, change, run, descr
   }, [language]);
 
   useEffect(() => {
-    const attributes: Record<string, string> = { "aria-label": label };
+    const attributes: Record<string, string> = { "aria-label": label, tabindex: "0" };
     if (describedBy !== undefined) attributes["aria-invalid"] = "true";
     view.current?.dispatch({ effects: about.current.reconfigure(EditorView.contentAttributes.of(attributes)) });
   }, [label, describedBy]);

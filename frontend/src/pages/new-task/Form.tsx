@@ -13,11 +13,10 @@ const Editor = lazy(() => import("./Editor"));
 interface FormProps {
   draft: Draft;
   set: (fields: Partial<Draft>) => void;
-  run: () => void;
   editor: React.Ref<EditorHandle>;
 }
 
-export function Form({ draft, set, run, editor }: FormProps) {
+export function Form({ draft, set, editor }: FormProps) {
   const runtime = runtimeOf(draft.language, draft.runtime);
   const runtimes = RUNTIMES[draft.language];
   const spoken = (language: Language) =>
@@ -88,7 +87,7 @@ export function Form({ draft, set, run, editor }: FormProps) {
         />
       </div>
       <div className={styles.work}>
-        <Work draft={draft} set={set} run={run} editor={editor} />
+        <Work draft={draft} set={set} editor={editor} />
         <Input value={draft.input} change={(input) => set({ input })} />
       </div>
       <Needs draft={draft} set={set} />
@@ -96,7 +95,7 @@ export function Form({ draft, set, run, editor }: FormProps) {
   );
 }
 
-function Work({ draft, set, run, editor }: FormProps) {
+function Work({ draft, set, editor }: FormProps) {
   const id = useId();
   const wrong = useFault("/payload/sourceCode");
   const { language } = draft;
@@ -154,7 +153,6 @@ function Work({ draft, set, run, editor }: FormProps) {
           language={language}
           value={draft[language]}
           change={(text) => set({ [language]: text })}
-          run={run}
           describedBy={wrong === null ? undefined : id}
         />
       </Suspense>

@@ -43,7 +43,7 @@ function NewTask() {
   const run = () => {
     if (own.length === 0 && !submit.isPending) submit.send(spec);
   };
-  useKeys([{ keys: "mod+Enter", says: "run it", run }]);
+  useRunKey(run);
   const fill = (fields: Partial<Draft>, word: string) => {
     setBefore(draft);
     setDraft(drafted(fields));
@@ -59,6 +59,7 @@ function NewTask() {
     <Faults value={faults}>
       <Page
         title="Run a task"
+        fill={task !== undefined}
         aside={
           <>
             <span className="mute" role="status">
@@ -98,7 +99,7 @@ function NewTask() {
           </p>
         )}
         <Kept draft={draft} drop={() => set({ kept: {} })} />
-        <Form draft={draft} set={set} run={run} editor={editor} />
+        <Form draft={draft} set={set} editor={editor} />
         <Elsewhere faults={faults} />
         {refused !== null && (
           <div className={styles.faults} role="alert">
@@ -114,6 +115,24 @@ function NewTask() {
       </Page>
     </Faults>
   );
+}
+
+/** ⌘↵ or Ctrl Enter, wherever on the page one is: buttons and fields that have a use for Enter do not get this one. */
+function useRunKey(run: () => void): void {
+  useKeys([{ keys: "mod+Enter", says: "run it", run }]);
+  const now = useRef(run);
+  now.current = run;
+  useEffect(() => {
+    const pressed = (event: KeyboardEvent) => {
+      if (event.key !== "Enter" || !(event.metaKey || event.ctrlKey)) return;
+      if (document.querySelector("dialog[open]") !== null) return;
+      event.preventDefault();
+      event.stopPropagation();
+      now.current();
+    };
+    document.addEventListener("keydown", pressed, true);
+    return () => document.removeEventListener("keydown", pressed, true);
+  }, []);
 }
 
 /** A task that was run before, told once it is here. */

@@ -27,7 +27,9 @@ export function Ran({ id, show }: RanProps) {
   const task = useLiveTask(id);
   const place = useRef<HTMLElement>(null);
   // biome-ignore lint/correctness/useExhaustiveDependencies: another task is what it waits for
-  useEffect(() => place.current?.scrollIntoView({ block: "nearest" }), [id]);
+  useEffect(() => {
+    place.current?.scrollIntoView({ block: "nearest" });
+  }, [id]);
   return (
     <section ref={place} className={styles.ran} aria-label="What became of it">
       {task.data !== undefined ? (

@@ -30,7 +30,9 @@ export function Source({ task, line }: { task: TaskView; line: number | null }) 
 function Numbered({ text, line }: { text: string; line: number | null }) {
   const pointed = useRef<HTMLLIElement>(null);
   // biome-ignore lint/correctness/useExhaustiveDependencies: another line is what it waits for
-  useEffect(() => pointed.current?.scrollIntoView({ block: "center" }), [line]);
+  useEffect(() => {
+    pointed.current?.scrollIntoView({ block: "center" });
+  }, [line]);
   return (
     <div className={styles.json}>
       <button type="button" className="link" onClick={() => void copy(text)}>
