@@ -26,8 +26,11 @@ _LABELLED = (
 )
 # SQLite knows the case of ASCII letters only: names with others are left to Python.
 _NAMED = (
-    "(instr(lower(name), :name) > 0 OR (length(name) <> length(CAST(name AS BLOB)) AND anchor_name_has(name, :name)))"
+    "(instr(lower(spec ->> '$.name'), :name) > 0"
+    " OR (length(spec) <> length(CAST(spec AS BLOB)) AND anchor_name_has(spec ->> '$.name', :name)))"
 )
+# Most specs are told by this, which is cheap: it holds for every one whose name has a plain text in it.
+_MAY_BE_NAMED = "(instr(lower(spec), :name) > 0 OR length(spec) <> length(CAST(spec AS BLOB)))"
 
 
 def are_few(db: sqlite3.Connection, state: State) -> bool:
@@ -40,15 +43,20 @@ def page_of(db: sqlite3.Connection, query: TaskQuery, *, below: int | None, limi
     """The newest `limit` tasks below `below` that fit, after `skip` of them; fewer, with a place to go on, where the
     bound came first."""
     source, fits, place = _asked(db, query, below=below, above=None)
-    matching = f"SELECT id FROM ({source}) AS found WHERE {fits} LIMIT :limit"
-    ids = [task for (task,) in db.execute(matching, place | {"limit": skip + limit + 1})]
-    passed = min(skip, len(ids))
-    if len(ids) > skip + limit:
+    if skip:
+        passed, looked_at, lowest = db.execute(
+            f"SELECT count(*) FILTER (WHERE {fits}), count(*), min(id) FROM ({source}) AS found", place
+        ).fetchone()
+        if passed <= skip:
+            return Page([], lowest if looked_at == BOUND else None, passed)
+    matching = f"SELECT id FROM ({source}) AS found WHERE {fits} LIMIT :limit OFFSET :skip"
+    ids = [task for (task,) in db.execute(matching, place | {"limit": limit + 1, "skip": skip})]
+    if len(ids) > limit:
         ids.pop()
         going_on: int | None = ids[-1]
     else:
         going_on = _floor(db, source, place)
-    return Page(_tasks(db, ids[skip:]), going_on, passed)
+    return Page(_tasks(db, ids), going_on, skip)
 
 
 def counted(db: sqlite3.Connection, query: TaskQuery, *, below: int | None, above: int | None) -> Counted:
@@ -87,9 +95,11 @@ def _asked(
         fits.append(_LABELLED)
         place |= {"label": query.label, "label_json": msgspec.json.encode(query.label)}
     if query.name is not None:
-        columns.append("json_extract(CAST(spec AS TEXT), '$.name') AS name")
-        fits.append(_NAMED)
-        place["name"] = query.name.casefold()
+        columns.append("CAST(spec AS TEXT) AS spec")
+        part = query.name.casefold()
+        is_plain = part.isascii() and part.isprintable() and not set(part) & set('"\\')
+        fits += [_MAY_BE_NAMED, _NAMED] if is_plain else [_NAMED]
+        place["name"] = part
         db.create_function("anchor_name_has", 2, name_has, deterministic=True)
     if query.runtime is not None:
         columns.append("shape")
