@@ -32,7 +32,7 @@ function App() {
       {app.isPending ? (
         <Loading what="the app" />
       ) : (
-        <Failed what="app" error={app.error ?? new Error("")} again={() => void app.refetch()} />
+        <Failed what="the app" error={app.error ?? new Error("")} again={() => void app.refetch()} />
       )}
     </Page>
   );

@@ -80,7 +80,7 @@ export function Steps({ app }: { app: AppView }) {
         {stepsOf(app, release).map((step) => (
           <li key={step.word} data-state={step.state}>
             <StateMark {...MARKS[step.state]} quiet />{" "}
-            {step.state === "now" ? <b>{step.word}</b> : <span>{step.word}</span>}{" "}
+            <span className={styles.word}>{step.state === "now" ? <b>{step.word}</b> : step.word}</span>{" "}
             <span className="mute">
               <bdi>{step.says}</bdi>
             </span>

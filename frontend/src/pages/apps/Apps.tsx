@@ -103,7 +103,7 @@ function Apps() {
       {apps.isPending ? (
         <Loading what="apps" />
       ) : apps.isError && rows.length === 0 ? (
-        <Failed what="list of apps" error={apps.error} again={() => void apps.refetch()} />
+        <Failed what="apps" error={apps.error} again={() => void apps.refetch()} />
       ) : rows.length === 0 ? (
         <NoApps may={may} />
       ) : (

@@ -31,7 +31,7 @@ function Case() {
       {found.isPending ? (
         <Loading what="the case" />
       ) : (
-        <Failed what="case" error={found.error} again={() => void found.refetch()} />
+        <Failed what="the case" error={found.error} again={() => void found.refetch()} />
       )}
     </Page>
   );

@@ -52,7 +52,7 @@ function Deploy() {
         {there.isPending ? (
           <Loading what="the app" />
         ) : (
-          <Failed what="app" error={there.error ?? new Error("")} again={() => void there.refetch()} />
+          <Failed what="the app" error={there.error ?? new Error("")} again={() => void there.refetch()} />
         )}
       </Page>
     );

@@ -70,7 +70,7 @@ function Verification() {
       {cases.isPending ? (
         <Loading what="cases" />
       ) : cases.isError && all.length === 0 ? (
-        <Failed what="list of cases" error={cases.error} again={() => void cases.refetch()} />
+        <Failed what="cases" error={cases.error} again={() => void cases.refetch()} />
       ) : all.length === 0 ? (
         <NoCases />
       ) : (
