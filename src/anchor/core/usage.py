@@ -1,6 +1,6 @@
 """What was used: the attempts of a task that is over, and replicas of apps, summed by day, owner and node."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -53,16 +53,24 @@ class Sums:
     """Uses added up by place."""
 
     def __init__(self) -> None:
-        self._sums: dict[Place, Amounts] = {}
+        self._sums: dict[Place, list[int]] = {}
 
     def __len__(self) -> int:
         return len(self._sums)
 
     def add(self, place: Place, amounts: Amounts) -> None:
         """Add to one place."""
-        tasks, failed, attempts, cpu, wall = self._sums.get(place, (0, 0, 0, 0, 0))
-        more = amounts
-        self._sums[place] = (tasks + more[0], failed + more[1], attempts + more[2], cpu + more[3], wall + more[4])
+        sums = self._sums.get(place)
+        if sums is None:
+            self._sums[place] = list(amounts)
+            return
+        # Every ending of a task comes by here, on the one thread that writes.
+        tasks, failed, attempts, cpu, wall = amounts
+        sums[0] += tasks
+        sums[1] += failed
+        sums[2] += attempts
+        sums[3] += cpu
+        sums[4] += wall
 
     def add_uses(self, uses: Iterable[Use]) -> None:
         """Add what was summed before."""
@@ -70,14 +78,13 @@ class Sums:
             place = (use.day, use.owner, use.node, use.app)
             self.add(place, (use.tasks, use.failed, use.attempts, use.cpu_ms, use.wall_ms))
 
-    def add_task(self, owner: str, state: State, attempts: Iterable[AttemptRecord]) -> None:
+    def add_task(self, owner: str, state: State, attempts: Sequence[AttemptRecord]) -> None:
         """Add every attempt of a task that is over, each to the day it ended on and the node it ran on."""
-        last: Place | None = None
         for one in attempts:
-            last = (one.ended_at // DAY_MS, owner, one.node, "")
-            self.add(last, (0, 0, 1, *_measured(one)))
-        if last is not None:
-            self.add(last, (1, int(state in _FAILED), 0, 0, 0))
+            is_last = one is attempts[-1]
+            cpu, wall = _measured(one)
+            amounts = (int(is_last), int(is_last and state in _FAILED), 1, cpu, wall)
+            self.add((one.ended_at // DAY_MS, owner, one.node, ""), amounts)
 
     def uses(self) -> list[Use]:
         """Each place with its sum."""
