@@ -56,6 +56,12 @@ def at_all_widths(page: Page) -> list[str]:
     return found
 
 
+def look(page: Page, axe: str, where: str) -> list[str]:
+    """What is around the page is the same on every one: it is looked at once, by day and by night, wide and narrow."""
+    found = check(page, axe, where, "html" if where.startswith("/,") else "main")
+    return [*found, *at_all_widths(page)]
+
+
 def shows(what: Locator) -> bool:
     try:
         what.wait_for(timeout=3000)
@@ -77,8 +83,7 @@ def test_an_empty_server_is_explained_on_every_page(bare: BrowserContext, axe: s
         # More than a title, and something that can be done: a link, a button, a field, or a command to type.
         if len(said) < 60 or main.locator("a, .button, input, select, .mono, pre").count() == 0:
             wrong.append(f"{path} says no more than {said!r}")
-        wrong += check(page, axe, f"{path}, empty")
-        wrong += at_all_widths(page)
+        wrong += look(page, axe, f"{path}, empty")
     assert wrong == []
 
 
@@ -96,8 +101,7 @@ def test_a_slow_server_is_waited_for_in_words(bare: BrowserContext, axe: str) ->
         go(page, path)
         if path not in FORMS and not shows(page.locator("main [role=status]").filter(has_text=LOADING).first):
             wrong.append(f"{path} does not say that it loads: {page.locator('main').inner_text()!r}")
-        wrong += check(page, axe, f"{path}, loading")
-        wrong += at_all_widths(page)
+        wrong += look(page, axe, f"{path}, loading")
     for route in waiting:
         route.continue_()
     page.unroute_all()
@@ -126,8 +130,7 @@ def test_a_server_that_makes_mistakes_is_asked_again(bare: BrowserContext, axe: 
         alert = page.locator("main").get_by_role("alert").filter(has_text=PROBLEM["detail"]).first
         if path not in FORMS and not shows(alert.get_by_role("button", name="Try again")):
             wrong.append(f"{path} does not say that it failed: {page.locator('main').inner_text()!r}")
-        wrong += check(page, axe, f"{path}, failed")
-        wrong += at_all_widths(page)
+        wrong += look(page, axe, f"{path}, failed")
     page.unroute_all()
     page.evaluate("document.querySelectorAll('main [role=alert] button').forEach((again) => again.click())")
     expect(page.locator("main").get_by_role("alert")).to_have_count(0)

@@ -1,8 +1,6 @@
-"""Working with the dashboard: by keyboard, with hostile output, and while the server is away."""
+"""Working with the dashboard: by keyboard, and with hostile output."""
 
-from pathlib import Path
-
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from .harbour import Harbour
 
@@ -50,22 +48,3 @@ def test_what_a_task_prints_is_looked_at_and_does_nothing(page: Page, harbour: H
     assert len(log.inner_text()) < 10_000
     assert page.evaluate("window.hit") is None
     assert page.locator("main img, h1 b").count() == 0
-
-
-def test_a_server_that_is_away_is_said_to_be_and_is_back_by_itself(browser: Browser, tmp_path: Path) -> None:
-    harbour = Harbour(tmp_path)
-    harbour.start()
-    page = browser.new_page(base_url=harbour.url)
-    try:
-        page.goto("/")
-        expect(page.get_by_text("There are no tasks yet")).to_have_count(0)
-        page.wait_for_selector("canvas")
-        page.evaluate("window.before = true")
-        harbour.kill()
-        expect(page.get_by_text("Not live since")).to_be_visible(timeout=5_000)
-        harbour.start()
-        expect(page.get_by_text("Not live since")).to_have_count(0, timeout=5_000)
-        assert page.evaluate("window.before")
-    finally:
-        page.close()
-        harbour.stop()
