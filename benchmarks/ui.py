@@ -67,7 +67,7 @@ def source(nodes: int) -> Iterator[Source]:
             yield Source(url, process)
         finally:
             process.terminate()
-            process.wait(20)
+            process.communicate(timeout=20)
 
 
 def shown(page: Page) -> dict[str, int]:

@@ -170,6 +170,7 @@ function Picture({ stream, fleet, still, setStill }: PictureProps) {
     const pen = on?.getContext("2d") ?? null;
     if (on === null || pen === null) return;
     const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
+    const chosen = chosenCalm();
     let colours = streamColours();
     let [frame, drawnAt, rowsAt, width, height] = [0, 0, Number.NEGATIVE_INFINITY, 0, 0];
     let drawn: Still | null | undefined;
@@ -186,7 +187,7 @@ function Picture({ stream, fleet, still, setStill }: PictureProps) {
       const now = serverNow();
       const stop = stopped.current;
       const isDue =
-        width === 0 || stop !== drawn || (stop === null && at - drawnAt >= (calm.matches ? CALM_MS : DRAW_MS));
+        width === 0 || stop !== drawn || (stop === null && at - drawnAt >= (chosen || calm.matches ? CALM_MS : DRAW_MS));
       if (!isDue) return;
       drawn = stop;
       drawnAt = at;

@@ -5,11 +5,12 @@ import { at, count } from "../../ui/words";
 
 /** Sites of which each has a word of its own. */
 const SITES_MAX = 2;
+const NAMED_MAX = 5;
 
 /** Where a need is looked into. */
 export interface Way {
   says: string;
-  to: "/cases/$id" | "/clusters/$id" | "/nodes" | "/nodes/$id" | "/tasks" | "/events";
+  to: "/cases/$id" | "/clusters/$id" | "/nodes" | "/nodes/$id" | "/tasks" | "/settings";
   params?: { id: string };
   search?: Record<string, string>;
 }
@@ -43,7 +44,7 @@ export function needs({ health, cases = [], apps = [], fleet, inconclusive = [] 
       says: problem.message,
       hint: problem.hint,
       since: problem.since,
-      way: { says: "See what happened", to: "/events" } as const,
+      way: { says: "See the server", to: "/settings" } as const,
     })),
     ...cases.map((row) => ({
       id: row.id,
@@ -105,8 +106,10 @@ function lost(fleet: Fleet): Need[] {
   }
   const largest = [...sites].sort((one, other) => other[1].length - one[1].length);
   if (largest.length <= SITES_MAX) return largest.map(([site, places]) => lostAt(fleet, site, places));
-  const named = largest.slice(0, 3).map(([site, places]) => `${count(places.length)} at ${site || "no named site"}`);
-  const more = largest.length > 3 ? ` and ${count(largest.length - 3)} more sites` : "";
+  const named = largest
+    .slice(0, NAMED_MAX)
+    .map(([site, places]) => `${count(places.length)} at ${site || "no named site"}`);
+  const more = largest.length > NAMED_MAX ? " and at other sites" : "";
   return [
     {
       ...lostAt(fleet, "", gone),
@@ -130,7 +133,7 @@ function lostAt(fleet: Fleet, site: string, places: readonly number[]): Need {
     since,
     way: one
       ? { says: "Show it", to: "/nodes/$id", params: { id: names[0]! } }
-      : { says: "Show them", to: "/nodes", search: { state: "lost", ...(site && { site }) } },
+      : { says: "Show them", to: "/nodes", search: { state: "lost", ...(site && { in: site }) } },
   };
 }
 

@@ -32,7 +32,13 @@ test("trouble of the server, cases, apps and lost nodes need somebody; a stopped
     "1 node lost",
     "Node is flagged",
   ]);
-  expect(found.map((need) => need.way.to)).toEqual(["/events", "/tasks", "/clusters/$id", "/nodes/$id", "/nodes/$id"]);
+  expect(found.map((need) => need.way.to)).toEqual([
+    "/settings",
+    "/tasks",
+    "/clusters/$id",
+    "/nodes/$id",
+    "/nodes/$id",
+  ]);
   expect(needs({})).toEqual([]);
 });
 
