@@ -18,6 +18,7 @@ app = typer.Typer(
 )
 
 NodeId = Annotated[str, typer.Argument(metavar="NODE", help="A node's id, like REX-A1B2C3.")]
+Reason = Annotated[str | None, typer.Option(help="Why, for others to read.", show_default=False)]
 
 
 @app.command("ls")
@@ -85,30 +86,56 @@ def get(node: NodeId, url: Url = None, token: Token = None, output: Format = Out
     return show.as_table(("RUNTIME", "OFFERED", "HELD", "VERSION, OR WHY NOT"), [*offered, *lacking])
 
 
-def _act(node: str, action: NodeAction, url: str | None, token: str | None, output: Output) -> None:
+def _act(node: str, action: NodeAction, url: str | None, token: str | None, output: Output, reason: str | None) -> None:
     with connect(url, token) as client:
-        view = client.act_on_node(node, action)
+        view = client.act_on_node(node, action, reason or "")
     if output is Output.JSON:
         return show.as_json(view)
     return say(f"{view.node_id} is {view.status}.")
 
 
 @app.command("drain")
-def drain(node: NodeId, url: Url = None, token: Token = None, output: Format = Output.TABLE) -> None:
+def drain(
+    node: NodeId, reason: Reason = None, url: Url = None, token: Token = None, output: Format = Output.TABLE
+) -> None:
     """Give a machine no more work; what runs there finishes."""
-    _act(node, "drain", url, token, output)
+    _act(node, "drain", url, token, output, reason)
 
 
 @app.command("resume")
-def resume(node: NodeId, url: Url = None, token: Token = None, output: Format = Output.TABLE) -> None:
+def resume(
+    node: NodeId, reason: Reason = None, url: Url = None, token: Token = None, output: Format = Output.TABLE
+) -> None:
     """Give a machine work again."""
-    _act(node, "resume", url, token, output)
+    _act(node, "resume", url, token, output, reason)
 
 
 @app.command("block")
-def block(node: NodeId, url: Url = None, token: Token = None, output: Format = Output.TABLE) -> None:
+def block(
+    node: NodeId, reason: Reason = None, url: Url = None, token: Token = None, output: Format = Output.TABLE
+) -> None:
     """Turn a machine away; what it holds is run elsewhere."""
-    _act(node, "block", url, token, output)
+    _act(node, "block", url, token, output, reason)
+
+
+@app.command("label")
+def label(
+    node: NodeId,
+    labels: Annotated[
+        list[str] | None, typer.Argument(help="All labels it is to be given; none takes them away.")
+    ] = None,
+    url: Url = None,
+    token: Token = None,
+    output: Format = Output.TABLE,
+) -> None:
+    """Give a machine labels, beside those that its agent was started with."""
+    with connect(url, token) as client:
+        view = client.label_node(node, labels or [])
+    if output is Output.JSON:
+        return show.as_json(view)
+    return say(
+        f"{view.node_id} is labelled {', '.join(view.labels)}." if view.labels else f"{view.node_id} has no labels."
+    )
 
 
 @app.command("token")

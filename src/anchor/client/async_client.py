@@ -66,11 +66,27 @@ class AsyncClient(AsyncWorking, AsyncDeploying):
         """One task, whole."""
         return await self._call(calls.task(task_id))
 
-    async def tasks(self, *, state: str = "", label: str = "", page_size: int = 100) -> AsyncIterator[rest.TaskRow]:
-        """Tasks from the newest on, page after page for as long as they are asked for."""
+    async def tasks(
+        self,
+        *,
+        state: str = "",
+        label: str = "",
+        name: str = "",
+        owner: str = "",
+        runtime: str = "",
+        node: str = "",
+        run: str = "",
+        since: str = "",
+        until: str = "",
+        page_size: int = 100,
+    ) -> AsyncIterator[rest.TaskRow]:
+        """Tasks from the newest on, page after page for as long as they are asked for: those that fit all that is
+        given. `name` is a part of the name; `since` and `until` bound when they were submitted (RFC 3339)."""
+        words = {"state": state, "label": label, "name": name, "owner": owner, "runtime": runtime, "node": node}
+        words |= {"run": run, "since": since, "until": until}
         cursor = ""
         while True:
-            page = await self._call(calls.tasks(state=state, label=label, limit=page_size, cursor=cursor))
+            page = await self._call(calls.tasks(words, limit=page_size, cursor=cursor))
             for row in page.items:
                 yield row
             cursor = page.cursor
@@ -112,9 +128,13 @@ class AsyncClient(AsyncWorking, AsyncDeploying):
         """One node."""
         return await self._call(calls.node(node_id))
 
-    async def act_on_node(self, node_id: str, action: NodeAction) -> rest.NodeView:
-        """Drain, resume or block a node."""
-        return await self._call(calls.act_on_node(node_id, action))
+    async def act_on_node(self, node_id: str, action: NodeAction, reason: str = "") -> rest.NodeView:
+        """Drain, resume or block a node; the reason is for others to read."""
+        return await self._call(calls.act_on_node(node_id, action, reason))
+
+    async def label_node(self, node_id: str, labels: Sequence[str]) -> rest.NodeView:
+        """Give a node these labels beside those of its machine, and no others."""
+        return await self._call(calls.label_node(node_id, labels))
 
     async def join_token(self, *, seconds: int = 900) -> rest.JoinToken:
         """A token with which one machine can join."""

@@ -88,10 +88,9 @@ def task(task_id: str) -> Call[rest.TaskView]:
     return get(_of(task_id), answers.json_as(rest.TaskView))
 
 
-def tasks(*, state: str = "", label: str = "", limit: int = 100, cursor: str = "") -> Call[Page[rest.TaskRow]]:
-    """A page of tasks, newest first."""
-    query = {"state": state, "label": label, "limit": limit, "cursor": cursor}
-    return get("/api/tasks", answers.page_of(rest.TaskRow), query)
+def tasks(words: Mapping[str, str], *, limit: int, cursor: str) -> Call[Page[rest.TaskRow]]:
+    """A page of the tasks that fit all of the words that are not empty, newest first."""
+    return get("/api/tasks", answers.page_of(rest.TaskRow), {**words, "limit": limit, "cursor": cursor})
 
 
 def results(task_ids: Sequence[str], *, at_least: int, wait_seconds: float) -> Call[list[rest.TaskResult]]:
@@ -153,10 +152,23 @@ def node(node_id: str) -> Call[rest.NodeView]:
     return get(f"/api/nodes/{urllib.parse.quote(node_id, safe='')}", answers.json_as(rest.NodeView))
 
 
-def act_on_node(node_id: str, action: NodeAction) -> Call[rest.NodeView]:
-    """Drain, resume or block a node."""
+def act_on_node(node_id: str, action: NodeAction, reason: str = "") -> Call[rest.NodeView]:
+    """Drain, resume or block a node, and why."""
     path = f"/api/nodes/{urllib.parse.quote(node_id, safe='')}/{action}"
-    return post(path, answers.json_as(rest.NodeView))
+    body = msgspec.json.encode(rest.NodeDecision(reason)) if reason else b""
+    return post(path, answers.json_as(rest.NodeView), body)
+
+
+def label_node(node_id: str, labels: Sequence[str]) -> Call[rest.NodeView]:
+    """Give a node these labels beside those of its machine, and no others."""
+    path = f"/api/nodes/{urllib.parse.quote(node_id, safe='')}/labels"
+    return Call(
+        method="PUT",
+        path=path,
+        read=answers.json_as(rest.NodeView),
+        body=msgspec.json.encode(rest.NodeLabels(list(labels))),
+        headers={"Content-Type": "application/json"},
+    )
 
 
 def join_token(seconds: int) -> Call[rest.JoinToken]:

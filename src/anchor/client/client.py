@@ -71,11 +71,27 @@ class Client(Working, Deploying):
         """One task, whole."""
         return self._call(calls.task(task_id))
 
-    def tasks(self, *, state: str = "", label: str = "", page_size: int = 100) -> Iterator[rest.TaskRow]:
-        """Tasks from the newest on, page after page for as long as they are asked for."""
+    def tasks(
+        self,
+        *,
+        state: str = "",
+        label: str = "",
+        name: str = "",
+        owner: str = "",
+        runtime: str = "",
+        node: str = "",
+        run: str = "",
+        since: str = "",
+        until: str = "",
+        page_size: int = 100,
+    ) -> Iterator[rest.TaskRow]:
+        """Tasks from the newest on, page after page for as long as they are asked for: those that fit all that is
+        given. `name` is a part of the name; `since` and `until` bound when they were submitted (RFC 3339)."""
+        words = {"state": state, "label": label, "name": name, "owner": owner, "runtime": runtime, "node": node}
+        words |= {"run": run, "since": since, "until": until}
         cursor = ""
         while True:
-            page = self._call(calls.tasks(state=state, label=label, limit=page_size, cursor=cursor))
+            page = self._call(calls.tasks(words, limit=page_size, cursor=cursor))
             yield from page.items
             cursor = page.cursor
             if not cursor:
@@ -116,9 +132,13 @@ class Client(Working, Deploying):
         """One node."""
         return self._call(calls.node(node_id))
 
-    def act_on_node(self, node_id: str, action: NodeAction) -> rest.NodeView:
-        """Drain, resume or block a node."""
-        return self._call(calls.act_on_node(node_id, action))
+    def act_on_node(self, node_id: str, action: NodeAction, reason: str = "") -> rest.NodeView:
+        """Drain, resume or block a node; the reason is for others to read."""
+        return self._call(calls.act_on_node(node_id, action, reason))
+
+    def label_node(self, node_id: str, labels: Sequence[str]) -> rest.NodeView:
+        """Give a node these labels beside those of its machine, and no others."""
+        return self._call(calls.label_node(node_id, labels))
 
     def join_token(self, *, seconds: int = 900) -> rest.JoinToken:
         """A token with which one machine can join."""

@@ -129,7 +129,7 @@ class Gate:
         if key is None or key.uses_left is None:
             raise _dead_join_token("unknown")
         if key.uses_left == 0:
-            raise _dead_join_token("used")
+            raise _dead_join_token("used" if key.used_by else "void")
         if not is_live(key, now=self._clock.now()):
             raise _dead_join_token("expired")
         return key
@@ -272,6 +272,7 @@ def digest_of(token: str) -> str:
 _DEAD_JOIN_TOKENS = {
     "unknown": "This join token is not known here.",
     "used": "This join token was used before: each one lets one machine join.",
+    "void": "This join token is void: it was used, or it is older than the backup that this server was restored from.",
     "expired": "This join token has expired: nobody used it in time.",
 }
 

@@ -8,7 +8,7 @@ import { Failed, Loading } from "../../ui/Said";
 import { Tabs } from "../../ui/Tabs";
 import styles from "./AddNode.module.css";
 import { NoCall } from "./NoCall";
-import { forgetToken, TOKEN_SECONDS, useArrival, useToken, useTokenState } from "./queries";
+import { forgetToken, isGone, TOKEN_SECONDS, useArrival, useToken, useTokenState } from "./queries";
 import { Steps } from "./Steps";
 import { clock, isOwnMachine, stepsOf } from "./steps";
 
@@ -68,14 +68,16 @@ interface JoinProps {
 function Join({ token, madeAt, told, renew, renewing }: JoinProps) {
   const [system, setSystem] = useState<System>(HERE);
   const now = useNow();
-  const state = useTokenState(token.id).data;
+  const found = useTokenState(token.id);
+  const state = found.data;
+  const gone = isGone(found.error);
   const node = useArrival(state?.nodeId ?? null).data;
   const isConnected = node !== undefined && node.seenAt !== null && node.status !== "offline";
   const [connectedAt, setConnectedAt] = useState<number | null>(null);
   useEffect(() => {
     if (isConnected) setConnectedAt((old) => old ?? Date.now());
   }, [isConnected]);
-  const isOver = state?.state === "used" || state?.state === "expired";
+  const isOver = gone || state?.state === "used" || state?.state === "expired";
   useEffect(() => told(isOver), [isOver, told]);
   const commands: Record<System, string> = {
     "Linux and macOS": token.commands?.linux ?? token.command,
@@ -97,7 +99,7 @@ function Join({ token, madeAt, told, renew, renewing }: JoinProps) {
           ? "It is a node now."
           : state?.state === "used"
             ? "It has called in…"
-            : state?.state === "expired"
+            : isOver
               ? "Nobody called in."
               : "Waiting for it to call in…"}
       </p>
@@ -110,7 +112,14 @@ function Join({ token, madeAt, told, renew, renewing }: JoinProps) {
             </button>
           </div>
           <p>
-            {state?.state === "expired" ? (
+            {gone ? (
+              <>
+                <b>This token was taken back:</b> it lets no machine join.{" "}
+                <button type="button" className="button main" disabled={renewing} onClick={renew}>
+                  New token
+                </button>
+              </>
+            ) : state?.state === "expired" ? (
               <>
                 <b>This token has expired:</b> nobody used it within its 15 minutes, and it lets no machine join any
                 more.{" "}
@@ -148,7 +157,7 @@ function Join({ token, madeAt, told, renew, renewing }: JoinProps) {
               </Link>
             </p>
           )}
-          <NoCall waitsSince={state?.state === "waiting" ? madeAt : null} now={now} system={system} command={command} />
+          <NoCall waitsSince={isOver ? null : madeAt} now={now} system={system} command={command} />
         </div>
       </Tabs>
     </div>

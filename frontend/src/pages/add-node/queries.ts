@@ -1,6 +1,6 @@
 /** What the page asks: for a token, what became of it, and how far the node that used it is. */
 import { useQuery } from "@tanstack/react-query";
-import { api, take } from "../../api/client";
+import { api, Problem, take } from "../../api/client";
 import { queries } from "../../api/queries";
 
 export const TOKEN_SECONDS = 900;
@@ -31,8 +31,13 @@ export function useTokenState(id: string | undefined) {
     queryFn: ({ signal }) =>
       take(api.GET("/api/nodes/join-tokens/{id}", { params: { path: { id: id ?? "" } }, signal })),
     refetchInterval: (query) =>
-      query.state.data === undefined || query.state.data.state === "waiting" ? LOOK_MS : false,
+      !isGone(query.state.error) && (query.state.data?.state ?? "waiting") === "waiting" ? LOOK_MS : false,
   });
+}
+
+/** Whether a token is not known any more: somebody took it back. */
+export function isGone(error: Error | null): boolean {
+  return error instanceof Problem && error.status === 404;
 }
 
 /** The node that joined; looked at until it was measured. */

@@ -112,5 +112,5 @@ export function checkedOf(node: NodeView): { right: number; wrong: number } {
 export function heardOf(node: NodeView, mark: Mark): string {
   if (node.seenAt === null) return "never called in";
   const isSilent = mark === "lost" || Date.now() - Date.parse(node.seenAt) > 120_000;
-  return isSilent ? `not since ${at(node.seenAt)}` : "now";
+  return isSilent ? `not since ${at(node.seenAt).replace(/:\d\d$/, "")}` : "now";
 }
