@@ -103,7 +103,7 @@ def test_ctrl_c_cancels_the_task_and_exits_with_130(anchor: Cli) -> None:
     _, talk = process.communicate(timeout=40)
     assert process.returncode == 130
     assert "The task is cancelled." in talk
-    [row] = json.loads(anchor("task", "ls", "--label", "ctrl-c", "-o", "json").stdout)
+    [row] = json.loads(anchor("task", "ls", "--label", "ctrl-c", "--name", "INTERRUPT", "-o", "json").stdout)
     assert row["state"] == "cancelled"
 
 

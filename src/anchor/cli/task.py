@@ -32,6 +32,12 @@ TaskId = Annotated[str, typer.Argument(metavar="TASK", help="A task's id, as `an
 def ls(
     state: Annotated[str | None, typer.Option(help=f"Only tasks in this state: {', '.join(State)}.")] = None,
     label: Annotated[str | None, typer.Option(help="Only tasks with this label.")] = None,
+    name: Annotated[str | None, typer.Option(help="Only tasks with this in their name.")] = None,
+    owner: Annotated[str | None, typer.Option(help="Only tasks of this owner.")] = None,
+    runtime: Annotated[str | None, typer.Option(help="Only tasks for this runtime.")] = None,
+    node: Annotated[str | None, typer.Option(help="Only tasks that this node has, or had last.")] = None,
+    run: Annotated[str | None, typer.Option(help="Only tasks of this run of a graph.")] = None,
+    since: Annotated[str | None, typer.Option(help="Only tasks submitted since, as 2026-01-31T12:00Z.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 50,
     url: Url = None,
     token: Token = None,
@@ -39,7 +45,17 @@ def ls(
 ) -> None:
     """List tasks, newest first."""
     with connect(url, token) as client:
-        found = client.tasks(state=state or "", label=label or "", page_size=min(limit, 1000))
+        found = client.tasks(
+            state=state or "",
+            label=label or "",
+            name=name or "",
+            owner=owner or "",
+            runtime=runtime or "",
+            node=node or "",
+            run=run or "",
+            since=since or "",
+            page_size=min(limit, 1000),
+        )
         rows = list(itertools.islice(found, limit))
     if output is Output.JSON:
         return show.as_json(rows)
