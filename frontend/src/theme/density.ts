@@ -22,18 +22,13 @@ export function followDensity(): void {
   document.documentElement.dataset.density = density();
 }
 
-/** Whether what moves by itself is to step once a second: as chosen here, or as the machine says. */
-export function isCalm(): boolean {
-  return localStorage.getItem(CALM_KEY) === "yes" || window.matchMedia("(prefers-reduced-motion: reduce)").matches;
-}
-
 /** Keep whether what moves is to step; those that move look at it when they are shown. */
 export function chooseCalm(calm: boolean): void {
   if (calm) localStorage.setItem(CALM_KEY, "yes");
   else localStorage.removeItem(CALM_KEY);
 }
 
-/** Whether it was chosen in this browser. */
+/** Whether what moves by itself was chosen to step here; where the machine asks for it, it does so in any case. */
 export function chosenCalm(): boolean {
   return localStorage.getItem(CALM_KEY) === "yes";
 }

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from .conftest import LISTEN
 from .harbour import Harbour
-from .looks import check, no_sideways_scroll
+from .looks import check, go, no_sideways_scroll
 
 PAGES = {"/events": "Events", "/usage": "Usage", "/keys": "Keys and people", "/settings": "Settings"}
 
@@ -268,15 +268,17 @@ def test_slow_and_failing_and_narrow_pages_stay_readable(page: Page, axe: str) -
     }
     for state, answer in answers.items():
         page.route(re.compile(r"/api/(audit|usage|keys|settings)"), answer)
+        page.goto("/events")
         for path in PAGES:
-            page.goto(path)
+            go(page, path)
             expect(page.locator("main")).to_contain_text("It broke." if state == "failed" else "Loading")
             wrong += check(page, axe, f"{state} {path}")
         page.unroute_all(behavior="ignoreErrors")
+    page.goto("/events")
     for width in (320, 390, 768, 1440):
         page.set_viewport_size({"width": width, "height": 800})
         for path, title in PAGES.items():
-            page.goto(path)
+            go(page, path)
             expect(page.locator("h1")).to_have_text(title)
             expect(page.locator("main")).not_to_contain_text("Loading")
             no_sideways_scroll(page)

@@ -6,6 +6,7 @@ import { useSlow } from "../../fleet/slow";
 import { hearMarks } from "../../live/marks";
 import { serverNow } from "../../live/pulse";
 import { useKeys } from "../../shell/keys";
+import { chosenCalm } from "../../theme/density";
 import { Panel } from "../../ui/Panel";
 import { Loading } from "../../ui/Said";
 import { lookOf } from "../../ui/states";
@@ -187,7 +188,9 @@ function Picture({ stream, fleet, still, setStill }: PictureProps) {
       const now = serverNow();
       const stop = stopped.current;
       const isDue =
-        width === 0 || stop !== drawn || (stop === null && at - drawnAt >= (chosen || calm.matches ? CALM_MS : DRAW_MS));
+        width === 0 ||
+        stop !== drawn ||
+        (stop === null && at - drawnAt >= (chosen || calm.matches ? CALM_MS : DRAW_MS));
       if (!isDue) return;
       drawn = stop;
       drawnAt = at;
