@@ -178,7 +178,8 @@ def test_nobody_is_kept_out_of_workflows(page: Page, runs: dict[str, str], axe: 
             no_sideways_scroll(page)
     page.set_viewport_size({"width": 1280, "height": 800})
 
-    page.route("**/api/dags?*", lambda route: route.fulfill(json=[]))
+    none = {"content-type": "application/json", "x-total-count": "0"}
+    page.route("**/api/dags?*", lambda route: route.fulfill(json=[], headers=none))
     page.goto("/dags")
     expect(page.get_by_text("There are no workflows yet.")).to_be_visible()
     wrong += check(page, axe, "no runs")
@@ -187,7 +188,7 @@ def test_nobody_is_kept_out_of_workflows(page: Page, runs: dict[str, str], axe: 
     for path in ("/dags", f"/dags/{runs['broken']}"):
         page.goto(path)
         # A run that is known by the live link is there all the same: only its steps are missing.
-        expect(page.get_by_role("alert")).to_contain_text("It broke. Wait.")
+        expect(page.get_by_role("alert")).to_contain_text("It broke.")
         wrong += check(page, axe, f"{path} failed")
     page.unroute_all()
     page.get_by_role("button", name="Try again").click()

@@ -15,7 +15,7 @@ function Run() {
   if (run !== undefined) return <Found key={id} run={run} />;
   return (
     <Page title="Run of a workflow">
-      {pending || error === null ? <Loading what="the run" /> : <Failed what="run" error={error} again={again} />}
+      {pending || error === null ? <Loading what="the run" /> : <Failed what="the run" error={error} again={again} />}
     </Page>
   );
 }
@@ -28,7 +28,7 @@ function Found({ run }: { run: RunView }) {
       {steps !== null ? (
         <Chart run={run} steps={steps} />
       ) : error !== null ? (
-        <Failed what="steps" error={error} again={again} />
+        <Failed what="its steps" error={error} again={again} />
       ) : (
         <Loading what="its steps" />
       )}

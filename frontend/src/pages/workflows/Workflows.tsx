@@ -80,7 +80,7 @@ function Workflows() {
       ) : runs.isPending ? (
         <Loading what="workflows" />
       ) : runs.isError && rows.length === 0 ? (
-        <Failed what="workflow" error={runs.error} again={() => void runs.refetch()} />
+        <Failed what="workflows" error={runs.error} again={() => void runs.refetch()} />
       ) : rows.length === 0 ? (
         <NoRuns filtered={state !== undefined} />
       ) : (
