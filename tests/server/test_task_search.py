@@ -1,5 +1,6 @@
 """Finding tasks among many, counting them, and doing something to all that were found."""
 
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -119,6 +120,27 @@ def test_running_again_is_done_once_for_one_key_even_over_a_crash(own_server: Se
         "/api/tasks/bulk", json={"action": "retry", "ids": made}, headers={"Idempotency-Key": "k"}
     )
     assert_problem(answer, 422, "idempotency_key_reused")
+
+
+def test_a_bulk_that_died_half_way_is_finished_and_repeats_nothing(tmp_path: Path) -> None:
+    # The first time is the submit itself; the second, the first fifty that are run again.
+    dying = Served(tmp_path, test_failpoint="submit.inserted:3")
+    dying.start()
+    made = many(dying, 120, name="again")
+    assert in_bulk(dying.client, "cancel", filter={})["done"] == 120
+    wish = {"action": "retry", "filter": {"name": "again"}}
+    with pytest.raises(httpx.TransportError):
+        dying.client.post("/api/tasks/bulk", json=wish, headers={"Idempotency-Key": "k"})
+    dying.kill()
+    server = Served(tmp_path)
+    server.start()
+    assert 50 <= len(found(server.client, state="queued", limit=1000)) < 120
+    outcome = in_bulk(server.client, "retry", key="k", filter={"name": "again"})
+    assert (outcome["done"], outcome["cursor"]) == (120, None)
+    rows = found(server.client, state="queued", limit=1000)
+    assert sorted(server.task(one)["retryOf"] for one in rows) == made
+    server.stop()
+    server.end()
 
 
 def test_a_submitter_treats_its_own_tasks_only(own_server: Served) -> None:
