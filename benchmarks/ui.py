@@ -1,9 +1,9 @@
 """What the dashboard makes of very many: figures of the browser, beside a real server.
 
-    python -m benchmarks.ui [--seconds 30] [--nodes 1000] [--events 5000] [--only watch]
+    python -m benchmarks.ui [--seconds 30] [--nodes 1000] [--events 5000] [--only watch|tasks|graphs]
 
-The Watch is shown a fleet and events that are made up (benchmarks/ui_source.py) over the real /live. Needs Chromium and
-a build of the dashboard.
+The Watch is shown a fleet and events that are made up (benchmarks/ui_source.py) over the real /live; a long list of
+tasks and large graphs are real. Needs Chromium and a build of the dashboard.
 """
 
 import argparse
@@ -15,13 +15,28 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import psutil
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 from tests.acceptance.browser.gauge import Gauge, LiveLink
+from tests.acceptance.browser.harbour import Harbour
+from tests.acceptance.browser.test_dashboard_tasks import fill, look_at_the_end
+from tests.acceptance.browser.test_dashboard_workflows import BLOCKED_MS_MAX, USABLE_SECONDS_MAX, look_at_many
 
 SETTLE_SECONDS = 3.0
+TASKS = 100_000
+STEPS = 2_000
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How long the Watch is looked at, with how many nodes and events a second."""
+
+    seconds: float
+    nodes: int
+    events: int
 
 
 @dataclass(frozen=True)
@@ -84,18 +99,18 @@ def shown(page: Page) -> dict[str, int]:
     return {"running": int(number["running"]), "waiting": int(number["waiting"]), "total": int(total)}
 
 
-def watch(page: Page, *, seconds: float, nodes: int, events: int) -> None:
+def watch(browser: Browser, wish: Wish) -> None:
     """The Watch under load: what it costs, and whether it tells the truth when it is over."""
-    with source(nodes) as server:
+    with source(wish.nodes) as server, tab(browser, server.url) as page:
         link = LiveLink(page)
         gauge = Gauge(page, link)
-        page.goto(server.url)
+        page.goto("/")
         page.wait_for_selector("canvas")
-        server.play(events)
+        server.play(wish.events)
         page.wait_for_timeout(SETTLE_SECONDS * 1000)
         gauge.begin()
         cpu = server.cpu_seconds()
-        page.wait_for_timeout(seconds * 1000)
+        page.wait_for_timeout(wish.seconds * 1000)
         cpu = server.cpu_seconds() - cpu
         reading = gauge.end()
         said = page.locator("footer").inner_text().replace("\n", "  ")
@@ -105,7 +120,7 @@ def watch(page: Page, *, seconds: float, nodes: int, events: int) -> None:
             page.wait_for_timeout(50)
         told, true = shown(page), server.counts()
         per_second = reading.received / reading.seconds
-        print(f"watch    {nodes:,} nodes, {events:,} events/s for {reading.seconds:.0f} s; its foot says: {said}")
+        print(f"watch    {wish.nodes:,} nodes, {wish.events:,} events/s for {reading.seconds:.0f} s; it says: {said}")
         print(f"screen   {reading.fps:.1f} fps, longest frame {reading.longest_ms:.0f} ms")
         print(f"thread   {100 * reading.busy:.1f} % busy")
         print(f"heap     {reading.heap_mb:+.1f} MB")
@@ -114,7 +129,47 @@ def watch(page: Page, *, seconds: float, nodes: int, events: int) -> None:
         print(f"counts   {'equal' if told == true else 'DIFFERENT'}: page {told}, server {true}")
 
 
-BENCHES = {"watch": watch}
+def tasks(browser: Browser, _: Wish) -> None:
+    """A list of 100,000 tasks: from the key End to the last row being there."""
+    with harbour() as server, tab(browser, server.url) as page:
+        fill(server, TASKS)
+        looks = [look_at_the_end(page, TASKS, "part 0") for _ in range(3)]
+        times = ", ".join(f"{look['ms']:.0f}" for look in looks)
+        print(f"tasks    {TASKS:,}: End shows the last row after {times} ms, {looks[0]['most']} row elements at most")
+
+
+def graphs(browser: Browser, _: Wish) -> None:
+    """Graphs of 2,000 steps: an assertion fails where one is not usable in time, or blocks the page."""
+    with harbour() as server, tab(browser, server.url) as page:
+        look_at_many(page, server, STEPS)
+        bounds = f"within {USABLE_SECONDS_MAX:g} s, never blocked for over {BLOCKED_MS_MAX} ms"
+        print(f"graphs   {STEPS:,} steps: usable {bounds}")
+
+
+@contextmanager
+def tab(browser: Browser, url: str) -> Iterator[Page]:
+    """A tab of its own on a server."""
+    context = browser.new_context(base_url=url, viewport={"width": 1440, "height": 960})
+    context.set_default_timeout(60_000)
+    try:
+        yield context.new_page()
+    finally:
+        context.close()
+
+
+@contextmanager
+def harbour() -> Iterator[Harbour]:
+    """A server with a node."""
+    with tempfile.TemporaryDirectory() as directory:
+        server = Harbour(Path(directory))
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
+
+
+BENCHES = {"watch": watch, "tasks": tasks, "graphs": graphs}
 
 
 def main() -> None:
@@ -123,17 +178,22 @@ def main() -> None:
     arguments.add_argument("--nodes", type=int, default=1000)
     arguments.add_argument("--events", type=int, default=5000)
     arguments.add_argument("--only", choices=BENCHES, action="append")
-    wish = arguments.parse_args()
+    given = arguments.parse_args()
+    wish = Wish(given.seconds, given.nodes, given.events)
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage", "--enable-precise-memory-info"]
         )
-        for name in wish.only or BENCHES:
-            page = browser.new_page(viewport={"width": 1440, "height": 960})
-            BENCHES[name](page, seconds=wish.seconds, nodes=wish.nodes, events=wish.events)
-            page.close()
+        failed = False
+        for name in given.only or BENCHES:
+            try:
+                BENCHES[name](browser, wish)
+            except AssertionError as error:
+                failed = True
+                print(f"{name:<8} NOT WITHIN ITS BOUNDS: {error}")
         browser.close()
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":

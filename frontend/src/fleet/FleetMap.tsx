@@ -81,7 +81,11 @@ export function FleetMap({ fleet, shape, by, selected, select, open }: FleetMapP
         {...brush.handlers}
       >
         {drawn.map(({ group, layout }) => (
-          <div key={group.name} className={styles.group} style={{ width: layout.width }}>
+          <div
+            key={group.name}
+            className={styles.group}
+            style={{ width: Math.max(layout.width, wideOf(nameOf(group, by))) }}
+          >
             <h3 title={nameOf(group, by)}>
               <bdi>{nameOf(group, by)}</bdi>{" "}
               <span className={`mono mute ${styles.many}`}>{count(group.places.length)}</span>
@@ -103,6 +107,11 @@ export function FleetMap({ fleet, shape, by, selected, select, open }: FleetMapP
       <Key fleet={fleet} shape={shape} />
     </>
   );
+}
+
+/** Room for the name of a small group and for how many it has, in pixels. */
+function wideOf(name: string): number {
+  return Math.min(180, 8 * name.length + 40);
 }
 
 /** What the shapes mean: those that there are. */

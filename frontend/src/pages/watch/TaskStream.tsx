@@ -1,5 +1,5 @@
 /** What ran where over the last minute, as it happens; it can be stopped, looked through, enlarged, and read as a table. */
-import { useNavigate } from "@tanstack/react-router";
+import { Link, useNavigate } from "@tanstack/react-router";
 import { lazy, Suspense, useEffect, useRef, useState } from "react";
 import type { Fleet } from "../../fleet/fleet";
 import { useSlow } from "../../fleet/slow";
@@ -137,7 +137,9 @@ export function TaskStream({ fleet }: { fleet: Fleet }) {
           <Picture stream={stream} fleet={fleet} still={still} setStill={setStill} />
           {isEmpty && still === null && (
             <p className={styles.quiet}>
-              <span>Nothing has run in the last 60 seconds.</span>
+              <span>
+                Nothing has run in the last 60 seconds. <Link to="/tasks/new">Run a task</Link>
+              </span>
             </p>
           )}
         </div>

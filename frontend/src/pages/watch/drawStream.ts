@@ -6,6 +6,10 @@ const TOP_PX = 20;
 const RIGHT_PX = 10;
 const ROW_MIN_PX = 9;
 const ROW_MAX_PX = 22;
+/** A few rows are higher: there is room. */
+const FEW = 4;
+const ROW_FEW_PX = 40;
+const HEIGHT_MIN_PX = 110;
 /** Nothing is so short that it is not seen. */
 const WIDTH_MIN_PX = 1.5;
 
@@ -50,7 +54,10 @@ export function streamColours(): StreamColours {
 
 /** How high a row is where there are so many, in so much room. */
 export function rowHeight(rows: number, room: number): number {
-  return Math.max(ROW_MIN_PX, Math.min(ROW_MAX_PX, Math.floor((room - TOP_PX) / Math.max(1, rows))));
+  return Math.max(
+    ROW_MIN_PX,
+    Math.min(rows <= FEW ? ROW_FEW_PX : ROW_MAX_PX, Math.floor((room - TOP_PX) / Math.max(1, rows))),
+  );
 }
 
 /** How many rows there is room for. */
@@ -60,7 +67,7 @@ export function rowsIn(room: number): number {
 
 /** How high the picture is. */
 export function heightOf(rows: number, room: number): number {
-  return TOP_PX + Math.max(1, rows) * rowHeight(rows, room) + 2;
+  return Math.max(HEIGHT_MIN_PX, TOP_PX + rows * rowHeight(rows, room) + 2);
 }
 
 /** The time at a point. */

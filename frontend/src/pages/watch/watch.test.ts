@@ -107,7 +107,8 @@ test("a point of the stream is the task that is drawn there", () => {
   expect(placeAt(x, 25, size, stream, view, 60_000)).toBe(0);
   expect(placeAt(x + 400, 25, size, stream, view, 60_000)).toBe(-1);
   expect(rowHeight(44, 404)).toBe(9);
-  expect(heightOf(1, 404)).toBeLessThan(60);
+  expect(heightOf(1, 404)).toBe(110);
+  expect(heightOf(44, 404)).toBeLessThan(420);
   expect(colourOf("render 1")).toBe(colourOf("render 22"));
 });
 
