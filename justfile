@@ -52,6 +52,10 @@ web:
 web-dev:
     cd frontend && npm run dev
 
+# pictures of every page in both themes, wide and on a phone, into a folder (not committed)
+screenshots folder="screenshots":
+    python -m tests.acceptance.browser.screenshots {{ folder }}
+
 # the front end's types of the API, made anew from the routes
 web-types:
     python frontend/codegen/describe.py frontend/codegen/openapi.json frontend/src/api/schema.sha256
