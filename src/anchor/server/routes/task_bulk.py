@@ -13,7 +13,7 @@ from anchor.core.task import TERMINAL, State, Task
 from anchor.orchestrator.audit import note
 from anchor.orchestrator.bulk import retried_before, run_again
 from anchor.orchestrator.cancel import cancel_all
-from anchor.orchestrator.once import once
+from anchor.orchestrator.once import Claimed, once
 from anchor.server.http import Answer, Call, Route, checked_key
 from anchor.server.paging import read_cursor
 from anchor.server.task_filter import TaskFilter, query_of, words_of
@@ -52,9 +52,21 @@ async def bulk(call: Call) -> Answer:
         raise InvalidRequest(
             "A bulk needs either `filter` or `ids`.", hint="An empty `filter` means every task that you see."
         )
+    key = call.idempotency_key
+    if key is None:
+        keys = call.desk.world.keys.take(TASKS_MAX, now_ms=call.desk.world.clock.now())
+        return Answer(await _treat(call, wish, Claimed(keys, fresh=True, done=False)))
+    world, owner, digest = call.desk.world, call.principal.name, call.digest(BULK)
+    async with once(world, owner=owner, key=checked_key(key), digest=digest, count=TASKS_MAX) as claimed:
+        outcome = await _treat(call, wish, claimed)
+    return Answer(outcome, headers={} if claimed.fresh else {"idempotent-replayed": "true"})
+
+
+async def _treat(call: Call, wish: Bulk, claimed: Claimed) -> BulkOutcome:
     if wish.action == "retry":
-        return await _retry(call, wish)
-    return Answer(await _cancel(call, wish))
+        return await _retry(call, wish, claimed)
+    # Once more does no more: what is cancelled stays so.
+    return await _cancel(call, wish)
 
 
 async def _chosen(call: Call, wish: Bulk, below: int | None) -> _Chosen:
@@ -111,24 +123,13 @@ async def _cancel(call: Call, wish: Bulk) -> BulkOutcome:
     return _outcome(chosen, len(done))
 
 
-async def _retry(call: Call, wish: Bulk) -> Answer:
-    world, owner = call.desk.world, call.principal.name
-    key = call.idempotency_key
-    if key is None:
-        keys = world.keys.take(TASKS_MAX, now_ms=world.clock.now())
-        return Answer(await _run_again(call, wish, keys, fresh=True))
-    async with once(world, owner=owner, key=checked_key(key), digest=call.digest(BULK), count=TASKS_MAX) as claimed:
-        if not claimed.done:
-            outcome = await _run_again(call, wish, claimed.keys, fresh=claimed.fresh)
-            return Answer(outcome, headers={} if claimed.fresh else {"idempotent-replayed": "true"})
-    made = await retried_before(world, claimed.keys)
-    # Below the last one that was run again, nothing has been: whatever is matched there is still to be looked at.
-    goes_on = wish.filter is not None and len(made) > 0
-    outcome = BulkOutcome(len(made), len(made), 0, [], wire_id(CURSOR, min(made)) if goes_on else None)
-    return Answer(outcome, headers={"idempotent-replayed": "true"})
-
-
-async def _run_again(call: Call, wish: Bulk, keys: range, *, fresh: bool) -> BulkOutcome:
+async def _retry(call: Call, wish: Bulk, claimed: Claimed) -> BulkOutcome:
+    world, keys = call.desk.world, claimed.keys
+    if claimed.done:
+        made = await retried_before(world, keys)
+        # Below the last one that was run again, nothing has been: whatever is matched there is still to be looked at.
+        cursor = wire_id(CURSOR, min(made)) if made and wish.filter is not None else None
+        return BulkOutcome(len(made), len(made), 0, [], cursor)
     below = _below(wish)
     # Neither what this request made, nor what came after it.
     chosen = await _chosen(call, wish, keys[0] if below is None else min(below, keys[0]))
@@ -136,7 +137,7 @@ async def _run_again(call: Call, wish: Bulk, keys: range, *, fresh: bool) -> Bul
     if not over:
         return _outcome(chosen, 0)
     await _note(call, wish, over)
-    again = await run_again(call.desk.world, over, owner=call.principal.name, keys=keys, fresh=fresh)
+    again = await run_again(world, over, owner=call.principal.name, keys=keys, fresh=claimed.fresh)
     chosen.failed += [_failure(task, error) for task, error in again.failed.items()]
     return _outcome(chosen, len(again.done))
 
