@@ -11,7 +11,7 @@ from tests.acceptance.network import Network, a_network_with
 from tests.acceptance.small_apps import FAILING_BUILD, MAIN, SERVER
 
 from .conftest import LISTEN
-from .looks import check, no_sideways_scroll
+from .looks import check, sideways
 
 SLOW_START = SERVER + "print('<b>ready</b> soon', flush=True)\ntime.sleep(2)\nserve()\n"
 """Takes a moment to come up, so that it can be seen to be down."""
@@ -161,7 +161,7 @@ def _read_its_log(page: Page, axe: str, wrong: list[str]) -> None:
         ):
             page.goto(path)
             expect(page.get_by_text("Loading")).to_have_count(0)
-            no_sideways_scroll(page)
+            wrong += sideways(page)
     page.set_viewport_size({"width": 1280, "height": 800})
 
 

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 from tests.system.fleet import Agent, Server
 
 from .conftest import LISTEN
-from .looks import check, no_sideways_scroll
+from .looks import check, sideways
 
 LIAR = Path(__file__).parents[2] / "system" / "liar.py"
 SEEN_SECONDS_MAX = 2.0
@@ -153,8 +153,8 @@ def _look_at_the_evidence(page: Page, court: Court, axe: str, wrong: list[str]) 
         page.goto(path)
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 900})
-            expect(page.get_by_text("differ").first).to_be_visible()
-            no_sideways_scroll(page)
+            expect(page.get_by_text("Loading")).to_have_count(0)
+            wrong += sideways(page)
     wrong += check(page, axe, "cases")
     page.go_back()
 

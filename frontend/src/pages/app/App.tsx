@@ -122,7 +122,7 @@ function Addresses({ app }: { app: AppView }) {
   if (app.urls.length === 0) return <span className="mute">none: nothing is routed to it</span>;
   if (app.ready === 0) return <span className="mute">shown once a replica is healthy</span>;
   return (
-    <ul>
+    <ul className={styles.addresses}>
       {app.urls.map((url) => (
         <li key={url}>
           <a href={url} target="_blank" rel="noopener noreferrer" className="mono">
