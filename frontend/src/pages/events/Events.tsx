@@ -16,17 +16,16 @@ import { Subject } from "./Subject";
 export const route = createLazyRoute("/events")({ component: Events });
 
 const COLUMNS: readonly Column<Entry>[] = [
-  { name: "when", width: "150px", narrow: "84px", cell: (entry) => at(entry.at) },
-  { name: "what happened", width: "150px", cell: (entry) => <Kind of={entry.kind} /> },
+  { name: "when", width: "minmax(84px, 0.7fr)", narrow: "84px", cell: (entry) => at(entry.at) },
+  { name: "what happened", width: "minmax(104px, 0.7fr)", cell: (entry) => <Kind of={entry.kind} /> },
   {
     name: "in words",
-    width: "minmax(160px, 1fr)",
+    width: "minmax(150px, 2.4fr)",
     narrow: "minmax(0, 1fr)",
     cell: (entry) => <bdi title={entry.message}>{entry.message}</bdi>,
   },
-  { name: "about", width: "170px", cell: (entry) => <Subject of={entry.subject} quiet /> },
-  { name: "by", width: "120px", narrow: "70px", cell: (entry) => <bdi>{entry.by}</bdi> },
-  { name: "number", width: "76px", cell: (entry) => <span className="mono mute">{entry.number}</span> },
+  { name: "about", width: "minmax(100px, 0.8fr)", cell: (entry) => <Subject of={entry.subject} quiet /> },
+  { name: "by", width: "minmax(60px, 0.5fr)", narrow: "70px", cell: (entry) => <bdi>{entry.by}</bdi> },
 ];
 
 function Kind({ of }: { of: string }) {
@@ -172,6 +171,7 @@ function OneEntry({ entry }: { entry: Entry }) {
         <bdi>{entry.message}</bdi>
       </p>
       <Facts>
+        <Fact name="Number">{count(entry.number)}</Fact>
         <Fact name="When">{new Date(entry.at).toLocaleString("en-GB")}</Fact>
         <Fact name="What happened">
           <Kind of={entry.kind} />
