@@ -78,9 +78,9 @@ export function fold(steps: readonly Linked[]): Folded {
   const few = alike.length <= BOXES_MAX;
   const boxes = few ? alike : levelsOf(net.levels);
   const all = linesOf(net, boxes);
-  const thinned = all.length > LINES_MAX;
-  const lines = thinned ? all.filter((line) => boxes[line.to]!.first - boxes[line.from]!.last === 1) : all;
-  return { boxes, lines, boxesInAll: alike.length, thinned };
+  const tooMany = all.length > LINES_MAX;
+  const lines = tooMany ? all.filter((line) => boxes[line.to]!.first - boxes[line.from]!.last === 1) : all;
+  return { boxes, lines, boxesInAll: alike.length, thinned: lines.length < all.length };
 }
 
 function alikeOf({ parents, soft, children, levels }: Net): Box[] {

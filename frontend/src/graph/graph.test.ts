@@ -74,6 +74,18 @@ describe("draw", () => {
     expect(places[2]!.y + BOX.height).toBeLessThan(places[3]!.y);
   });
 
+  it("stands a tangle, and soon", () => {
+    const row = (level: number) => Array.from({ length: 14 }, (_, at) => `${level}-${at}`);
+    const steps = row(0).map((id) => step(id));
+    for (let level = 1; level < 14; level++) steps.push(...row(level).map((id) => step(id, ...row(level - 1))));
+    const began = performance.now();
+    const { places, lines, thinned } = draw(steps, false);
+    expect(performance.now() - began).toBeLessThan(1000);
+    expect([lines.length, thinned]).toEqual([2548, false]);
+    expect(new Set(places.map(({ x, y }) => `${x} ${y}`)).size).toBe(196);
+    expect(Math.max(...places.map((place) => place.y)) - Math.min(...places.map((place) => place.y))).toBe(13 * 72);
+  });
+
   it("gives every step a box where that is wanted, and stands a cycle", () => {
     expect(draw(fan(80), true).boxes).toHaveLength(82);
     expect(draw([step("a", "b"), step("b", "a")], true).places).toHaveLength(2);

@@ -2,54 +2,62 @@
 import { Graph, layout } from "@dagrejs/dagre";
 import { BOX, BOXES_MAX, type Folded, fold, type Linked, netOf } from "./fold";
 
-/** Above so many lines the places are good enough when found in a simpler way. */
+const GAP = { x: 64, y: 20 };
+/** With more lines finding the best places takes seconds, and nobody could follow a line: columns will do. */
 const CAREFUL_LINES_MAX = 600;
+
+interface Place {
+  x: number;
+  y: number;
+}
 
 /** A graph with the upper left corner of each box. */
 export interface Drawing extends Folded {
-  places: { x: number; y: number }[];
+  places: Place[];
 }
 
 /** The drawing of a graph; with `whole` every step has a box of its own, however many there are. */
 export function draw(steps: readonly Linked[], whole: boolean): Drawing {
   const folded = whole ? unfolded(steps) : fold(steps);
+  return { ...folded, places: folded.lines.length > CAREFUL_LINES_MAX ? inColumns(folded) : withCare(folded) };
+}
+
+function withCare(folded: Folded): Place[] {
   const graph = new Graph();
-  const careful = folded.lines.length <= CAREFUL_LINES_MAX;
-  graph.setGraph({
-    rankdir: "LR",
-    nodesep: 20,
-    ranksep: 64,
-    marginx: 16,
-    marginy: 16,
-    ranker: careful ? "network-simplex" : "longest-path",
-  });
+  graph.setGraph({ rankdir: "LR", nodesep: GAP.y, ranksep: GAP.x, marginx: 16, marginy: 16 });
   graph.setDefaultEdgeLabel(() => ({}));
   folded.boxes.forEach((_, at) => {
     graph.setNode(String(at), { ...BOX });
   });
   for (const line of folded.lines) graph.setEdge(String(line.from), String(line.to));
   layout(graph);
-  const places = folded.boxes.map((_, at) => {
-    const { x, y } = graph.node(String(at)) as { x: number; y: number };
-    return { x: x - BOX.width / 2, y: y - BOX.height / 2 };
-  });
-  return { ...folded, places: upright(places) };
+  return upright(
+    folded.boxes.map((_, at) => {
+      const { x, y } = graph.node(String(at)) as Place;
+      return { x: x - BOX.width / 2, y: y - BOX.height / 2 };
+    }),
+  );
 }
 
-/** The other way up, where what was submitted first would stand at the bottom. */
-function upright(places: { x: number; y: number }[]): { x: number; y: number }[] {
-  const last = new Map<number, number>();
-  let sense = 0;
-  let highest = 0;
-  let lowest = 0;
-  for (const { x, y } of places) {
-    const above = last.get(Math.round(x));
-    if (above !== undefined) sense += Math.sign(y - above);
-    last.set(Math.round(x), y);
-    highest = Math.min(highest, y);
-    lowest = Math.max(lowest, y);
-  }
-  return sense < 0 ? places.map(({ x, y }) => ({ x, y: highest + lowest - y })) : places;
+/** A column for each level, its boxes about as high as what they wait for. */
+function inColumns({ boxes, lines }: Folded): Place[] {
+  const parents: number[][] = boxes.map(() => []);
+  for (const line of lines) parents[line.to]!.push(line.from);
+  const places: Place[] = boxes.map(() => ({ x: 0, y: 0 }));
+  const levels = [...new Set(boxes.map((box) => box.first))].sort((one, other) => one - other);
+  levels.forEach((level, column) => {
+    const height = (at: number) =>
+      parents[at]!.reduce((sum, parent) => sum + places[parent]!.y, 0) / Math.max(1, parents[at]!.length);
+    const here = boxes.flatMap((box, at) => (box.first === level ? [{ at, height: height(at) }] : []));
+    here.sort((one, other) => one.height - other.height || one.at - other.at);
+    here.forEach(({ at }, row) => {
+      places[at] = {
+        x: column * (BOX.width + 2 * GAP.x),
+        y: (row - (here.length - 1) / 2) * (BOX.height + GAP.y),
+      };
+    });
+  });
+  return places;
 }
 
 function unfolded(steps: readonly Linked[]): Folded {

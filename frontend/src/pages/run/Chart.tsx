@@ -154,7 +154,8 @@ export function Chart({ run, steps }: { run: RunView; steps: readonly StepView[]
 
 /** As high as the drawing needs; the sheet of styles bounds it. */
 function heightOf(drawing: Drawing): number {
-  return Math.max(200, Math.max(...drawing.places.map((place) => place.y)) + BOX.height + 56);
+  const tops = drawing.places.map((place) => place.y);
+  return Math.max(200, Math.max(...tops) - Math.min(...tops) + BOX.height + 72);
 }
 
 function groupOf(drawing: Drawing | null, numbers: ReadonlyMap<string, number>, first: string | undefined): number {
