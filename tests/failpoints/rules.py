@@ -15,10 +15,10 @@ WRITES = frozenset(
     | {"add_usage", "forget_usage"}
 )
 READS = frozenset(
-    {"get", "due", "queued", "page", "count", "counts", "pulse", "payloads", "has_room", "node", "nodes", "read", "key", "keys"}
+    {"get", "due", "queued", "page", "count", "counts", "pulse", "payloads", "has_room", "node", "nodes", "read", "key"}
     | {"duty", "duties", "audit_tail", "audit_page", "epoch", "close", "size", "missing", "pop", "shapes"}
     | {"states", "run", "runs_due", "runs_page", "run_counts", "case", "cases_page", "round_counts"}
-    | {"app", "app_named", "app_versions", "apps_due", "usage", "endings"}
+    | {"app", "app_named", "app_versions", "apps_due", "usage", "endings", "keys"}
 )
 """The methods of the ports for truth, blobs and hints. `pop` takes away a hint, which may be lost."""
 _HOLDERS = frozenset({"store", "_keys", "blobs", "ready"})
