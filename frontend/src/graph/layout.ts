@@ -69,3 +69,19 @@ function unfolded(steps: readonly Linked[]): Folded {
   const boxes = levels.map((level, at) => ({ kind: "step" as const, members: [at], first: level, last: level }));
   return { boxes, lines, boxesInAll: Math.min(steps.length, BOXES_MAX), thinned: false };
 }
+
+/** The other way up, where what was submitted first would stand at the bottom. */
+function upright(places: Place[]): Place[] {
+  const last = new Map<number, number>();
+  let sense = 0;
+  let highest = 0;
+  let lowest = 0;
+  for (const { x, y } of places) {
+    const above = last.get(Math.round(x));
+    if (above !== undefined) sense += Math.sign(y - above);
+    last.set(Math.round(x), y);
+    highest = Math.min(highest, y);
+    lowest = Math.max(lowest, y);
+  }
+  return sense < 0 ? places.map(({ x, y }) => ({ x, y: highest + lowest - y })) : places;
+}
