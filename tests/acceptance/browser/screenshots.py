@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -25,7 +26,7 @@ from tests.system.fleet import Agent, Server
 SIZES = {"wide": (1440, 900), "phone": (390, 844)}
 THEMES = {"day": "light", "night": "dark"}
 LIAR = Path(__file__).parents[2] / "system" / "liar.py"
-SETTLE_SECONDS = 6.0
+SETTLE_SECONDS = 20.0
 PRIMES = """
 const { to } = input;
 const found = [];
@@ -75,6 +76,8 @@ class Fleet:
         ]
         self.agents.append(Cheat(directory, self.server, "eve", "--label", "site:Porto", "--label", "of:eve"))
         self.ids: dict[str, str] = {}
+        self.rest = threading.Event()
+        self._worker = threading.Thread(target=self.work)
 
     def start(self) -> None:
         self.server.start_and_wait()
@@ -84,6 +87,9 @@ class Fleet:
             agent.node = agent.wait_until_online()
 
     def stop(self) -> None:
+        self.rest.set()
+        if self._worker.ident is not None:
+            self._worker.join()
         self.http.close()
         for program in (*self.agents, self.server):
             with contextlib.suppress(Exception):
@@ -113,20 +119,32 @@ class Fleet:
         self.until_over(*over)
         self.submit("prime-finder", "return -42", verify={"policy": "quorum", "copies": 3, "agree": 2})
         self.ids["run"] = self.post("/api/dags", **NIGHTLY)["id"]
+        long = {"limits": {"timeoutSeconds": 600}}
         waiting = [self.submit(f"train-{n}", "return 1", **NOWHERE) for n in range(8)]
         self.http.post(f"/api/tasks/{waiting[0]}/cancel")
-        self.ids["task"] = self.submit("matmul-4096", BLOCKS, **honest)
+        self.ids["task"] = self.submit("matmul-4096", BLOCKS, **honest, **long)
         for _ in range(2):
-            self.submit("render", BLOCKS, requirements={"labels": ["site:Ferrol"]})
+            self.submit("render", BLOCKS, requirements={"labels": ["site:Ferrol"]}, **long)
         self.until(lambda: self.http.get("/api/verification/cases").json())
         self.ids["case"] = self.http.get("/api/verification/cases").json()[0]["id"]
         self.ids["node"] = self.agents[0].node
-        small = {"ram": "128MB", "cpu": 0.5, "replicas": 2}
+        small = {"ram": "128MB", "cpu": 0.5}
         made = self.http.post(
             "/api/clusters", json={"name": "docs-site", "type": "Web", "files": ANSWERING, "config": small}
         )
         if made.is_success:  # this machine may host no apps
             self.ids["app"] = made.json()["id"]
+            self.until(lambda: self.http.get(f"/api/clusters/{self.ids['app']}").json()["state"] == "running")
+        self._worker.start()
+
+    def work(self) -> None:
+        """Small tasks, one after the other, until `rest`: pages that show what happens have something to show."""
+        number = 0
+        while not self.rest.wait(0.4):
+            number += 1
+            busy = f"const end = Date.now() + {150 * (number * 7 % 11 + 1)}; while (Date.now() < end);"
+            with contextlib.suppress(httpx.HTTPError):
+                self.submit(f"resize-{number}", busy + (BROKEN if number % 23 == 0 else ""), retry={"attempts": 1})
 
     def until(self, holds: Any) -> None:
         end = time.monotonic() + 60
@@ -178,7 +196,7 @@ def take(browser: Browser, url: str, paths: dict[str, str], folder: Path) -> Non
             for name, path in paths.items():
                 page.goto(path)
                 page.locator("main h1").wait_for()
-                page.wait_for_timeout(SETTLE_SECONDS * 1000 if name == "watch" else 1000)
+                page.wait_for_timeout(SETTLE_SECONDS * 1000 if name == "watch" and size == "wide" else 1000)
                 page.screenshot(path=folder / f"{name}-{size}-{theme}.png")
             context.close()
 
