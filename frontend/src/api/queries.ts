@@ -1,10 +1,9 @@
 /** What pages ask the server, as hooks: one place for keys, paces and shapes. */
-import { keepPreviousData, QueryClient, useInfiniteQuery, useQuery } from "@tanstack/react-query";
-import { api, Problem, take, takeWhole } from "./client";
+import { QueryClient, useQuery } from "@tanstack/react-query";
+import { api, Problem, take } from "./client";
 
 /** How often what changes by itself is asked for again, while the page is looked at. */
 export const PACE_MS = 2000;
-const TASKS_PAGE = 200;
 
 /** The one cache. A refusal is final; a server that does not answer is asked again by the next tick. */
 export const queries = new QueryClient({
@@ -17,30 +16,6 @@ export const queries = new QueryClient({
     mutations: { networkMode: "always" },
   },
 });
-
-/** Which tasks: by state, by label, or all. */
-export interface TaskFilter {
-  state?: string;
-  label?: string;
-}
-
-/** Tasks, newest first, page by page, and how many there are in all (null where the server does not count them). */
-export function useTasks(filter: TaskFilter, enabled: boolean) {
-  return useInfiniteQuery({
-    queryKey: ["tasks", filter],
-    enabled,
-    initialPageParam: undefined as string | undefined,
-    queryFn: async ({ pageParam, signal }) => {
-      const query = { ...filter, limit: TASKS_PAGE, ...(pageParam === undefined ? {} : { cursor: pageParam }) };
-      const { data, response } = await takeWhole(api.GET("/api/tasks", { params: { query }, signal }));
-      const total = response.headers.get("x-total-count");
-      return { rows: data, total: total === null ? null : Number(total), next: nextCursor(response) };
-    },
-    getNextPageParam: (page) => page.next,
-    refetchInterval: (query) => ((query.state.data?.pages.length ?? 1) === 1 ? PACE_MS : false),
-    placeholderData: keepPreviousData,
-  });
-}
 
 /** The cursor of the Link header, if the list goes on. */
 export function nextCursor(response: Response): string | undefined {
