@@ -87,7 +87,7 @@ function Search() {
           id="search"
           className={`field ${styles.searchField}`}
           value={text}
-          placeholder="state:failed label:render, or an id"
+          placeholder="state:failed runtime:wasm age:<1h"
           autoComplete="off"
           spellCheck={false}
           onChange={(event) => setText(event.target.value)}
