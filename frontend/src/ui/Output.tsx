@@ -18,11 +18,13 @@ interface OutputProps {
   rawUrl: string;
   /** Under which the place somebody reads at is remembered for as long as the tab is open. */
   memory: string;
+  /** What was printed beyond the limit of the task was not kept. */
+  cut?: boolean;
   /** Shows a place of the source that a line names. */
   show?: (place: Place) => void;
 }
 
-export function Output({ output, rawUrl, memory, show }: OutputProps) {
+export function Output({ output, rawUrl, memory, cut = false, show }: OutputProps) {
   const { lines, dropped, ended } = output;
   const scroll = useRef<HTMLDivElement>(null);
   const reading = useReading({ box: scroll, memory, linePx: LINE_PX, lines: lines.length, dropped, ended });
@@ -31,6 +33,7 @@ export function Output({ output, rawUrl, memory, show }: OutputProps) {
     getScrollElement: () => scroll.current,
     estimateSize: () => LINE_PX,
     overscan: 10,
+    useFlushSync: false,
     getItemKey: (index) => lines[index]!.key,
   });
   const [wanted, setWanted] = useState<string | null>(null);
@@ -55,6 +58,12 @@ export function Output({ output, rawUrl, memory, show }: OutputProps) {
     { keys: "f", says: "find in the output", run: () => setWanted((text) => text ?? "") },
     { keys: "e", says: "end of the output: follow it", run: reading.follow },
   ]);
+  const pressed = (event: React.KeyboardEvent) => {
+    if (event.key !== "End") return;
+    // The browser's own way there ends where the end was when it began.
+    event.preventDefault();
+    reading.follow();
+  };
   const attempts = (lines.at(-1)?.attempt ?? 1) > 1;
   return (
     <div className={styles.output}>
@@ -65,6 +74,7 @@ export function Output({ output, rawUrl, memory, show }: OutputProps) {
         ref={scroll}
         className={styles.lines}
         onScroll={reading.scrolled}
+        onKeyDown={pressed}
         tabIndex={0}
         role="log"
         aria-live="off"
@@ -93,7 +103,7 @@ export function Output({ output, rawUrl, memory, show }: OutputProps) {
       </div>
       <div className={styles.foot}>
         <p>
-          <State output={output} following={reading.following} />{" "}
+          <State output={output} cut={cut} following={reading.following} />{" "}
           {!reading.following && !ended && (
             <button type="button" className="link" onClick={reading.follow}>
               Follow again
@@ -120,10 +130,11 @@ export function Output({ output, rawUrl, memory, show }: OutputProps) {
   );
 }
 
-function State({ output, following }: { output: Lines; following: boolean }) {
+function State({ output, cut, following }: { output: Lines; cut: boolean; following: boolean }) {
   const { lines, dropped, ended, broken } = output;
   const all = dropped + lines.length;
   const many = `${count(all)} ${all === 1 ? "line" : "lines"}.`;
+  if (ended && cut) return `${many} It is over, and what it printed beyond its limit was not kept.`;
   if (ended) return all === 0 ? "It printed nothing." : `${many} It is over.`;
   if (broken) return "The server does not send it at the moment; it is asked again, and nothing gets lost.";
   if (!following) return "Paused where you are.";

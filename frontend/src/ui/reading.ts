@@ -2,6 +2,7 @@
 import { type RefObject, useLayoutEffect, useRef, useState } from "react";
 
 const NEAR_END_PX = 24;
+const A_MOMENT_MS = 500;
 
 interface Reading {
   box: RefObject<HTMLDivElement | null>;
@@ -22,39 +23,53 @@ export function useReading({ box, memory, linePx, lines, dropped, ended }: Readi
   const [following, setFollowing] = useState(kept === null);
   const top = useRef(0);
   const gone = useRef(dropped);
+  // How high it all was in the last moment: who scrolls to the end of a fast output reaches where that was.
+  const heights = useRef<{ at: number; px: number }[]>([]);
 
+  /** Be there without anybody having scrolled. */
+  const put = (at: HTMLDivElement, px: number) => {
+    const before = at.scrollTop;
+    at.scrollTop = px;
+    top.current = at.scrollTop;
+    // The lines there are drawn with this frame; the browser's own event comes with the next, after an empty one.
+    if (top.current !== before) at.dispatchEvent(new Event("scroll"));
+  };
   const follow = () => {
     pending.current = null;
     setFollowing(true);
     sessionStorage.removeItem(name);
-    if (box.current !== null) box.current.scrollTop = box.current.scrollHeight;
+    if (box.current !== null) put(box.current, box.current.scrollHeight);
   };
   // biome-ignore lint/correctness/useExhaustiveDependencies: new lines are what it waits for
   useLayoutEffect(() => {
     const at = box.current;
     if (at === null) return;
+    const now = performance.now();
+    heights.current = [
+      ...heights.current.filter((one) => now - one.at < A_MOMENT_MS),
+      { at: now, px: at.scrollHeight },
+    ];
     const missing = (dropped - gone.current) * linePx;
     gone.current = dropped;
     if (pending.current !== null) {
       const wanted = (pending.current - dropped) * linePx;
       if (!ended && at.scrollHeight - at.clientHeight < wanted) return;
       pending.current = null;
-      at.scrollTop = wanted;
+      put(at, wanted);
     } else if (following) {
-      at.scrollTop = at.scrollHeight;
+      put(at, at.scrollHeight);
     } else if (missing > 0) {
-      at.scrollTop -= missing;
+      put(at, at.scrollTop - missing);
     }
-    top.current = at.scrollTop;
   }, [lines, dropped, ended, following]);
 
   const scrolled = () => {
     const at = box.current;
-    if (at === null || pending.current !== null) return;
-    const nearEnd = at.scrollHeight - at.scrollTop - at.clientHeight < NEAR_END_PX;
-    const up = at.scrollTop < top.current;
+    if (at === null || pending.current !== null || at.scrollTop === top.current) return;
+    const bottom = at.scrollTop + at.clientHeight + NEAR_END_PX;
+    const [up, down] = [at.scrollTop < top.current, at.scrollTop > top.current];
     top.current = at.scrollTop;
-    const next = nearEnd || (following && !up);
+    const next = bottom > at.scrollHeight || (down && bottom > (heights.current[0]?.px ?? 0)) || (following && !up);
     setFollowing(next);
     if (next) sessionStorage.removeItem(name);
     else sessionStorage.setItem(name, String(dropped + Math.round(at.scrollTop / linePx)));
@@ -65,7 +80,7 @@ export function useReading({ box, memory, linePx, lines, dropped, ended }: Readi
     if (at === null) return;
     pending.current = null;
     setFollowing(false);
-    at.scrollTop = Math.max(0, (key - dropped) * linePx - at.clientHeight / 2);
+    put(at, Math.max(0, (key - dropped) * linePx - at.clientHeight / 2));
   };
   return { following, follow, scrolled, goTo };
 }

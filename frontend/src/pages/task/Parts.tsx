@@ -29,7 +29,14 @@ export function Parts<More extends string = never>({ task, output, chosen, choos
   return (
     <Tabs<Part | More> label="Parts of the task" names={names} chosen={chosen} choose={choose}>
       {chosen === "Output" ? (
-        <Output key={task.id} output={output} rawUrl={`/api/tasks/${task.id}/logs`} memory={task.id} show={show} />
+        <Output
+          key={task.id}
+          output={output}
+          rawUrl={`/api/tasks/${task.id}/logs`}
+          memory={task.id}
+          cut={task.attempts.some((one) => one.outputTruncated)}
+          show={show}
+        />
       ) : chosen === "Result" ? (
         <Result task={task} />
       ) : chosen === "Attempts" ? (

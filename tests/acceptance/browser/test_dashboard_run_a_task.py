@@ -1,0 +1,264 @@
+"""Running a task from the dashboard: by keyboard alone, with its output as it comes, and again with changes."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
+
+from .conftest import LISTEN
+from .harbour import Harbour
+from .looks import check, no_sideways_scroll
+
+FIRST_OUTPUT_SECONDS_MAX = 5.0
+"""What the design asks for is a second, which a busy machine of CI may miss."""
+LINES = 150
+TALKS = (
+    f"for (let i = 1; i <= {LINES}; i++) {{ console.log('line ' + i + ' of ' + input.name);"
+    " await new Promise((go) => setTimeout(go, 20)); } return input"
+)
+EVERY_LINE = """
+async (log) => {
+  const seen = [];
+  for (let top = 0; top <= log.scrollHeight; top += 100) {
+    log.scrollTop = top;
+    await new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)));
+    for (const one of log.querySelectorAll("[data-line]")) {
+      seen[Number(one.dataset.line) - 1] = one.querySelector("bdi").textContent;
+    }
+  }
+  return seen;
+}
+"""
+FOCUSED = "(document.activeElement.shadowRoot ?? document).activeElement.getAttribute('aria-label')"
+
+
+@pytest.fixture(scope="module")
+def harbour(can_be_seen: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harbour]:
+    """A server of these tests alone: what they run, others would find."""
+    harbour = Harbour(tmp_path_factory.mktemp("pier"))
+    try:
+        harbour.start()
+        yield harbour
+    finally:
+        harbour.stop()
+
+
+@pytest.fixture
+def context(browser: Browser, harbour: Harbour) -> Iterator[BrowserContext]:
+    context = browser.new_context(base_url=harbour.url, viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(10_000)
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    context.add_init_script(LISTEN)
+    yield context
+    context.close()
+
+
+def editor(page: Page) -> None:
+    """Be in the editor, with all of its text marked."""
+    page.locator(".cm-content").focus()
+    page.keyboard.press("ControlOrMeta+a")
+
+
+def write(page: Page, code: str, *, given: str = "") -> None:
+    editor(page)
+    page.keyboard.insert_text(code)
+    page.get_by_label("input", exact=True).fill(given)
+
+
+def test_a_task_is_run_by_keyboard_alone_and_read_on_after_a_reload(page: Page) -> None:
+    page.goto("/")
+    page.wait_for_selector("h1")
+    page.keyboard.press("n")
+    expect(page.locator("h1")).to_have_text("Run a task")
+    page.wait_for_selector(".cm-content")
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.evaluate(FOCUSED) == "Source, JavaScript":
+            break
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.insert_text(TALKS)
+    page.keyboard.press("Tab")
+    assert page.evaluate(FOCUSED) == "Source, JavaScript"  # it indents
+    page.keyboard.press("Escape")
+    page.keyboard.press("Tab")
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.insert_text('{"name": "Maria"}')
+    expect(page.get_by_text("1 of 1 node fits")).to_be_visible()
+    begun = time.monotonic()
+    page.keyboard.press("ControlOrMeta+Enter")
+    expect(page.locator("[role=log] bdi").first).to_have_text("line 1 of Maria")
+    took = time.monotonic() - begun
+    sys.stdout.write(f"first output after {took * 1000:.0f} ms\n")
+    assert took < FIRST_OUTPUT_SECONDS_MAX
+    expect(page.locator("h1")).to_have_text("Run a task")
+    expect(page.locator("[data-line='40']")).to_be_visible()
+    page.reload()
+    expect(page.locator("[data-line='41']")).to_be_visible()  # the same task, still running
+    expect(page.get_by_text(f"{LINES} lines. It is over.")).to_be_visible()
+    assert page.locator("[role=log]").evaluate(EVERY_LINE) == [f"line {n} of Maria" for n in range(1, LINES + 1)]
+    expect(page.get_by_label("Source, JavaScript")).to_contain_text("setTimeout(go, 20)")
+    page.get_by_role("tab", name="Result").click()
+    expect(page.get_by_role("region", name="Result")).to_contain_text('"name": "Maria"')
+
+
+def test_an_error_leads_to_its_line(page: Page, harbour: Harbour) -> None:
+    page.goto("/tasks/new")
+    page.wait_for_selector(".cm-content")
+    page.get_by_label("language").select_option("python")
+    write(page, "print('begun')\n\n\ndef main():\n    return nothing\n")
+    page.get_by_text("What it needs of a node").click()
+    page.get_by_label("tries").fill("1")
+    page.keyboard.press("ControlOrMeta+Enter")
+    page.get_by_role("button", name="Show line 5").click()
+    expect(page.locator(".cm-activeLine")).to_have_text("    return nothing")
+    assert page.evaluate(FOCUSED) == "Source, Python"
+    page.get_by_role("link", name="prime-finder").click()
+    page.get_by_role("button", name='File "task.py", line 5').click()
+    expect(page.get_by_label("Source").locator("li").nth(4)).to_be_in_viewport()
+    assert "part=Source&line=5" in page.url
+    page.get_by_role("button", name="Run again with changes").click()
+    expect(page.get_by_text("as it was run")).to_be_visible()
+    expect(page.get_by_label("language")).to_have_value("python")
+    assert page.url == f"{harbour.url}/tasks/new"
+    write(page, "result = 'mended'")
+    expect(page.get_by_text("draft saved")).to_be_visible()
+    page.reload()
+    expect(page.get_by_label("Source, Python")).to_have_text("result = 'mended'")
+    page.keyboard.press("ControlOrMeta+Enter")
+    expect(page.get_by_label("What became of it").get_by_text("done")).to_be_visible()
+
+
+def test_what_is_wrong_is_said_at_its_field_and_who_fits_as_it_is_written(page: Page, harbour: Harbour) -> None:
+    page.goto("/tasks/new")
+    page.wait_for_selector(".cm-content")
+    run = page.get_by_role("button", name="Run Ctrl")
+    memory = page.get_by_label("memory")
+    memory.fill("lots")
+    expect(run).to_be_disabled()
+    expect(memory).to_have_accessible_description("“lots” is not a number")
+    memory.fill("3")
+    expect(memory).to_have_accessible_description("Expected `int` >= 16")
+    memory.fill("")
+    page.get_by_text("What it needs of a node").click()
+    page.get_by_label("where").fill("node.rma > 1")
+    expect(page.get_by_text("did you mean node.ram?")).to_be_visible()
+    page.get_by_label("where").fill("")
+    page.get_by_label("labels").fill("nobody")
+    expect(page.get_by_text("None of 1 node fits.")).to_be_visible()
+    expect(page.get_by_text("1 node: is not labelled 'nobody'")).to_be_visible()
+    page.get_by_label("labels").fill("site:Vigo")
+    expect(page.get_by_text("1 of 1 node fits. Likely wait under 1 s.")).to_be_visible()
+    page.get_by_label("check on").select_option("3")
+    expect(page.get_by_text("go to nodes of 3 owners, and those that fit belong to 1")).to_be_visible()
+    page.get_by_label("check on").select_option("1")
+    write(page, " ")
+    expect(page.get_by_text("is empty", exact=True)).to_be_visible()
+    with harbour.client() as client:
+        before = client.get("/api/tasks").headers["x-total-count"]
+    page.keyboard.press("ControlOrMeta+Enter")
+    expect(page.get_by_role("button", name="Run Ctrl")).to_be_enabled()
+    with harbour.client() as client:
+        assert client.get("/api/tasks").headers["x-total-count"] == before
+
+
+def test_examples_run_and_the_same_is_had_from_elsewhere(page: Page, tmp_path: Path) -> None:
+    page.goto("/tasks/new")
+    page.wait_for_selector(".cm-content")
+    became = page.get_by_label("What became of it")
+    for word, says in (
+        ("Primes, in JavaScript", "primes 9592"),
+        ("A command", "Linux" if sys.platform == "linux" else ""),
+        ("Primes, in Python", "78498 primes below 1000000"),
+    ):
+        page.get_by_role("button", name="Examples").click()
+        page.get_by_role("menuitem", name=word).click()
+        page.keyboard.press("ControlOrMeta+Enter")
+        expect(page.locator("[role=log]")).to_contain_text(says)
+        expect(became.get_by_text("done")).to_be_visible()
+    page.get_by_role("button", name="as curl, Python, command").click()
+    for way, command in (("Python", [sys.executable, "-"]), ("Command line", ["sh", "-s"]), ("curl", ["sh", "-s"])):
+        page.get_by_role("tab", name=way).click()
+        page.locator("dialog").get_by_role("button", name="Copy").click()
+        text = page.evaluate("navigator.clipboard.readText()")
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        ran = subprocess.run(
+            command,
+            input=text,
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, "PATH": path},
+            timeout=60,
+            check=False,
+        )
+        assert ran.returncode == 0, (way, text, ran.stderr)
+        assert ("task_" if way == "curl" else "78498") in ran.stdout
+
+
+def test_a_module_is_uploaded_and_its_function_called(page: Page) -> None:
+    page.goto("/tasks/new")
+    page.get_by_label("language").select_option("wasm")
+    page.get_by_label("Choose a .wasm file").set_input_files(Path(__file__).parents[3] / "examples/wasi/numbers.wasm")
+    expect(page.get_by_text("numbers.wasm, sha256:")).to_be_visible()
+    page.get_by_label("function").fill("gcd")
+    page.get_by_label("arguments").fill("48 36")
+    page.get_by_label("input", exact=True).fill("")
+    page.keyboard.press("ControlOrMeta+Enter")
+    expect(page.get_by_label("What became of it").get_by_text("done")).to_be_visible()
+    page.get_by_role("tab", name="Result").click()
+    expect(page.get_by_role("region", name="Result")).to_have_text("12")
+
+
+def test_the_pages_of_a_task_keep_nobody_out(context: BrowserContext, harbour: Harbour, axe: str) -> None:
+    page = context.new_page()
+    wrong: list[str] = []
+    broken = harbour.submit("broken", "throw new Error('oh')")
+    with harbour.client() as client:
+        client.get(f"/api/tasks/{broken}/result", params={"wait": 30})
+        asked = {"name": "waits", "payload": {"sourceCode": "1"}, "requirements": {"labels": ["nobody"]}}
+        waits = client.post("/api/tasks", json=asked).json()["id"]
+    page.goto("/tasks/new")
+    page.wait_for_selector(".cm-content")
+    page.wait_for_selector("text=node fits")
+    page.get_by_role("button", name="Examples").click()
+    wrong += check(page, axe, "examples")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="as curl, Python, command").click()
+    wrong += check(page, axe, "as code")
+    page.keyboard.press("Escape")
+    page.keyboard.press("ControlOrMeta+Enter")
+    page.wait_for_selector("[role=log] bdi")
+    page.get_by_label("memory").fill("lots")
+    wrong += check(page, axe, "run, with a fault")
+    for width in (320, 390, 768, 1440):
+        page.set_viewport_size({"width": width, "height": 800})
+        no_sideways_scroll(page)
+    page.goto(f"/tasks/{broken}")
+    page.get_by_role("button", name="find").click()
+    wrong += check(page, axe, "failed task, find")
+    for part in ("Attempts", "Where it ran", "Source", "As asked"):
+        page.get_by_role("tab", name=part).click()
+        if part != "As asked":
+            wrong += check(page, axe, part)
+        for width in (320, 768):
+            page.set_viewport_size({"width": width, "height": 800})
+            no_sideways_scroll(page)
+    page.goto(f"/tasks/{waits}")
+    page.get_by_text("What the node that cannot take it says").click()
+    wrong += check(page, axe, "a task that waits")
+    page.goto("/tasks/new?from=task_0000000000000")
+    page.wait_for_selector("role=alert")
+    wrong += check(page, axe, "no such task to begin with")
+    held: list[Route] = []
+    page.route("**/api/tasks/fit", lambda route: held.append(route))
+    page.route(f"**/api/tasks/{waits}", lambda route: held.append(route))
+    page.goto(f"/tasks/new?from={waits}")
+    expect(page.get_by_text("Loading the task to run again")).to_be_visible()
+    wrong += check(page, axe, "loading")
+    page.unroute_all(behavior="ignoreErrors")
+    assert wrong == []
