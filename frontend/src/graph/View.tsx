@@ -4,10 +4,13 @@ import { Maximize2, Minus, Plus } from "lucide-react";
 import "./flow.css";
 import styles from "./Graph.module.css";
 
+const ALL = { padding: 0.08, maxZoom: 1 };
+
 /** What is the same for every graph of ours. */
 export const SHEET = {
   fitView: true,
-  fitViewOptions: { padding: 0.08, maxZoom: 1 },
+  // A graph that is far longer than the sheet opens in its middle, where it can be read.
+  fitViewOptions: { ...ALL, minZoom: 0.2 },
   minZoom: 0.05,
   maxZoom: 1.6,
   nodesFocusable: false,
@@ -37,7 +40,7 @@ export function Tools() {
           type="button"
           className={styles.tool}
           aria-label="Show all of it"
-          onClick={() => void flow.fitView(SHEET.fitViewOptions)}
+          onClick={() => void flow.fitView(ALL)}
         >
           <Maximize2 size={14} aria-hidden="true" />
         </button>
