@@ -41,7 +41,12 @@ test("a frame changes the nodes it names and no others, and there is room for an
   fleet.apply([["N7", "offline", null, 4, 0, ""]]);
   expect([fleet.size, fleet.markOf(7), fleet.markOf(8), fleet.cpu[99]]).toEqual([1000, "lost", "working", 99]);
   expect(fleet.shape).toBe(shape);
-  expect(Object.values(fleet.tally()).reduce((sum, one) => sum + one)).toBe(1000);
+  fleet.apply([
+    ["N7", "offline", null, 4, 0, ""],
+    ["new", "offline", null, 4, 0, ""],
+  ]);
+  expect(fleet.losses).toBe(1);
+  expect(Object.values(fleet.tally()).reduce((sum, one) => sum + one)).toBe(1001);
 });
 
 test("groups are the largest first, and one sentence says it all", () => {

@@ -23,6 +23,7 @@ export const GROUPINGS: readonly By[] = ["site", "owner", "runtime", "version"];
 
 const NOTHING: Facts = { site: "", owner: "", runtime: "", version: "", seenAt: null };
 const FIRST_ROOM = 64;
+const LOST = MARKS.indexOf("lost");
 
 export class Fleet {
   /** A node's place in all the lists, which it keeps. */
@@ -34,6 +35,8 @@ export class Fleet {
   cpu = new Uint8Array(FIRST_ROOM);
   /** Nodes of which nothing but the state is known yet. */
   unknown = 0;
+  /** Nodes that were known and were then lost, ever: when one was last heard stands in the list alone. */
+  losses = 0;
   /** Rises with every change. */
   version = 0;
   /** Rises when there are other nodes, or other facts of them: whoever groups them has to do it again. */
@@ -62,8 +65,11 @@ export class Fleet {
   /** Nodes as they are now, from the live link. */
   apply(nodes: readonly FleetNode[]): void {
     for (const [id, status, active, slots, cpu, trouble] of nodes) {
-      const place = this.places.get(id) ?? this.add(id);
-      this.marks[place] = MARKS.indexOf(markOf(status, active ?? 0, trouble));
+      const known = this.places.get(id);
+      const place = known ?? this.add(id);
+      const mark = MARKS.indexOf(markOf(status, active ?? 0, trouble));
+      if (known !== undefined && mark === LOST && this.marks[place] !== LOST) this.losses += 1;
+      this.marks[place] = mark;
       this.active[place] = active ?? 0;
       this.slots[place] = slots;
       this.cpu[place] = cpu;

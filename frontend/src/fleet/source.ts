@@ -61,6 +61,11 @@ export function useFleet() {
     refetchInterval: () => (live && fleet.unknown === 0 ? SELDOM_MS : PACE_MS),
     structuralSharing: false,
   });
+  const losses = useSyncExternalStore(watchFleet, () => fleet.losses);
+  const { refetch } = nodes;
+  useEffect(() => {
+    if (losses > 0) void refetch();
+  }, [losses, refetch]);
   useEffect(() => {
     if (nodes.data === undefined) return;
     fleet.learn(nodes.data, live);
