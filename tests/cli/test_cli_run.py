@@ -189,13 +189,23 @@ def test_a_machine_is_drained_and_resumed(anchor: Cli) -> None:
     [node] = json.loads(anchor("node", "ls", "-o", "json").stdout)
     assert node["labels"] == ["lab"]
     try:
-        assert anchor("node", "drain", node["nodeId"]).returncode == 0
-        assert json.loads(anchor("node", "get", node["nodeId"], "-o", "json").stdout)["status"] == "draining"
+        assert anchor("node", "drain", node["nodeId"], "--reason", "It moves.").returncode == 0
+        drained = json.loads(anchor("node", "get", node["nodeId"], "-o", "json").stdout)
+        assert drained["status"] == "draining"
+        assert drained["reason"]["message"].endswith(": It moves.")
     finally:
         anchor("node", "resume", node["nodeId"])
     until = time.monotonic() + 10
     while json.loads(anchor("node", "get", node["nodeId"], "-o", "json").stdout)["status"] != "online":
         assert time.monotonic() < until
+
+
+def test_a_machine_is_given_labels_and_loses_them_again(anchor: Cli) -> None:
+    [node] = json.loads(anchor("node", "ls", "-o", "json").stdout)
+    given = json.loads(anchor("node", "label", node["nodeId"], "by-the-sea", "site:Vigo", "-o", "json").stdout)
+    assert given["labels"] == ["lab", "by-the-sea", "site:Vigo"]
+    assert anchor("node", "label", node["nodeId"]).returncode == 0
+    assert json.loads(anchor("node", "get", node["nodeId"], "-o", "json").stdout)["labels"] == ["lab"]
 
 
 def test_tables_are_for_people_and_stay_whole_in_a_pipe(anchor: Cli) -> None:
