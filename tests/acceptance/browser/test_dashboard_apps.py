@@ -16,6 +16,7 @@ from .looks import check, sideways
 SLOW_START = SERVER + "print('<b>ready</b> soon', flush=True)\ntime.sleep(2)\nserve()\n"
 """Takes a moment to come up, so that it can be seen to be down."""
 DOWN_SECONDS_MAX = 5.0
+pytestmark = pytest.mark.timeout(180)
 WIDTHS = (320, 390, 768, 1440)
 
 
@@ -86,9 +87,10 @@ def _see_apps_loading_and_failed(context: BrowserContext, axe: str, wrong: list[
     page.route("**/api/clusters?*", lambda route: route.fulfill(status=500, json=broken))
     page.goto("/apps")
     expect(page.get_by_role("alert")).to_contain_text("It broke.")
+    expect(page.get_by_role("button", name="Try again")).to_be_visible()
     wrong += check(page, axe, "apps failed")
     page.unroute_all(behavior="ignoreErrors")
-    page.get_by_role("button", name="Try again").click()
+    page.reload()
     expect(page.get_by_text("No app is deployed yet.")).to_be_visible()
     page.close()
 

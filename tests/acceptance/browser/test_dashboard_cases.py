@@ -20,6 +20,7 @@ SEEN_SECONDS_MAX = 2.0
 ANSWER = "const end = Date.now() + 200; while (Date.now() < end); return -42"
 """What the liar says to it is -1: of its two bytes only the second is wrong."""
 HERS = {"labels": ["of:eve"]}
+pytestmark = pytest.mark.timeout(180)
 WIDTHS = (320, 390, 768, 1440)
 
 
@@ -112,8 +113,9 @@ def _see_pages_without_cases(page: Page, axe: str, wrong: list[str]) -> None:
     page.route("**/api/verification/cases?*", lambda route: route.fulfill(status=500, json=broken))
     page.goto("/cases")
     expect(page.get_by_role("alert")).to_contain_text("It broke.")
+    expect(page.get_by_role("button", name="Try again")).to_be_visible()
     page.unroute_all(behavior="ignoreErrors")
-    page.get_by_role("button", name="Try again").click()
+    page.reload()
     expect(page.get_by_text("Nobody has contradicted what was agreed on.")).to_be_visible()
     expect(page.get_by_text("anchor run script.js --verify quorum")).to_be_visible()
     wrong += check(page, axe, "no cases")
@@ -145,7 +147,7 @@ def _look_at_the_evidence(page: Page, court: Court, axe: str, wrong: list[str]) 
     assert [mark.strip() for mark in dissent.locator("mark").all_inner_texts()] == ["31"]
     expect(page.get_by_role("figure", name="Majority")).to_contain_text("2d 34 32")
     fraud = page.locator("section").filter(has_text="Why it is likely fraud").last
-    expect(fraud).to_contain_text("times faster than the others")
+    expect(fraud).to_contain_text("None of its answers has been found right yet.")
     excuse = page.locator("section").filter(has_text="Why it may not be").last
     expect(excuse).to_contain_text("the program asks for chance or the time (Date.now)", ignore_case=True)
     wrong += check(page, axe, "case")

@@ -1,5 +1,5 @@
 /** What was done about a case: runs on more nodes, the judgement, how to undo it; and who did it. */
-import { useMutation, useQuery } from "@tanstack/react-query";
+import { keepPreviousData, useMutation, useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { api, take } from "../../api/client";
 import { PACE_MS, queries } from "../../api/queries";
@@ -67,7 +67,7 @@ export function History({ view, may }: { view: CaseView; may: boolean }) {
           )}
         </li>
       </ul>
-      {may && <Record about={view.id} />}
+      {may && <Record view={view} />}
     </Panel>
   );
 }
@@ -95,11 +95,13 @@ function Rerun({ task }: { task: string }) {
 }
 
 /** Who did what about this case, from the audit trail. */
-function Record({ about }: { about: string }) {
+function Record({ view }: { view: CaseView }) {
   const entries = useQuery({
-    queryKey: ["audit", about],
+    // What is done about the case is in the record at once.
+    queryKey: ["audit", view.id, view.state, view.reruns.length],
+    placeholderData: keepPreviousData,
     queryFn: ({ signal }) =>
-      take(api.GET("/api/audit", { params: { query: { subject: about, limit: 20 } as never }, signal })),
+      take(api.GET("/api/audit", { params: { query: { subject: view.id, limit: 20 } as never }, signal })),
     refetchInterval: PACE_MS * 5,
   });
   // The trail is also to be had as a file; here it was asked for as entries.
