@@ -84,8 +84,8 @@ def test_a_run_is_found_looked_at_and_run_again(page: Page, runs: dict[str, str]
         before = page.url.split("?")[0]
         page.get_by_role("button", name=button, exact=True).click()
         page.wait_for_function("(before) => location.href.split('?')[0] !== before", arg=before)
-        expect(page.get_by_text("4 of 4 over")).to_be_visible()
-        expect(page.locator("[data-box]")).to_have_count(4)
+        expect(page.get_by_text("4 of 4 over")).to_be_visible(timeout=20_000)
+        expect(page.locator("[data-box]")).to_have_count(4, timeout=20_000)
 
     page.locator("[data-box]").filter(has_text="each").click()
     expect(page.get_by_text("3 of 3 over")).to_be_visible()
