@@ -43,15 +43,18 @@ interface FitLineProps {
 export function FitLine({ fit, runtime, allowSameOwner }: FitLineProps) {
   const answer = fit.data;
   const problem = fit.error instanceof Problem && fit.error.status !== 400 ? fit.error : null;
+  const unclear = problem === null && (!fit.isEnabled || fit.error !== null);
   return (
     <div className={styles.fit}>
       <p role="status">
         {problem !== null
           ? `How many nodes fit is not known: ${problem.message}`
-          : answer === undefined
-            ? "Counting the nodes that fit…"
-            : fitting(answer)}{" "}
-        {answer !== undefined && problem === null && <Wait answer={answer} />}
+          : unclear
+            ? "The nodes that fit are counted once what is wrong above is mended."
+            : answer === undefined
+              ? "Counting the nodes that fit…"
+              : fitting(answer)}{" "}
+        {answer !== undefined && problem === null && !unclear && <Wait answer={answer} />}
       </p>
       {answer !== undefined && answer.fit > 0 && answer.apart < answer.copies && (
         <p>

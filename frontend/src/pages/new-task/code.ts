@@ -7,7 +7,7 @@ export function pythonOf(spec: Spec, origin: string): string {
   return `import anchor
 
 with anchor.Client(${JSON.stringify(origin)}) as client:
-    task = client.submit(${literal(spec, 2)})
+    task = client.submit(${literal(spec, 1)})
     print(client.future(task.id).result())
 `;
 }
