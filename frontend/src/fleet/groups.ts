@@ -1,5 +1,5 @@
 /** Nodes in groups, and in one sentence. */
-import { count } from "../ui/words";
+import { count, many } from "../ui/words";
 import { type By, type Fleet, MARKS } from "./fleet";
 
 /** Nodes that have something in common; `places` by their ids, so that a node keeps its place in the picture. */
@@ -40,7 +40,7 @@ export function summary(fleet: Fleet, places?: readonly number[]): string {
   const tally = fleet.tally(places);
   const size = places?.length ?? fleet.size;
   const parts = MARKS.filter((mark) => tally[mark] > 0).sort((one, other) => tally[other] - tally[one]);
-  const all = `${count(size)} ${size === 1 ? "node" : "nodes"}`;
+  const all = many(size, "node");
   return size === 0 ? all : `${all}: ${parts.map((mark) => `${count(tally[mark])} ${mark}`).join(", ")}`;
 }
 

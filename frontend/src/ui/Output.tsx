@@ -9,7 +9,7 @@ import { Find } from "./Find";
 import { Finder, pieces } from "./find";
 import styles from "./Output.module.css";
 import { useReading } from "./reading";
-import { count } from "./words";
+import { count, many as inWords } from "./words";
 
 const LINE_PX = 19;
 
@@ -133,7 +133,7 @@ export function Output({ output, rawUrl, memory, cut = false, show }: OutputProp
 function State({ output, cut, following }: { output: Lines; cut: boolean; following: boolean }) {
   const { lines, dropped, ended, broken } = output;
   const all = dropped + lines.length;
-  const many = `${count(all)} ${all === 1 ? "line" : "lines"}.`;
+  const many = `${inWords(all, "line")}.`;
   if (ended && cut) return `${many} It is over, and what it printed beyond its limit was not kept.`;
   if (ended) return all === 0 ? "It printed nothing." : `${many} It is over.`;
   if (broken) return "The server does not send it at the moment; it is asked again, and nothing gets lost.";

@@ -5,6 +5,11 @@ export function count(value: number): string {
   return value.toLocaleString("en");
 }
 
+/** How many, with the word for one or for more: "1 node", "1,204 nodes". */
+export function many(value: number, one: string, more = `${one}s`): string {
+  return `${count(value)} ${value === 1 ? one : more}`;
+}
+
 /** A length of time in milliseconds: 84 ms, 3.2 s, 41 min, 5 h, 3 d. */
 export function lasting(ms: number): string {
   if (ms < 1000) return `${Math.max(0, Math.round(ms))} ms`;

@@ -8,9 +8,9 @@ import { Page } from "../../ui/Page";
 import { Panel } from "../../ui/Panel";
 import { Empty, Failed, Loading } from "../../ui/Said";
 import { StateMark } from "../../ui/StateMark";
-import { ago, at, lasting } from "../../ui/words";
+import { ago, at, lasting, many } from "../../ui/words";
 import styles from "./Access.module.css";
-import { many, NewKeyDialog } from "./NewKeyDialog";
+import { NewKeyDialog } from "./NewKeyDialog";
 import { type Key, peopleOf, useKeyList } from "./queries";
 import { RevokeDialog } from "./RevokeDialog";
 import { ROLE_WORDS } from "./roles";
@@ -36,7 +36,7 @@ function Access() {
     >
       <div className={styles.columns}>
         <div>
-          <Panel title="Keys" aside={keys.data && many(keys.data.length, "key", "keys")}>
+          <Panel title="Keys" aside={keys.data && many(keys.data.length, "key")}>
             {keys.isPending ? (
               <Loading what="keys" />
             ) : keys.isError && keys.data === undefined ? (
@@ -135,7 +135,7 @@ function People({ keys }: { keys: readonly Key[] }) {
   const people = peopleOf(keys);
   if (people.length === 0) return null;
   return (
-    <Panel title="People" aside={many(people.length, "name", "names")}>
+    <Panel title="People" aside={many(people.length, "name")}>
       <ul className={styles.people}>
         {people.map((one) => (
           <li key={one.name}>
@@ -143,8 +143,8 @@ function People({ keys }: { keys: readonly Key[] }) {
               <bdi>{one.name}</bdi>
             </b>
             <span className="mute">
-              {one.roles.join(" and ")}, {many(one.keys, "key", "keys")}
-              {one.sessions > 0 && `, ${many(one.sessions, "browser", "browsers")} signed in`}.{" "}
+              {one.roles.join(" and ")}, {many(one.keys, "key")}
+              {one.sessions > 0 && `, ${many(one.sessions, "browser")} signed in`}.{" "}
               <Link to="/events" search={{ by: one.name }}>
                 what they did
               </Link>

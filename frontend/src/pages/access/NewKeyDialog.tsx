@@ -3,7 +3,7 @@ import { useState } from "react";
 import { ROLES, type Role } from "../../api/session";
 import { copy } from "../../ui/AsCurl";
 import { Dialog } from "../../ui/Dialog";
-import { count } from "../../ui/words";
+import { first } from "../../ui/first";
 import styles from "./Access.module.css";
 import { useNewKey } from "./queries";
 import { ROLE_WORDS } from "./roles";
@@ -17,8 +17,8 @@ const LASTS: readonly (readonly [string, number | null])[] = [
   ["a year", 365],
 ];
 
-export function NewKeyDialog({ close, name: first = "" }: { close: () => void; name?: string }) {
-  const [name, setName] = useState(first);
+export function NewKeyDialog({ close }: { close: () => void }) {
+  const [name, setName] = useState("");
   const [role, setRole] = useState<Role>("submitter");
   const [days, setDays] = useState<number | null>(90);
   const made = useNewKey();
@@ -65,7 +65,7 @@ export function NewKeyDialog({ close, name: first = "" }: { close: () => void; n
             maxLength={100}
             autoComplete="off"
             onChange={(event) => setName(event.target.value)}
-            ref={begin}
+            ref={first}
           />
           <span className="mute">Tasks belong to this name: two keys of one name see the same tasks.</span>
         </label>
@@ -110,14 +110,4 @@ export function NewKeyDialog({ close, name: first = "" }: { close: () => void; n
       </form>
     </Dialog>
   );
-}
-
-/** What a dialog begins with: React would focus it before the dialog is open, and keeps the attribute to itself. */
-function begin(field: HTMLInputElement | null): void {
-  field?.setAttribute("autofocus", "");
-}
-
-/** How many, with its word in the right number. */
-export function many(number: number, one: string, more: string): string {
-  return `${count(number)} ${number === 1 ? one : more}`;
 }

@@ -1,8 +1,8 @@
 /** Take a key or a join token back: what that does, said before. */
 import { Dialog } from "../../ui/Dialog";
 import { say } from "../../ui/Toast";
+import { many } from "../../ui/words";
 import styles from "./Access.module.css";
-import { many } from "./NewKeyDialog";
 import { type Key, useRevoke } from "./queries";
 
 export function RevokeDialog({ of, close }: { of: Key; close: () => void }) {

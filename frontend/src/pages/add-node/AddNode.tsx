@@ -6,6 +6,7 @@ import { AsCurl, copy } from "../../ui/AsCurl";
 import { Page } from "../../ui/Page";
 import { Failed, Loading } from "../../ui/Said";
 import { Tabs } from "../../ui/Tabs";
+import { useNow } from "../../ui/useNow";
 import styles from "./AddNode.module.css";
 import { NoCall } from "./NoCall";
 import { forgetToken, isGone, TOKEN_SECONDS, useArrival, useToken, useTokenState } from "./queries";
@@ -67,7 +68,7 @@ interface JoinProps {
 
 function Join({ token, madeAt, told, renew, renewing }: JoinProps) {
   const [system, setSystem] = useState<System>(HERE);
-  const now = useNow();
+  const now = useNow(true, 500);
   const found = useTokenState(token.id);
   const state = found.data;
   const gone = isGone(found.error);
@@ -180,14 +181,4 @@ function Reads({ system }: { system: System }) {
       <span className="mono">{system === "Windows" ? "%USERPROFILE%\\.anchor" : "~/.anchor"}</span>.
     </>
   );
-}
-
-/** The time, each half second. */
-function useNow(): number {
-  const [now, setNow] = useState(Date.now);
-  useEffect(() => {
-    const timer = setInterval(() => setNow(Date.now()), 500);
-    return () => clearInterval(timer);
-  }, []);
-  return now;
 }

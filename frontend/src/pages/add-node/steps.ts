@@ -1,6 +1,6 @@
 /** How far a machine is on its way to being a node, as steps in words. */
 import type { NodeView } from "../../api/client";
-import { count } from "../../ui/words";
+import { count, many } from "../../ui/words";
 
 /** `at` is when the server says that it happened; null where it does not say. */
 export interface Step {
@@ -78,7 +78,7 @@ function checkedOf(
 export function foundOf({ specs }: NodeView): string {
   const gpu = specs.gpus.length === 0 ? "no GPU" : specs.gpus.join(", ");
   const runtimes = Object.keys(specs.runtimes).sort().join(", ") || "no runtime";
-  return `${specs.cores} ${specs.cores === 1 ? "core" : "cores"}, ${specs.ram.toFixed(1)} GiB, ${gpu}; ${runtimes}`;
+  return `${many(specs.cores, "core")}, ${specs.ram.toFixed(1)} GiB, ${gpu}; ${runtimes}`;
 }
 
 /** What is left of a time, as a clock shows it: "14:52". */

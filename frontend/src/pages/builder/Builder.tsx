@@ -6,6 +6,7 @@ import { useKeys } from "../../shell/keys";
 import { Page } from "../../ui/Page";
 import { Empty } from "../../ui/Said";
 import { say } from "../../ui/Toast";
+import { NARROW, useMedia } from "../../ui/useMedia";
 import { useWhyNot } from "../workflows/may";
 import { Acts } from "./Acts";
 import styles from "./Builder.module.css";
@@ -31,7 +32,6 @@ import { StepForm } from "./StepForm";
 import { useCheck } from "./useCheck";
 import { useDraft } from "./useDraft";
 import { useFrom } from "./useFrom";
-import { useNarrow } from "./useNarrow";
 
 export const route = createLazyRoute("/dags/new")({ component: Builder });
 
@@ -41,7 +41,7 @@ const DRAWN_MAX = 200;
 type Over = { kind: "form"; at: number; step: StepDraft; place: Place } | { kind: "connect"; from: string } | null;
 
 function Builder() {
-  const narrow = useNarrow();
+  const narrow = useMedia(NARROW);
   const { draft, write, name, change, move, back, forth, canGoBack } = useDraft();
   const { graph, places, wrong } = draft;
   const [chosen, setChosen] = useState(-1);

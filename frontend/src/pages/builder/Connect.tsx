@@ -1,9 +1,9 @@
 /** Connects two steps by name: type a part of it, arrows choose, Enter connects, or takes apart what was connected. */
 import { useId, useState } from "react";
 import { Dialog } from "../../ui/Dialog";
+import { first } from "../../ui/first";
 import styles from "./Builder.module.css";
 import { type GraphDraft, waitsFor } from "./draft";
-import { first } from "./first";
 
 interface ConnectProps {
   graph: GraphDraft;

@@ -1,4 +1,5 @@
 /** Whether the workflow can run, or what is in the way: each fault leads to the step it is about. */
+import { many } from "../../ui/words";
 import styles from "./Builder.module.css";
 import type { Fault } from "./faults";
 
@@ -17,7 +18,7 @@ export function Faults({ faults, checked, steps, choose }: FaultsProps) {
     <div className={styles.faults} role="status" aria-label="Check">
       {faults.length === 0 && (
         <p className={checked ? styles.valid : "mute"}>
-          {checked ? `Valid: ${steps} ${steps === 1 ? "step" : "steps"}, ready to schedule.` : "Checking…"}
+          {checked ? `Valid: ${many(steps, "step")}, ready to schedule.` : "Checking…"}
         </p>
       )}
       {faults.length > 0 && (

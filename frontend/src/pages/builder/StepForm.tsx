@@ -1,9 +1,9 @@
 /** One step, as a form: its name, what it runs, what it waits for, and whether it does so for each item of a list. */
 import { useId, useState } from "react";
 import { Dialog } from "../../ui/Dialog";
+import { first } from "../../ui/first";
 import styles from "./Builder.module.css";
 import { type GraphDraft, type StepDraft, sourceOf, waitsFor } from "./draft";
-import { first } from "./first";
 import { KINDS, kindOf, stepOf } from "./kinds";
 
 interface StepFormProps {

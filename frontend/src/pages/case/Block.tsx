@@ -5,7 +5,7 @@ import { api, take } from "../../api/client";
 import { queries } from "../../api/queries";
 import { Dialog } from "../../ui/Dialog";
 import { say } from "../../ui/Toast";
-import { count } from "../../ui/words";
+import { count, many as inWords } from "../../ui/words";
 import styles from "./Case.module.css";
 import type { CaseView } from "./evidence";
 import { runAgain, useDoubtful } from "./queries";
@@ -103,8 +103,8 @@ function Doubt({ node, blocked }: { node: string; blocked: boolean }) {
           </>
         ) : (
           <>
-            <b>{many === 1 ? "1 past result" : `${count(many)} past results`}</b> of <b className="mono">{node}</b>{" "}
-            {many === 1 ? "is" : "are"} in doubt: nobody checked {many === 1 ? "it" : "them"}.
+            <b>{inWords(many, "past result")}</b> of <b className="mono">{node}</b> {many === 1 ? "is" : "are"} in
+            doubt: nobody checked {many === 1 ? "it" : "them"}.
           </>
         )}
       </p>

@@ -1,8 +1,9 @@
 /** The answers that disagree, side by side: bytes with those marked that differ, and values where both are JSON. */
 import { useQuery } from "@tanstack/react-query";
-import { useState, useSyncExternalStore } from "react";
+import { useState } from "react";
 import { inert } from "../../live/inert";
 import { Loading } from "../../ui/Said";
+import { useMedia } from "../../ui/useMedia";
 import { count } from "../../ui/words";
 import styles from "./Case.module.css";
 import { type Change, changesOf, isIn, type Run, runsOf } from "./diff";
@@ -11,19 +12,7 @@ import { bytesOf, type Difference, type Testimony } from "./evidence";
 const NARROW = 8;
 const WIDE = 16;
 const ROWS = 8;
-const wide = window.matchMedia("(min-width: 1240px)");
-
-/** How many bytes stand in a row: as many as there is room for, twice. */
-function useRow(): number {
-  const isWide = useSyncExternalStore(
-    (listener) => {
-      wide.addEventListener("change", listener);
-      return () => wide.removeEventListener("change", listener);
-    },
-    () => wide.matches,
-  );
-  return isWide ? WIDE : NARROW;
-}
+const ROOMY = "(min-width: 1240px)";
 
 /** What there is to compare: the bytes of both, where both gave some. */
 export function useCompared(agreed: Testimony | undefined, dissent: Testimony | undefined) {
@@ -48,7 +37,8 @@ interface DiffProps {
 
 export function Diff({ compared, node, told }: DiffProps) {
   const [chosen, setChosen] = useState(0);
-  const row = useRow();
+  // As many bytes in a row as there is room for, twice.
+  const row = useMedia(ROOMY) ? WIDE : NARROW;
   if (compared.isPending && compared.isEnabled) return <Loading what="both answers" />;
   const found = compared.data;
   if (!found || found.runs.length === 0) return <Told node={node} told={told} />;

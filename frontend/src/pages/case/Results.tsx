@@ -1,7 +1,7 @@
 /** The answers of a case side by side: who gave it, whether it agrees, its digest, how long it took, and the past. */
 import { Link } from "@tanstack/react-router";
 import { StateMark } from "../../ui/StateMark";
-import { count, lasting } from "../../ui/words";
+import { count, lasting, many } from "../../ui/words";
 import { nodeMark } from "../verification/states";
 import styles from "./Case.module.css";
 import type { CaseView } from "./evidence";
@@ -63,9 +63,7 @@ export function Results({ view, about, choose }: ResultsProps) {
                 </td>
                 <td>
                   {count(voter?.checked ?? 0)} right ·{" "}
-                  <span className={flags > 0 ? styles.flags : ""}>
-                    {flags === 1 ? "1 flag" : `${count(flags)} flags`}
-                  </span>
+                  <span className={flags > 0 ? styles.flags : ""}>{many(flags, "flag")}</span>
                 </td>
                 <td>
                   <StateMark {...nodeMark(voter?.status ?? "gone")} />

@@ -2,7 +2,7 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import { api, Problem, take } from "../../api/client";
-import { count, lasting } from "../../ui/words";
+import { count, lasting, many } from "../../ui/words";
 import styles from "./NewTask.module.css";
 import { outline, type Spec } from "./spec";
 
@@ -71,7 +71,7 @@ export function FitLine({ fit, runtime, allowSameOwner }: FitLineProps) {
         <ul>
           {answer.reasons.map((one) => (
             <li key={one.reason}>
-              {count(one.nodes)} {one.nodes === 1 ? "node" : "nodes"}: <bdi>{one.reason}</bdi>
+              {many(one.nodes, "node")}: <bdi>{one.reason}</bdi>
             </li>
           ))}
         </ul>
@@ -83,8 +83,8 @@ export function FitLine({ fit, runtime, allowSameOwner }: FitLineProps) {
 
 function fitting({ nodes, fit }: Answer): string {
   if (nodes === 0) return "There is no node yet: what you run waits until one joins.";
-  if (fit === 0) return `None of ${count(nodes)} ${nodes === 1 ? "node" : "nodes"} fits. Sent now, it waits for one.`;
-  return `${count(fit)} of ${count(nodes)} ${nodes === 1 ? "node fits" : "nodes fit"}.`;
+  if (fit === 0) return `None of ${many(nodes, "node")} fits. Sent now, it waits for one.`;
+  return `${count(fit)} of ${many(nodes, "node fits", "nodes fit")}.`;
 }
 
 function Wait({ answer }: { answer: Answer }) {

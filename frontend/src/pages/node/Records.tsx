@@ -4,7 +4,7 @@ import { useMay } from "../../api/session";
 import { Panel } from "../../ui/Panel";
 import { Failed, Loading } from "../../ui/Said";
 import { StateMark } from "../../ui/StateMark";
-import { ago, at, count, lasting } from "../../ui/words";
+import { ago, at, lasting, many } from "../../ui/words";
 import styles from "./Node.module.css";
 import { useAppsOn, useEventsOf, useTasksOn } from "./queries";
 
@@ -51,7 +51,7 @@ export function Apps({ node, replicas }: { node: string; replicas: number }) {
   const apps = useAppsOn(node, replicas > 0);
   if (replicas === 0 || apps.data === undefined || apps.data.length === 0) return null;
   return (
-    <Panel title={`Apps, ${count(replicas)} ${replicas === 1 ? "replica" : "replicas"} here`}>
+    <Panel title={`Apps, ${many(replicas, "replica")} here`}>
       <ul className={styles.rows}>
         {apps.data.map((app) => (
           <li key={app.id}>

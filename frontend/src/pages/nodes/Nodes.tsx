@@ -1,6 +1,6 @@
 /** The fleet, as a map and as a table: find nodes, see what they do and how far to trust them, act on many. */
 import { createLazyRoute, Link, useNavigate, useSearch } from "@tanstack/react-router";
-import { useEffect, useMemo, useState, useSyncExternalStore } from "react";
+import { useEffect, useMemo, useState } from "react";
 import { useMay } from "../../api/session";
 import { FleetBars, FleetMap } from "../../fleet/FleetMap";
 import { type By, GROUPINGS } from "../../fleet/fleet";
@@ -13,6 +13,7 @@ import { Page } from "../../ui/Page";
 import { Empty, Failed, Loading } from "../../ui/Said";
 import { StateMark } from "../../ui/StateMark";
 import { Table } from "../../ui/Table";
+import { NARROW, useMedia } from "../../ui/useMedia";
 import { count } from "../../ui/words";
 import { Bulk } from "./Bulk";
 import { columnsOf } from "./columns";
@@ -23,7 +24,6 @@ import { groupsIn, middleSpeed, type Row, rowsOf, tallyOf, type Wanted, wantedOf
 export const route = createLazyRoute("/nodes")({ component: Nodes });
 
 const LOOK_MS = 1000;
-const NARROW = "(max-width: 760px)";
 
 function Nodes() {
   const { fleet, shape, known, error, again } = useFleet();
@@ -66,7 +66,7 @@ function Known({ rows, fleet, shape }: KnownProps) {
   const wanted: Wanted & { view?: string | undefined; select?: string | undefined } = useSearch({ from: "/nodes" });
   // What was selected elsewhere comes with the address.
   const [selected, setSelected] = useState<ReadonlySet<string>>(() => new Set(wanted.select?.split(",") ?? []));
-  const narrow = useNarrow();
+  const narrow = useMedia(NARROW);
   const by: By = GROUPINGS.find((one) => one === wanted.by) ?? "site";
   const shown = useMemo(() => wantedOf(rows, wanted, by), [rows, wanted, by]);
   const columns = useMemo(() => columnsOf(middleSpeed(rows.map((row) => row.node))), [rows]);
@@ -204,17 +204,5 @@ function Filters({ rows, by, wanted, set }: FiltersProps) {
         ))}
       </div>
     </div>
-  );
-}
-
-const narrowScreen = window.matchMedia?.(NARROW);
-
-function useNarrow(): boolean {
-  return useSyncExternalStore(
-    (listener) => {
-      narrowScreen?.addEventListener("change", listener);
-      return () => narrowScreen?.removeEventListener("change", listener);
-    },
-    () => narrowScreen?.matches ?? false,
   );
 }

@@ -1,7 +1,7 @@
 /** The nodes as the table has them: what the list says of each, with what the live link says of it now. */
 import type { NodeView } from "../../api/client";
 import { type By, type Fleet, MARKS, type Mark } from "../../fleet/fleet";
-import { at, count } from "../../ui/words";
+import { at, count, many } from "../../ui/words";
 
 export interface Row {
   id: string;
@@ -89,7 +89,7 @@ export function middleSpeed(nodes: readonly NodeView[]): number {
 /** What a node says it has: "16 cores, 62.7 GiB, 1 GPU". */
 export function claimOf({ specs }: NodeView): string {
   const gpus = specs.gpus.length === 0 ? [] : [`${specs.gpus.length} GPU`];
-  return [`${specs.cores} ${specs.cores === 1 ? "core" : "cores"}`, `${specs.ram.toFixed(1)} GiB`, ...gpus].join(", ");
+  return [many(specs.cores, "core"), `${specs.ram.toFixed(1)} GiB`, ...gpus].join(", ");
 }
 
 /** How fast a node was found to be, and against the fleet: "412 k/s · 1.1×". */

@@ -8,6 +8,8 @@ import { useDrawing } from "../../graph/useDrawing";
 import { useLiveness } from "../../live/liveness";
 import { useKeys } from "../../shell/keys";
 import { StateMark } from "../../ui/StateMark";
+import { NARROW } from "../../ui/useMedia";
+import { useNow } from "../../ui/useNow";
 import { count } from "../../ui/words";
 import { useWhyNot } from "../workflows/may";
 import { isRunOver, type RunView, type StepView } from "../workflows/queries";
@@ -17,9 +19,6 @@ import { nameOf, RunGraph } from "./RunGraph";
 import { type Row, sayingOf } from "./rows";
 import { Steps } from "./Steps";
 import { useAgain } from "./useAgain";
-import { useNow } from "./useNow";
-
-const NARROW = "(max-width: 760px)";
 
 /** What of the run is shown, as the address has it. */
 interface Shown {

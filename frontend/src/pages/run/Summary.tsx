@@ -9,12 +9,12 @@ import { AsCurl, copy } from "../../ui/AsCurl";
 import { Menu } from "../../ui/Menu";
 import { StateMark } from "../../ui/StateMark";
 import { say } from "../../ui/Toast";
+import { useNow } from "../../ui/useNow";
 import { at, count, lasting } from "../../ui/words";
 import { useWhyNot } from "../workflows/may";
 import { cancelRun, isRunOver, type RunView } from "../workflows/queries";
 import styles from "./Run.module.css";
 import { useAgain } from "./useAgain";
-import { useNow } from "./useNow";
 
 export function Acts({ run }: { run: RunView }) {
   const whyNot = useWhyNot();

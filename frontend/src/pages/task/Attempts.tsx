@@ -2,8 +2,8 @@
 import type { TaskView } from "../../api/client";
 import { StateMark } from "../../ui/StateMark";
 import { lookOf } from "../../ui/states";
+import { useNow } from "../../ui/useNow";
 import { at, lasting } from "../../ui/words";
-import { useNow } from "./queries";
 import styles from "./Task.module.css";
 import { Node } from "./WhereItRan";
 

@@ -3,8 +3,8 @@ import { Link } from "@tanstack/react-router";
 import type { TaskView } from "../../api/client";
 import { isOver } from "../../api/queries";
 import { StateMark } from "../../ui/StateMark";
+import { useNow } from "../../ui/useNow";
 import { at, lasting } from "../../ui/words";
-import { useNow } from "./queries";
 import styles from "./Task.module.css";
 import { Node } from "./WhereItRan";
 

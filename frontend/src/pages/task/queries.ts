@@ -1,6 +1,6 @@
 /** What is asked about one task: the task as it changes, and why it waits. */
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { useEffect, useState } from "react";
+import { useEffect } from "react";
 import { api, Problem, type TaskRow, type TaskView, take } from "../../api/client";
 import { isOver, PACE_MS } from "../../api/queries";
 import { useRoom } from "../../live/socket";
@@ -46,16 +46,4 @@ export function useWhy(id: string) {
     queryFn: ({ signal }) => take(api.GET("/api/tasks/{id}/why", { params: { path: { id } }, signal })),
     refetchInterval: PACE_MS,
   });
-}
-
-/** The time, told anew every second while `ticking`. */
-export function useNow(ticking: boolean): number {
-  const [now, setNow] = useState(Date.now);
-  useEffect(() => {
-    if (!ticking) return;
-    setNow(Date.now());
-    const timer = window.setInterval(() => setNow(Date.now()), 1000);
-    return () => window.clearInterval(timer);
-  }, [ticking]);
-  return now;
 }

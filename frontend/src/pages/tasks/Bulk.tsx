@@ -2,7 +2,7 @@
 import { Link } from "@tanstack/react-router";
 import { useEffect, useRef, useState } from "react";
 import { Dialog } from "../../ui/Dialog";
-import { count } from "../../ui/words";
+import { count, many } from "../../ui/words";
 import { type Action, type Outcome, type Target, treatAll } from "./bulk";
 import styles from "./Tasks.module.css";
 
@@ -33,7 +33,7 @@ const WORDS = {
   retry: { verb: "Run again", done: "run again, as new tasks", unchanged: "not over yet", going: "Running again" },
 } as const;
 
-const tasks = (many: number) => (many === 1 ? "1 task" : `${count(many)} tasks`);
+const tasks = (number: number) => many(number, "task");
 
 export function Bulk(props: BulkProps) {
   const { many, target, all, isAll, words, selectAll, selectNone, over, children, aside } = props;

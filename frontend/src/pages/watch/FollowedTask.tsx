@@ -1,6 +1,5 @@
 /** The last lines of a task that runs: the newest one, or one that somebody keeps in view. */
 import { Link } from "@tanstack/react-router";
-import { useEffect, useState } from "react";
 import type { TaskRow } from "../../api/client";
 import { isOver } from "../../api/queries";
 import { useLines } from "../../live/lines";
@@ -8,6 +7,7 @@ import { serverNow } from "../../live/pulse";
 import { Panel } from "../../ui/Panel";
 import { StateMark } from "../../ui/StateMark";
 import { lookOf } from "../../ui/states";
+import { useNow } from "../../ui/useNow";
 import { useFollowed } from "./queries";
 import styles from "./Watch.module.css";
 
@@ -74,13 +74,7 @@ function Tail({ task }: { task: TaskRow }) {
 
 /** How long it runs, as a clock: 00:41. */
 function useClock(task: TaskRow): string {
-  const [, tick] = useState(0);
-  const over = isOver(task.state);
-  useEffect(() => {
-    if (over) return;
-    const timer = setInterval(() => tick((count) => count + 1), 1000);
-    return () => clearInterval(timer);
-  }, [over]);
+  useNow(!isOver(task.state));
   if (task.startedAt === null) return "";
   const until = task.finishedAt === null ? serverNow() : Date.parse(task.finishedAt);
   const seconds = Math.max(0, Math.floor((until - Date.parse(task.startedAt)) / 1000));

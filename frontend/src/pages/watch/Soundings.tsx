@@ -1,12 +1,13 @@
 /** The fleet on the watch: a map, bars on narrow screens, or a table; what is selected opens in Nodes. */
 import { Link, useNavigate } from "@tanstack/react-router";
-import { lazy, Suspense, useEffect, useState } from "react";
+import { lazy, Suspense, useState } from "react";
 import { FleetBars, FleetMap } from "../../fleet/FleetMap";
 import { type By, GROUPINGS } from "../../fleet/fleet";
 import { useFleet } from "../../fleet/source";
 import { Panel } from "../../ui/Panel";
 import { Empty, Failed, Loading } from "../../ui/Said";
-import { count } from "../../ui/words";
+import { useMedia } from "../../ui/useMedia";
+import { many } from "../../ui/words";
 import styles from "./Watch.module.css";
 
 const NARROW = "(max-width: 600px)";
@@ -48,7 +49,7 @@ export function Soundings({ by, group }: { by: By; group: (by: By) => void }) {
   }
   return (
     <Panel
-      title={`Soundings, ${count(fleet.size)} ${fleet.size === 1 ? "node" : "nodes"}`}
+      title={`Soundings, ${many(fleet.size, "node")}`}
       aside={
         <span className={styles.tools}>
           <fieldset className={styles.choice}>
@@ -83,9 +84,7 @@ export function Soundings({ by, group }: { by: By; group: (by: By) => void }) {
       )}
       {selected.size > 0 && (
         <p className={styles.selection} role="status">
-          <span>
-            {count(selected.size)} {selected.size === 1 ? "node" : "nodes"} selected
-          </span>
+          <span>{many(selected.size, "node")} selected</span>
           <Link to="/nodes" search={{ select: [...selected].join(",") }}>
             Open in Nodes
           </Link>
@@ -96,16 +95,4 @@ export function Soundings({ by, group }: { by: By; group: (by: By) => void }) {
       )}
     </Panel>
   );
-}
-
-function useMedia(query: string): boolean {
-  const [holds, setHolds] = useState(() => window.matchMedia(query).matches);
-  useEffect(() => {
-    const media = window.matchMedia(query);
-    const look = () => setHolds(media.matches);
-    look();
-    media.addEventListener("change", look);
-    return () => media.removeEventListener("change", look);
-  }, [query]);
-  return holds;
 }
