@@ -23,10 +23,11 @@ function useTotal(of: "/api/tasks" | "/api/dags" | "/api/clusters", pace: number
     refetchInterval: pace,
     queryFn: async ({ signal }) => {
       const { response } = await takeWhole(api.GET(of, { params: { query: { limit: 1 } }, signal }));
-      return Number(response.headers.get("x-total-count") ?? Number.NaN);
+      const told = response.headers.get("x-total-count");
+      return told === null ? null : Number(told);
     },
   }).data;
-  return Number.isNaN(total) ? undefined : total;
+  return total ?? undefined;
 }
 
 /** The counts by place; undefined where a place has none, or it is not known yet. */

@@ -170,7 +170,7 @@ function Notes({ run, steps, drawing }: { run: RunView; steps: readonly StepView
   return (
     <p className="mute">
       {missing > 0 &&
-        `Here are the first ${count(steps.length)} of ${count(run.steps)} steps; counts above are of all. The rest: anchor dag get ${run.id}. `}
+        `Here are the first ${count(steps.length)} of ${count(run.steps)} steps, and only they are counted and found here. The rest: anchor dag get ${run.id}. `}
       {drawing?.thinned && "Only lines between neighbouring levels are drawn; there are too many for all."}
     </p>
   );
