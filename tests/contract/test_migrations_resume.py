@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests.contract.conftest import NOW, Maker
 
 from anchor import failpoints
@@ -15,8 +16,10 @@ from anchor.adapters.sqlite.rows import CHANGING, FIXED, PLAIN_COLUMNS, insert_s
 from anchor.adapters.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from anchor.adapters.sqlite.tasks import add_counts
 from anchor.core.access import Key, Role
+from anchor.core.attempt import Ending, Outcome, Usage
 from anchor.core.errors import Conflict
-from anchor.core.task import State, Task
+from anchor.core.task import State, Task, cancel, lease, settle, wake
+from anchor.core.usage import DAY_MS, ended_uses, summed
 from anchor.ports.store import Claim
 
 OPEN = (
@@ -91,6 +94,39 @@ async def test_a_file_of_an_earlier_version_opens_and_everything_is_found(
     file_of_schema(number, tmp_path / "data", tasks)
     for _ in range(2):
         await assert_all_is_there(tmp_path / "data", tasks)
+
+
+@pytest.mark.parametrize("number", [1, len(MIGRATIONS) - 1])
+@pytest.mark.anyio
+async def test_what_was_used_before_it_was_counted_is_counted_once(number: int, make: Maker, tmp_path: Path) -> None:
+    day = NOW // DAY_MS * DAY_MS
+
+    def tried(task: Task, at: int, seconds: float, outcome: Outcome) -> Task:
+        leased = replace(lease(task, node=f"REX-{task.attempt}", session=1, now=at, lease_ms=9), leased_at=at)
+        usage = Usage(cpu_seconds=seconds, wall_seconds=2 * seconds)
+        return settle(leased, Ending(task.id, leased.attempt, outcome, usage=usage), now=at + 60_000, chance=0.5)
+
+    once = replace(make.task().spec, retry=replace(make.task().spec.retry, attempts=1))
+    again = wake(tried(make.task(now=day), day, 3.0004, Outcome.ERRORED), now=day + DAY_MS)
+    over = [
+        tried(again, day + DAY_MS, 1e9, Outcome.SUCCEEDED),
+        tried(replace(make.task(owner="bob", now=day), spec=once), day, -5.0, Outcome.ERRORED),
+        cancel(make.task(now=day), by="ann", now=day),
+        settle(
+            lease(make.task(now=day), node="REX-0", session=1, now=day, lease_ms=9),
+            Ending(make.task().id, 1, Outcome.SUCCEEDED), now=day + 5, chance=0.5,
+        ),
+    ]  # fmt: skip
+    assert [task.state for task in over[:3]] == [State.SUCCEEDED, State.FAILED, State.CANCELLED]
+    alive = wake(tried(make.task(now=day), day, 7.0, Outcome.ERRORED), now=day + DAY_MS)
+    file_of_schema(number, tmp_path / "data", [*over, alive])
+    for _ in range(2):
+        store = await SqliteStore.open(tmp_path / "data")
+        for by in ("owner", "node", "day"):
+            found = await store.usage(by, since=0, owner=None)
+            assert sorted(found, key=str) == sorted(summed(ended_uses(over), by, since=0, owner=None), key=str)
+        assert sum(one.attempts for one in found) == 4
+        await store.close()
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ from anchor.core.plan import drawn
 from anchor.core.spec import InputValue, Payload, TaskSpec
 from anchor.core.task import HELD, Origin, State, Task, cancel, lease, queued, settle
 from anchor.core.task_query import TaskQuery
-from anchor.core.usage import Use
+from anchor.core.usage import Use, ended_uses, summed
 from anchor.core.verification import Round, Verdict, Vote
 from anchor.orchestrator.audit import append
 from anchor.orchestrator.backup import take
@@ -444,6 +444,9 @@ async def test_a_backup_of_an_earlier_format_is_still_read(number: int, data: Pa
         assert sum((await store.counts(None)).values()) == (8 if number == 1 else 12)
         assert sum((await store.run_counts(None)).values()) == (0 if number == 1 else 2)
         assert list(await store.app_versions()) == ([] if number < 3 else [APP])
+        uses = ended_uses(document.task for document in documents_in(old_file, "tasks", TaskDocument))
+        if "usage" not in KINDS[number]:
+            assert await store.usage("node", since=0, owner=None) == summed(uses, "node", since=0, owner=None)
 
 
 def is_of_the_first_format(task: dict[str, object]) -> bool:

@@ -15,8 +15,8 @@ from anchor.core.dag import Run
 from anchor.core.errors import FailureCode, Unavailable
 from anchor.core.node import Node
 from anchor.core.spec import Payload
-from anchor.core.task import State, Task, settle
-from anchor.core.usage import Use
+from anchor.core.task import TERMINAL, State, Task, settle
+from anchor.core.usage import Sums, Use, ended_uses
 from anchor.failpoints import reached
 from anchor.orchestrator.audit import append
 from anchor.ports.backup import Restorable
@@ -61,9 +61,11 @@ async def load(backup: Backup, store: Restorable, blobs: Blobs, *, told: Told) -
         for case in cases:
             await store.insert_case(case)
     count = 0
+    used = Sums()
     for tasks in _documents(backup, "tasks", TaskDocument):
         count += len(tasks)
         await store.insert([_task_of(document) for document in tasks])
+        used.add_uses(ended_uses(document.task for document in tasks if document.task.state in TERMINAL))
         told("tasks", count)
     for apps in _documents(backup, "apps", App):
         for app in apps:
@@ -83,8 +85,9 @@ async def load(backup: Backup, store: Restorable, blobs: Blobs, *, told: Told) -
     for uses in _documents(backup, "usage", Use):
         counted = True
         await store.add_usage(uses)
-    if counted:
-        await store.count_restored()
+    if not counted:  # by an Anchor that did not count yet
+        await store.add_usage(used.uses())
+    await store.count_restored()
     for entries in _documents(backup, "audit", Entry):
         for entry in entries:
             await store.audit_append(entry)

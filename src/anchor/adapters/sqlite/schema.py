@@ -107,6 +107,23 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (day, owner, node, app)
         ) WITHOUT ROWID
         """,
+        # What is over already is counted here as `core.usage.Sums` counts what ends from now on.
+        """
+        INSERT INTO usage
+        SELECT day, owner, node, '', sum(is_last), sum(is_last AND state IN (6, 8)), count(*),
+            sum(CAST(round(min(max(cpu, 0) * 1000, lasted * 1024)) AS INTEGER)),
+            sum(CAST(round(min(max(wall, 0) * 1000, lasted)) AS INTEGER))
+        FROM (
+            SELECT (one.value ->> 'ended_at') / 86400000 AS day, owner, one.value ->> 'node' AS node, state,
+                one.key = json_array_length(CAST(attempts AS TEXT)) - 1 AS is_last,
+                max((one.value ->> 'ended_at') - (one.value ->> 'leased_at'), 0) AS lasted,
+                ifnull(one.value ->> '$.usage.cpuSeconds', 0) AS cpu,
+                ifnull(one.value ->> '$.usage.wallSeconds', 0) AS wall
+            FROM tasks, json_each(CAST(attempts AS TEXT)) AS one
+            WHERE state > 4 AND attempts IS NOT NULL
+        )
+        GROUP BY day, owner, node
+        """,
     ),
 )
 
