@@ -2,7 +2,7 @@
 import { useState } from "react";
 import { ROLES, signOut, useSession } from "../api/session";
 import { Dialog } from "../ui/Dialog";
-import { say } from "../ui/Toast";
+import { sayWhyNot } from "../ui/Toast";
 import { at } from "../ui/words";
 import styles from "./Account.module.css";
 
@@ -21,7 +21,7 @@ export function Account({ close }: { close: () => void }) {
     try {
       await signOut();
     } catch (error) {
-      say((error as Error).message, true);
+      sayWhyNot(error as Error);
       setBusy(false);
     }
   };

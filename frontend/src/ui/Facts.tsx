@@ -5,9 +5,18 @@ export function Facts({ children }: { children: React.ReactNode }) {
   return <dl className={styles.facts}>{children}</dl>;
 }
 
-export function Fact({ name, children }: { name: string; children: React.ReactNode }) {
+/** `className` is for one that wants a width of its own. */
+export function Fact({
+  name,
+  className,
+  children,
+}: {
+  name: string;
+  className?: string | undefined;
+  children: React.ReactNode;
+}) {
   return (
-    <div>
+    <div className={className}>
       <dt className="label">{name}</dt>
       <dd>{children}</dd>
     </div>

@@ -1,6 +1,7 @@
 /** What came of something that was done, said once, at the edge of the page, until it is put away. */
 import { X } from "lucide-react";
 import { useSyncExternalStore } from "react";
+import { Problem } from "../api/client";
 import styles from "./Toast.module.css";
 
 interface Said {
@@ -22,6 +23,11 @@ function set(next: readonly Said[]): void {
 /** Say something; `bad` where it went wrong. */
 export function say(text: string, bad = false): void {
   set([...all.slice(1 - SHOWN_MAX), { number: count++, text, bad }]);
+}
+
+/** Say why something could not be done, and what to do about it. */
+export function sayWhyNot(error: Error): void {
+  say(error instanceof Problem ? `${error.message} ${error.hint}`.trim() : error.message, true);
 }
 
 export function Toasts() {

@@ -51,7 +51,7 @@ function AddNode() {
       ) : token.isPending ? (
         <Loading what="a token to join with" />
       ) : (
-        <Failed what="token to join with" error={token.error} again={() => void token.refetch()} />
+        <Failed what="a token to join with" error={token.error} again={() => void token.refetch()} />
       )}
     </Page>
   );

@@ -5,7 +5,7 @@ import { useState } from "react";
 import { copy } from "../../ui/AsCurl";
 import { Dialog } from "../../ui/Dialog";
 import { Menu } from "../../ui/Menu";
-import { say } from "../../ui/Toast";
+import { say, sayWhyNot } from "../../ui/Toast";
 import styles from "./App.module.css";
 import { type AppView, remove, restart, start, stop, useChange } from "./queries";
 
@@ -44,7 +44,7 @@ function Remove({ app, asked, close }: { app: AppView; asked: string; close: () 
   const [typed, setTyped] = useState("");
   const removing = useMutation({
     mutationFn: () => remove(asked),
-    onError: (error: Error) => say(error.message, true),
+    onError: sayWhyNot,
     onSuccess: () => {
       say(`${app.name} is being removed.`);
       void navigate({ to: "/apps" });

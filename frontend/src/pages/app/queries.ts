@@ -5,7 +5,7 @@ import { api, take } from "../../api/client";
 import { PACE_MS } from "../../api/queries";
 import type { components } from "../../api/schema";
 import { useRoom } from "../../live/socket";
-import { say } from "../../ui/Toast";
+import { say, sayWhyNot } from "../../ui/Toast";
 
 export type AppView = components["schemas"]["AppView"];
 export type Replica = AppView["replicas"][number];
@@ -34,7 +34,7 @@ export function useChange<Wish>(id: string, change: (wish: Wish) => Promise<AppV
   const client = useQueryClient();
   return useMutation({
     mutationFn: change,
-    onError: (error: Error) => say(error.message, true),
+    onError: sayWhyNot,
     onSuccess: (app, wish) => {
       client.setQueryData(["app", id], app);
       say(done(wish));

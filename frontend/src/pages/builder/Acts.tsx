@@ -2,11 +2,11 @@
 import { useMutation } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { useRef } from "react";
-import { api, Problem, take } from "../../api/client";
+import { api, take } from "../../api/client";
 import type { components } from "../../api/schema";
 import { AsCurl } from "../../ui/AsCurl";
 import { Menu } from "../../ui/Menu";
-import { say } from "../../ui/Toast";
+import { sayWhyNot } from "../../ui/Toast";
 import { EMPTY, type GraphDraft } from "./draft";
 import { EXAMPLES } from "./examples";
 
@@ -27,7 +27,7 @@ export function Acts({ graph, load, write, narrow, why }: ActsProps) {
       const body = graph as unknown as components["schemas"]["Graph"];
       return take(api.POST("/api/dags", { body }));
     },
-    onError: (error) => say(error instanceof Problem ? `${error.message} ${error.hint}` : error.message, true),
+    onError: sayWhyNot,
     onSuccess: (made) => navigate({ to: "/dags/$id", params: { id: made.id } }),
   });
   return (

@@ -2,7 +2,7 @@
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useEffect } from "react";
 import { api, Problem, take } from "../../api/client";
-import { say } from "../../ui/Toast";
+import { say, sayWhyNot } from "../../ui/Toast";
 import type { GraphDraft } from "./draft";
 
 export function useFrom(load: (graph: GraphDraft) => void): void {
@@ -20,7 +20,7 @@ export function useFrom(load: (graph: GraphDraft) => void): void {
       } catch (error) {
         if (stop.signal.aborted) return;
         if (!(error instanceof Problem)) throw error;
-        say(`${error.message} ${error.hint}`, true);
+        sayWhyNot(error);
       }
       await navigate({ to: "/dags/new", search: {}, replace: true });
     };

@@ -4,7 +4,7 @@ import { useState } from "react";
 import { api, take } from "../../api/client";
 import { queries } from "../../api/queries";
 import { Dialog } from "../../ui/Dialog";
-import { say } from "../../ui/Toast";
+import { sayWhyNot } from "../../ui/Toast";
 import { count, many as inWords } from "../../ui/words";
 import styles from "./Case.module.css";
 import type { CaseView } from "./evidence";
@@ -24,7 +24,7 @@ export function Block({ view, close }: { view: CaseView; close: () => void }) {
           body: { reason: reason.trim() },
         }),
       ),
-    onError: (error: Error) => say(error.message, true),
+    onError: sayWhyNot,
     onSuccess: (now) => {
       queries.setQueryData(["case", view.id], now);
       setBlocked(true);

@@ -4,7 +4,7 @@ import { useState } from "react";
 import { api, take } from "../../api/client";
 import { queries } from "../../api/queries";
 import { Dialog } from "../../ui/Dialog";
-import { say } from "../../ui/Toast";
+import { say, sayWhyNot } from "../../ui/Toast";
 import styles from "./Case.module.css";
 import type { CaseView } from "./evidence";
 
@@ -19,7 +19,7 @@ export function Clear({ view, close }: { view: CaseView; close: () => void }) {
           body: { reason: reason.trim() },
         }),
       ),
-    onError: (error: Error) => say(error.message, true),
+    onError: sayWhyNot,
     onSuccess: (now) => {
       queries.setQueryData(["case", view.id], now);
       say(`${names} is cleared: this case counts no more.`);

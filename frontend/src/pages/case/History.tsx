@@ -6,7 +6,7 @@ import { PACE_MS, queries } from "../../api/queries";
 import type { components } from "../../api/schema";
 import { Panel } from "../../ui/Panel";
 import { StateMark } from "../../ui/StateMark";
-import { say } from "../../ui/Toast";
+import { say, sayWhyNot } from "../../ui/Toast";
 import { at } from "../../ui/words";
 import styles from "./Case.module.css";
 import type { CaseView } from "./evidence";
@@ -21,7 +21,7 @@ export function History({ view, may }: { view: CaseView; may: boolean }) {
           body: { reason: "run again from the case" },
         }),
       ),
-    onError: (error: Error) => say(error.message, true),
+    onError: sayWhyNot,
     onSuccess: () => {
       say(`It runs again on ${copies} nodes.`);
       void queries.invalidateQueries({ queryKey: ["case", view.id] });
@@ -29,7 +29,7 @@ export function History({ view, may }: { view: CaseView; may: boolean }) {
   });
   const undo = useMutation({
     mutationFn: (node: string) => take(api.POST("/api/nodes/{id}/resume", { params: { path: { id: node } } })),
-    onError: (error: Error) => say(error.message, true),
+    onError: sayWhyNot,
     onSuccess: (_, node) => {
       say(`${node} is in service again.`);
       void queries.invalidateQueries({ queryKey: ["case", view.id] });

@@ -78,7 +78,7 @@ function NewTask() {
       >
         {from !== undefined && example.isPending && <Loading what="the task to run again" />}
         {from !== undefined && example.error !== null && (
-          <Failed what="task to begin with" error={example.error} again={() => void example.refetch()} />
+          <Failed what="the task to run again" error={example.error} again={() => void example.refetch()} />
         )}
         {note !== null && (
           <p className={styles.note} role="status">

@@ -9,11 +9,11 @@ import type { Place } from "../../live/places";
 import { useKeys } from "../../shell/keys";
 import { Failed, Loading } from "../../ui/Said";
 import { StateMark } from "../../ui/StateMark";
-import { say } from "../../ui/Toast";
-import { Time } from "../task/Facts";
+import { sayWhyNot } from "../../ui/Toast";
 import { PARTS, type Part, Parts } from "../task/Parts";
 import { useLiveTask, waits } from "../task/queries";
 import { Progress, Reason } from "../task/Said";
+import { Time } from "../task/TaskFacts";
 import { Why } from "../task/Why";
 import { cancelOne } from "../tasks/cancel";
 import styles from "./NewTask.module.css";
@@ -37,7 +37,7 @@ export function Ran({ id, show }: RanProps) {
       ) : task.error === null ? (
         <Loading what="the task" />
       ) : (
-        <Failed what="task" error={task.error} again={() => void task.refetch()} />
+        <Failed what="the task" error={task.error} again={() => void task.refetch()} />
       )}
     </section>
   );
@@ -51,7 +51,7 @@ function Found({ task, show }: { task: TaskView; show: (place: Place) => void })
   const waiting = useLong(waits(task.state), WAITS_SHOWN_AFTER_MS);
   const cancel = useMutation({
     mutationFn: () => cancelOne(task.id),
-    onError: (error) => say(error.message, true),
+    onError: sayWhyNot,
     onSuccess: () => queries.invalidateQueries({ queryKey: ["task", task.id] }),
   });
   useKeys([

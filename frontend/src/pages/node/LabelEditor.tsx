@@ -3,7 +3,7 @@ import { X } from "lucide-react";
 import { useId, useState } from "react";
 import { type NodeView, Problem } from "../../api/client";
 import { Panel } from "../../ui/Panel";
-import { say } from "../../ui/Toast";
+import { sayWhyNot } from "../../ui/Toast";
 import { labelsIn } from "../nodes/NodeDialogs";
 import { giveLabels, nodesChanged } from "../nodes/queries";
 import styles from "./Node.module.css";
@@ -21,7 +21,7 @@ export function LabelEditor({ node, mayEdit }: { node: NodeView; mayEdit: boolea
       setText("");
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      say(`${error.message} ${error.hint}`, true);
+      sayWhyNot(error);
     }
     setBusy(false);
     nodesChanged();

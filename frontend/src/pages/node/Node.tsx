@@ -9,7 +9,7 @@ import { Fact, Facts } from "../../ui/Facts";
 import { Page } from "../../ui/Page";
 import { Failed, Loading } from "../../ui/Said";
 import { StateMark } from "../../ui/StateMark";
-import { say } from "../../ui/Toast";
+import { say, sayWhyNot } from "../../ui/Toast";
 import { ago, at, lasting } from "../../ui/words";
 import { BlockDialog } from "../nodes/NodeDialogs";
 import { decide, nodesChanged, useNodeList, type Verb } from "../nodes/queries";
@@ -33,7 +33,7 @@ function Node() {
       {node.error === null ? (
         <Loading what="the node" />
       ) : (
-        <Failed what="node" error={node.error} again={() => void node.again()} />
+        <Failed what="the node" error={node.error} again={() => void node.again()} />
       )}
     </Page>
   );
@@ -62,7 +62,7 @@ function Found({ node }: { node: NodeView }) {
       say(`${node.nodeId} ${SAYS[verb]}.`);
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      say(`${error.message} ${error.hint}`, true);
+      sayWhyNot(error);
     }
     setBusy(false);
     nodesChanged();

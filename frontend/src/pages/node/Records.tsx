@@ -23,7 +23,7 @@ export function Tasks({ node }: { node: string }) {
         tasks.isPending ? (
           <Loading what="its tasks" />
         ) : (
-          <Failed what="list of its tasks" error={tasks.error} again={() => void tasks.refetch()} />
+          <Failed what="its tasks" error={tasks.error} again={() => void tasks.refetch()} />
         )
       ) : tasks.data.length === 0 ? (
         <p className={styles.sheet}>Nothing at the moment.</p>
@@ -86,7 +86,7 @@ export function Events({ node }: { node: string }) {
         events.isPending ? (
           <Loading what="its events" />
         ) : (
-          <Failed what="list of its events" error={events.error} again={() => void events.refetch()} />
+          <Failed what="its events" error={events.error} again={() => void events.refetch()} />
         )
       ) : events.data.length === 0 ? (
         <p className={styles.sheet}>Nothing is on record.</p>

@@ -2,6 +2,7 @@
 import { Link } from "@tanstack/react-router";
 import { X } from "lucide-react";
 import { useId, useMemo, useState } from "react";
+import { Fact, Facts } from "../../ui/Facts";
 import { StateMark } from "../../ui/StateMark";
 import { at, count, lasting } from "../../ui/words";
 import type { Again, StepView } from "../workflows/queries";
@@ -47,27 +48,28 @@ export function Detail({ step, steps, choose, again, whyNot }: DetailProps) {
           <b>{step.reason.message}</b> {step.reason.hint}
         </p>
       )}
-      <dl className={styles.facts}>
-        {step.name !== step.id && <Fact name="id" value={<bdi className="mono">{step.id}</bdi>} />}
-        {items !== null && <Fact name="items" value={`${count(items.done)} of ${count(items.total)} over`} />}
-        {startedAt !== null && <Fact name="began" value={at(startedAt)} />}
-        {startedAt !== null && finishedAt !== null && (
-          <Fact name="took" value={lasting(Date.parse(finishedAt) - Date.parse(startedAt))} />
+      <Facts>
+        {step.name !== step.id && (
+          <Fact name="id">
+            <bdi className="mono">{step.id}</bdi>
+          </Fact>
         )}
-        {step.attempt > 1 && <Fact name="attempt" value={step.attempt} />}
+        {items !== null && <Fact name="items">{`${count(items.done)} of ${count(items.total)} over`}</Fact>}
+        {startedAt !== null && <Fact name="began">{at(startedAt)}</Fact>}
+        {startedAt !== null && finishedAt !== null && (
+          <Fact name="took">{lasting(Date.parse(finishedAt) - Date.parse(startedAt))}</Fact>
+        )}
+        {step.attempt > 1 && <Fact name="attempt">{step.attempt}</Fact>}
         {step.nodeId !== null && (
-          <Fact
-            name="node"
-            value={
-              <Link to="/nodes/$id" params={{ id: step.nodeId }} className="mono">
-                {step.nodeId}
-              </Link>
-            }
-          />
+          <Fact name="node">
+            <Link to="/nodes/$id" params={{ id: step.nodeId }} className="mono">
+              {step.nodeId}
+            </Link>
+          </Fact>
         )}
         <Names title="waits for" ids={[...step.dependencies, ...step.softDependencies]} choose={choose} />
         <Names title="leads to" ids={leadsTo} choose={choose} />
-      </dl>
+      </Facts>
       <div className={styles.acts}>
         {step.taskId !== null && (
           <Link to="/tasks/$id" params={{ id: step.taskId }} className="button">
@@ -93,15 +95,6 @@ export function Detail({ step, steps, choose, again, whyNot }: DetailProps) {
   );
 }
 
-function Fact({ name, value }: { name: string; value: React.ReactNode }) {
-  return (
-    <div>
-      <dt className="label">{name}</dt>
-      <dd>{value}</dd>
-    </div>
-  );
-}
-
 function Names({ title, ids, choose }: { title: string; ids: readonly string[]; choose: (id: string) => void }) {
   if (ids.length === 0) return null;
   const names = (
@@ -114,7 +107,7 @@ function Names({ title, ids, choose }: { title: string; ids: readonly string[]; 
       {ids.length > NAMES_MAX && <span className="mute">and {count(ids.length - NAMES_MAX)} more</span>}
     </span>
   );
-  return <Fact name={title} value={names} />;
+  return <Fact name={title}>{names}</Fact>;
 }
 
 interface OneItemProps {

@@ -5,7 +5,7 @@ import { Failed, Loading } from "../../ui/Said";
 import { isRunOver, type RunView } from "../workflows/queries";
 import { Chart } from "./Chart";
 import { useRun, useSteps } from "./queries";
-import { Acts, Facts } from "./Summary";
+import { Acts, RunFacts } from "./Summary";
 
 export const route = createLazyRoute("/dags/$id")({ component: Run });
 
@@ -24,7 +24,7 @@ function Found({ run }: { run: RunView }) {
   const { steps, error, again } = useSteps(run.id, run.version, isRunOver(run.state));
   return (
     <Page title={run.name} aside={<Acts run={run} />} fill>
-      <Facts run={run} />
+      <RunFacts run={run} />
       {steps !== null ? (
         <Chart run={run} steps={steps} />
       ) : error !== null ? (

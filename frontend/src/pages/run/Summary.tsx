@@ -1,14 +1,15 @@
 /** How a run is going, in a few figures, and what can be done with it as a whole. */
 import { useMutation } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { Problem } from "../../api/client";
+import { problemOf } from "../../api/client";
 import { queries } from "../../api/queries";
 import { doneOf, inWords, StateBar } from "../../graph/StateBar";
 import { useLiveness } from "../../live/liveness";
 import { AsCurl, copy } from "../../ui/AsCurl";
+import { Fact, Facts } from "../../ui/Facts";
 import { Menu } from "../../ui/Menu";
 import { StateMark } from "../../ui/StateMark";
-import { say } from "../../ui/Toast";
+import { sayWhyNot } from "../../ui/Toast";
 import { useNow } from "../../ui/useNow";
 import { at, count, lasting } from "../../ui/words";
 import { useWhyNot } from "../workflows/may";
@@ -21,7 +22,7 @@ export function Acts({ run }: { run: RunView }) {
   const again = useAgain(run.id);
   const cancel = useMutation({
     mutationFn: () => cancelRun(run.id),
-    onError: (error) => say(error instanceof Problem ? `${error.message} ${error.hint}` : error.message, true),
+    onError: sayWhyNot,
     onSuccess: () => queries.invalidateQueries({ queryKey: ["run", run.id] }),
   });
   const fails = Object.keys(run.counts).some((state) =>
@@ -77,12 +78,12 @@ async function copyGraph(id: string, format: "json" | "dot" | "mermaid"): Promis
   const answer = await fetch(`/api/dags/${encodeURIComponent(id)}/graph?format=${format}`);
   if (answer.ok) await copy(await answer.text());
   else {
-    const told = (await answer.json()) as { detail?: string; hint?: string };
-    say(`${told.detail ?? "The server did not give it."} ${told.hint ?? ""}`, true);
+    const told: unknown = await answer.json().catch(() => null);
+    sayWhyNot(problemOf(told, answer.status));
   }
 }
 
-export function Facts({ run }: { run: RunView }) {
+export function RunFacts({ run }: { run: RunView }) {
   const { live } = useLiveness();
   const over = isRunOver(run.state);
   const now = useNow(!over && live);
@@ -90,47 +91,33 @@ export function Facts({ run }: { run: RunView }) {
   const { done, all } = doneOf(run.counts);
   return (
     <>
-      <dl className={styles.facts}>
-        <div>
-          <dt className="label">state</dt>
-          <dd>
-            <StateMark state={run.state} />
-          </dd>
-        </div>
-        <div className={styles.progress}>
-          <dt className="label">steps</dt>
-          <dd title={inWords(run.counts)}>
+      <Facts>
+        <Fact name="state">
+          <StateMark state={run.state} />
+        </Fact>
+        <Fact name="steps" className={styles.progress}>
+          <span className={styles.done} title={inWords(run.counts)}>
             <StateBar counts={run.counts} />
             <span className="mono">
               {count(done)} of {count(all)} over
             </span>
-          </dd>
-        </div>
-        <div>
-          <dt className="label">{over ? "took" : "running for"}</dt>
-          <dd>{lasting(until - Date.parse(run.createdAt))}</dd>
-        </div>
-        <div>
-          <dt className="label">scheduled</dt>
-          <dd>
-            {at(run.createdAt)} by <bdi>{run.owner}</bdi>
-          </dd>
-        </div>
-        <div>
-          <dt className="label">id</dt>
-          <dd className="mono">{run.id}</dd>
-        </div>
+          </span>
+        </Fact>
+        <Fact name={over ? "took" : "running for"}>{lasting(until - Date.parse(run.createdAt))}</Fact>
+        <Fact name="scheduled">
+          {at(run.createdAt)} by <bdi>{run.owner}</bdi>
+        </Fact>
+        <Fact name="id">
+          <span className="mono">{run.id}</span>
+        </Fact>
         {run.rerunOf !== null && (
-          <div>
-            <dt className="label">repeats</dt>
-            <dd>
-              <Link to="/dags/$id" params={{ id: run.rerunOf }} className="mono">
-                {run.rerunOf}
-              </Link>
-            </dd>
-          </div>
+          <Fact name="repeats">
+            <Link to="/dags/$id" params={{ id: run.rerunOf }} className="mono">
+              {run.rerunOf}
+            </Link>
+          </Fact>
         )}
-      </dl>
+      </Facts>
       {run.reason !== null && (
         <p className={styles.reason}>
           <b>{run.reason.message}</b> {run.reason.hint}

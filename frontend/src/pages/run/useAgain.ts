@@ -1,7 +1,7 @@
 /** Running a run again, whole or in part: the new run is opened, or it is said why there is none. */
 import { useNavigate } from "@tanstack/react-router";
 import { Problem } from "../../api/client";
-import { say } from "../../ui/Toast";
+import { sayWhyNot } from "../../ui/Toast";
 import { type Again, runAgain } from "../workflows/queries";
 
 export function useAgain(id: string): (what: Again) => void {
@@ -12,7 +12,7 @@ export function useAgain(id: string): (what: Again) => void {
       await navigate({ to: "/dags/$id", params: { id: made.id } });
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      say(`${error.message} ${error.hint}`, true);
+      sayWhyNot(error);
     }
   };
 }

@@ -4,7 +4,7 @@ import { signOut, useSession } from "../../api/session";
 import { chooseCalm, chooseDensity, chosenCalm, DENSITIES, density } from "../../theme/density";
 import { choose, chosen } from "../../theme/theme";
 import { Panel } from "../../ui/Panel";
-import { say } from "../../ui/Toast";
+import { sayWhyNot } from "../../ui/Toast";
 import styles from "./Settings.module.css";
 
 const THEMES = [
@@ -85,11 +85,7 @@ function Who() {
         {session.by === "local" && ": on its own machine this server asks for no key"}
       </span>
       {session.by === "session" && (
-        <button
-          type="button"
-          className="button"
-          onClick={() => void signOut().catch((error: Error) => say(error.message, true))}
-        >
+        <button type="button" className="button" onClick={() => void signOut().catch(sayWhyNot)}>
           Sign out
         </button>
       )}

@@ -10,14 +10,14 @@ import { AsCurl, copy } from "../../ui/AsCurl";
 import { Menu } from "../../ui/Menu";
 import { Page } from "../../ui/Page";
 import { Failed, Loading } from "../../ui/Said";
-import { say } from "../../ui/Toast";
+import { sayWhyNot } from "../../ui/Toast";
 import { cancelOne } from "../tasks/cancel";
-import { Facts } from "./Facts";
 import { Json } from "./Json";
 import { PARTS, Parts } from "./Parts";
 import { useLiveTask, waits } from "./queries";
 import { Progress, Reason } from "./Said";
 import { Source } from "./Source";
+import { TaskFacts } from "./TaskFacts";
 import { Why } from "./Why";
 
 export const route = createLazyRoute("/tasks/$id")({ component: Task });
@@ -33,7 +33,7 @@ function Task() {
       {task.error === null ? (
         <Loading what="the task" />
       ) : (
-        <Failed what="task" error={task.error} again={() => void task.refetch()} />
+        <Failed what="the task" error={task.error} again={() => void task.refetch()} />
       )}
     </Page>
   );
@@ -54,15 +54,14 @@ function Found({ task }: { task: TaskView }) {
   const output = useLines(task.id);
   const over = isOver(task.state);
   const may = useMay("submitter");
-  const failed = (error: Error) => say(error.message, true);
   const cancel = useMutation({
     mutationFn: () => cancelOne(task.id),
-    onError: failed,
+    onError: sayWhyNot,
     onSuccess: () => queries.invalidateQueries({ queryKey: ["task", task.id] }),
   });
   const again = useMutation({
     mutationFn: () => take(api.POST("/api/tasks/{id}/retry", { params: { path: { id: task.id } } })),
-    onError: failed,
+    onError: sayWhyNot,
     onSuccess: (made) => navigate({ to: "/tasks/$id", params: { id: made.id } }),
   });
   // A copy or an item belongs to its task: the whole is cancelled, or run again.
@@ -106,7 +105,7 @@ function Found({ task }: { task: TaskView }) {
       }
       fill
     >
-      <Facts task={task} />
+      <TaskFacts task={task} />
       <Reason task={task} show={(place) => choose("Source", place.line)} />
       {waits(task.state) && <Why id={task.id} />}
       <Progress task={task} />

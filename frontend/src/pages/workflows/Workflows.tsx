@@ -10,7 +10,7 @@ import { Page } from "../../ui/Page";
 import { Empty, Failed, Loading } from "../../ui/Said";
 import { StateMark } from "../../ui/StateMark";
 import { type Column, Table } from "../../ui/Table";
-import { say } from "../../ui/Toast";
+import { say, sayWhyNot } from "../../ui/Toast";
 import { ago, count, lasting } from "../../ui/words";
 import { useWhyNot } from "./may";
 import { isRunOver, RUN_STATES, type RunListed, type RunState, runAgain, useRuns } from "./queries";
@@ -38,7 +38,7 @@ function Workflows() {
       await navigate({ to: "/dags/$id", params: { id: made.id } });
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      say(`${error.message} ${error.hint}`, true);
+      sayWhyNot(error);
     }
   };
   const chosenRow = rows.find((row) => row.id === chosen);
