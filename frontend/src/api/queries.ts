@@ -23,20 +23,26 @@ export function nextCursor(response: Response): string | undefined {
   return link === undefined ? undefined : (new URL(link, "http://server").searchParams.get("cursor") ?? undefined);
 }
 
+/** A whole list: `ask` is asked for page after page, until there are no more or `most` rows are here. */
+export async function everyPage<Row>(
+  ask: (cursor: { cursor?: string }) => Promise<{ data: readonly Row[]; response: Response }>,
+  most = Number.POSITIVE_INFINITY,
+): Promise<Row[]> {
+  const found: Row[] = [];
+  let cursor: string | undefined;
+  do {
+    const { data, response } = await ask(cursor === undefined ? {} : { cursor });
+    found.push(...data);
+    cursor = nextCursor(response);
+  } while (cursor !== undefined && found.length < most);
+  return found;
+}
+
 const OVER = new Set(["succeeded", "failed", "cancelled", "inconclusive"]);
 
 /** Whether nothing more happens to a task in this state. */
 export function isOver(state: string): boolean {
   return OVER.has(state);
-}
-
-/** One task, whole; asked for again until it is over. */
-export function useTask(id: string) {
-  return useQuery({
-    queryKey: ["task", id],
-    queryFn: ({ signal }) => take(api.GET("/api/tasks/{id}", { params: { path: { id } }, signal })),
-    refetchInterval: (query) => (query.state.data !== undefined && isOver(query.state.data.state) ? false : PACE_MS),
-  });
 }
 
 /** The queues, counted from the truth. */

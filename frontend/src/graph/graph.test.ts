@@ -74,6 +74,27 @@ describe("draw", () => {
     expect(places[2]!.y + BOX.height).toBeLessThan(places[3]!.y);
   });
 
+  it("leads a line round the boxes between its ends, whichever way up it is drawn", () => {
+    const steps = [
+      step("fetch"),
+      step("clean", "fetch"),
+      step("enrich", "fetch"),
+      step("convert", "fetch"),
+      step("verify", "clean", "enrich"),
+      step("publish", "verify", "convert"),
+    ];
+    for (const one of [steps, [...steps].reverse()]) {
+      const { places, ways } = draw(one, false);
+      const passed = ways.flat();
+      expect(passed).toHaveLength(1);
+      for (const { x, y } of passed) {
+        const here = places.filter((place) => Math.abs(place.x + BOX.width / 2 - x) < 1);
+        expect(here.length).toBeGreaterThan(0);
+        for (const place of here) expect(y < place.y || y > place.y + BOX.height).toBe(true);
+      }
+    }
+  });
+
   it("stands a tangle, and soon", () => {
     const row = (level: number) => Array.from({ length: 14 }, (_, at) => `${level}-${at}`);
     const steps = row(0).map((id) => step(id));

@@ -11,36 +11,42 @@ interface Place {
   y: number;
 }
 
-/** A graph with the upper left corner of each box. */
-export interface Drawing extends Folded {
+/** Where the boxes stand: the upper left corner of each. */
+interface Stand {
   places: Place[];
+  /** By line, where it passes the columns between its ends, so that it goes round the boxes that stand there. */
+  ways: Place[][];
 }
+
+export interface Drawing extends Folded, Stand {}
 
 /** The drawing of a graph; with `whole` every step has a box of its own, however many there are. */
 export function draw(steps: readonly Linked[], whole: boolean): Drawing {
   const folded = whole ? unfolded(steps) : fold(steps);
-  return { ...folded, places: folded.lines.length > CAREFUL_LINES_MAX ? inColumns(folded) : withCare(folded) };
+  return { ...folded, ...(folded.lines.length > CAREFUL_LINES_MAX ? inColumns(folded) : withCare(folded)) };
 }
 
-function withCare(folded: Folded): Place[] {
+function withCare(folded: Folded): Stand {
   const graph = new Graph();
-  graph.setGraph({ rankdir: "LR", nodesep: GAP.y, ranksep: GAP.x, marginx: 16, marginy: 16 });
+  graph.setGraph({ rankdir: "LR", nodesep: GAP.y, edgesep: GAP.y, ranksep: GAP.x, marginx: 16, marginy: 16 });
   graph.setDefaultEdgeLabel(() => ({}));
   folded.boxes.forEach((_, at) => {
     graph.setNode(String(at), { ...BOX });
   });
   for (const line of folded.lines) graph.setEdge(String(line.from), String(line.to));
   layout(graph);
-  return upright(
-    folded.boxes.map((_, at) => {
-      const { x, y } = graph.node(String(at)) as Place;
-      return { x: x - BOX.width / 2, y: y - BOX.height / 2 };
-    }),
-  );
+  const middles = folded.boxes.map((_, at) => graph.node(String(at)) as Place);
+  const columns = new Set(middles.map(({ x }) => Math.round(x)));
+  const ways = folded.lines.map((line) => {
+    const { points } = graph.edge(String(line.from), String(line.to)) as { points: Place[] };
+    const [begin, end] = [middles[line.from]!.x + BOX.width, middles[line.to]!.x - BOX.width];
+    return points.filter(({ x }) => x > begin && x < end && columns.has(Math.round(x)));
+  });
+  return upright({ places: middles.map(({ x, y }) => ({ x: x - BOX.width / 2, y: y - BOX.height / 2 })), ways });
 }
 
 /** A column for each level, its boxes about as high as what they wait for. */
-function inColumns({ boxes, lines }: Folded): Place[] {
+function inColumns({ boxes, lines }: Folded): Stand {
   const parents: number[][] = boxes.map(() => []);
   for (const line of lines) parents[line.to]!.push(line.from);
   const places: Place[] = boxes.map(() => ({ x: 0, y: 0 }));
@@ -57,7 +63,7 @@ function inColumns({ boxes, lines }: Folded): Place[] {
       };
     });
   });
-  return places;
+  return { places, ways: lines.map(() => []) };
 }
 
 function unfolded(steps: readonly Linked[]): Folded {
@@ -71,7 +77,7 @@ function unfolded(steps: readonly Linked[]): Folded {
 }
 
 /** The other way up, where what was submitted first would stand at the bottom. */
-function upright(places: Place[]): Place[] {
+function upright({ places, ways }: Stand): Stand {
   const last = new Map<number, number>();
   let sense = 0;
   let highest = 0;
@@ -83,5 +89,10 @@ function upright(places: Place[]): Place[] {
     highest = Math.min(highest, y);
     lowest = Math.max(lowest, y);
   }
-  return sense < 0 ? places.map(({ x, y }) => ({ x, y: highest + lowest - y })) : places;
+  if (sense >= 0) return { places, ways };
+  const middle = highest + lowest + BOX.height;
+  return {
+    places: places.map(({ x, y }) => ({ x, y: highest + lowest - y })),
+    ways: ways.map((way) => way.map(({ x, y }) => ({ x, y: middle - y }))),
+  };
 }

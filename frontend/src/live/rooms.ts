@@ -25,6 +25,11 @@ export interface Frame {
 /** How a frame changes a picture. */
 export type Fold<Picture> = (picture: Picture, data: never) => Picture;
 
+/** For rooms whose every frame is the whole picture. */
+export function latest<Picture>(_: Picture, data: Picture): Picture {
+  return data;
+}
+
 /** `live`: the picture is what is. `refused` says why there will be none. */
 export interface Seen<Picture> {
   picture: Picture | null;

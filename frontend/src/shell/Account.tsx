@@ -1,17 +1,11 @@
 /** Who is signed in here, what that may do, and the way out. */
 import { useState } from "react";
+import { ROLE_WORDS } from "../api/roles";
 import { ROLES, signOut, useSession } from "../api/session";
 import { Dialog } from "../ui/Dialog";
 import { sayWhyNot } from "../ui/Toast";
 import { at } from "../ui/words";
 import styles from "./Account.module.css";
-
-const MAY: Readonly<Record<(typeof ROLES)[number], string>> = {
-  viewer: "look at everything but the audit trail and the keys",
-  submitter: "submit and change its own tasks, workflows and apps, and see those only",
-  operator: "look at everything, add, drain and block nodes, judge cases, and change anybody's work",
-  admin: "do everything, make and revoke keys included",
-};
 
 export function Account({ close }: { close: () => void }) {
   const session = useSession().data;
@@ -37,7 +31,7 @@ export function Account({ close }: { close: () => void }) {
         <dt>Role</dt>
         <dd>
           {session.role}
-          {role && `: may ${MAY[role]}`}
+          {role && <p className="mute">{ROLE_WORDS[role]}</p>}
         </dd>
         <dt>Known by</dt>
         <dd>

@@ -3,7 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { api, takeWhole } from "../api/client";
 import { PACE_MS, useNodes, useOpenCases } from "../api/queries";
 import { foldFleet, useFleetSize } from "../fleet/source";
-import type { Seen } from "../live/rooms";
+import { latest, type Seen } from "../live/rooms";
 import { useRoomPart } from "../live/socket";
 
 import type { Place } from "./places";
@@ -12,7 +12,6 @@ interface Counted {
   total: number;
 }
 
-const latest = (_: Counted, data: Counted) => data;
 const isLive = (seen: Seen<unknown>) => seen.live;
 const totalOf = (seen: Seen<Counted>) => (seen.live ? seen.picture?.total : undefined);
 

@@ -1,6 +1,7 @@
 /** Keys and people: who may do what here, and what opens the door to them. */
 import { createLazyRoute, Link } from "@tanstack/react-router";
 import { useState } from "react";
+import { ROLE_WORDS } from "../../api/roles";
 import { ROLES } from "../../api/session";
 import { useKeys } from "../../shell/keys";
 import { AsCurl } from "../../ui/AsCurl";
@@ -13,7 +14,6 @@ import styles from "./Access.module.css";
 import { NewKeyDialog } from "./NewKeyDialog";
 import { type Key, peopleOf, useKeyList } from "./queries";
 import { RevokeDialog } from "./RevokeDialog";
-import { ROLE_WORDS } from "./roles";
 
 export const route = createLazyRoute("/keys")({ component: Access });
 

@@ -1,12 +1,12 @@
 /** Give somebody a key: a name, a role, for how long; then its secret, shown this once. */
 import { useState } from "react";
+import { ROLE_WORDS } from "../../api/roles";
 import { ROLES, type Role } from "../../api/session";
 import { copy } from "../../ui/AsCurl";
 import { Dialog } from "../../ui/Dialog";
 import { first } from "../../ui/first";
 import styles from "./Access.module.css";
 import { useNewKey } from "./queries";
-import { ROLE_WORDS } from "./roles";
 
 const LASTS: readonly (readonly [string, number | null])[] = [
   ["until it is revoked", null],

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { foldApps } from "../apps/queries";
+import { foldApps } from "../../live/apps";
 import { appMark } from "../apps/states";
 import { AppGathering, logUrl } from "./log";
 import type { AppView, Release } from "./queries";

@@ -4,14 +4,13 @@ import { useEffect } from "react";
 import { api, take } from "../../api/client";
 import { PACE_MS } from "../../api/queries";
 import type { components } from "../../api/schema";
+import { latest } from "../../live/rooms";
 import { useRoom } from "../../live/socket";
 import { say, sayWhyNot } from "../../ui/Toast";
 
 export type AppView = components["schemas"]["AppView"];
 export type Replica = AppView["replicas"][number];
 export type Release = AppView["releases"][number];
-
-const latest = (_: AppView, data: AppView) => data;
 
 /** One app, whole: told over the live link, asked for at a pace where there is none. */
 export function useApp(id: string) {

@@ -3,13 +3,12 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect } from "react";
 import { api, type CaseRow, take } from "../../api/client";
 import { PACE_MS } from "../../api/queries";
+import { latest } from "../../live/rooms";
 import { useRoom } from "../../live/socket";
 
 interface CasesPicture {
   cases: CaseRow[];
 }
-
-const latest = (_: CasesPicture, data: CasesPicture) => data;
 
 /** One case, whole; asked for again as soon as the link tells that it changed. */
 export function useCase(id: string) {

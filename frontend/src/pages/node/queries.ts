@@ -3,13 +3,13 @@ import { useQuery } from "@tanstack/react-query";
 import { api, type NodeView, take } from "../../api/client";
 import { PACE_MS } from "../../api/queries";
 import type { components } from "../../api/schema";
+import { latest } from "../../live/rooms";
 import { useRoom } from "../../live/socket";
 
 type AuditEntry = components["schemas"]["AuditEntry"];
 
 const SLOWLY_MS = 10_000;
 const SHOWN_MAX = 20;
-const latest = (_: NodeView, data: NodeView) => data;
 
 /** One node, as it is now. */
 export function useNode(id: string) {

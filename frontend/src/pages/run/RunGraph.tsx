@@ -153,16 +153,16 @@ export function nameOf(box: Box, steps: readonly StepView[]): string {
 function Lines({ drawing, tones, chosen }: { drawing: Drawing; tones: readonly Tone[]; chosen: number }) {
   const paths = useMemo(() => {
     const byLook = new Map<string, string[]>();
-    for (const line of drawing.lines) {
+    for (const [at, line] of drawing.lines.entries()) {
       const look = `${tones[line.from]} ${line.soft ? "soft" : tones[line.from] === "deep" ? "moving" : ""}`;
-      const path = pathOf(drawing.places[line.from]!, drawing.places[line.to]!);
+      const path = pathOf(drawing, at);
       const known = byLook.get(look);
       if (known === undefined) byLook.set(look, [path]);
       else known.push(path);
     }
     return [...byLook];
   }, [drawing, tones]);
-  const near = drawing.lines.filter((line) => line.from === chosen || line.to === chosen);
+  const near = [...drawing.lines.entries()].filter(([, line]) => line.from === chosen || line.to === chosen);
   return (
     <ViewportPortal>
       <svg className={styles.lines} aria-hidden="true">
@@ -177,25 +177,28 @@ function Lines({ drawing, tones, chosen }: { drawing: Drawing; tones: readonly T
             />
           );
         })}
-        {near.length > 0 && (
-          <path
-            className={styles.near}
-            d={near.map((line) => pathOf(drawing.places[line.from]!, drawing.places[line.to]!)).join("")}
-          />
-        )}
+        {near.length > 0 && <path className={styles.near} d={near.map(([at]) => pathOf(drawing, at)).join("")} />}
       </svg>
     </ViewportPortal>
   );
 }
 
-interface Place {
-  x: number;
-  y: number;
-}
-
-function pathOf(from: Place, to: Place): string {
-  const [x1, y1] = [from.x + BOX.width, from.y + BOX.height / 2];
-  const [x2, y2] = [to.x, to.y + BOX.height / 2];
-  const bend = Math.max(24, (x2 - x1) / 2);
-  return `M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`;
+/** From the right edge of one box to the left edge of the other, level past what stands between them. */
+function pathOf({ lines, places, ways }: Drawing, at: number): string {
+  const line = lines[at]!;
+  const [from, to] = [places[line.from]!, places[line.to]!];
+  let [x, y] = [from.x + BOX.width, from.y + BOX.height / 2];
+  let path = `M${x} ${y}`;
+  const bendTo = (nextX: number, nextY: number) => {
+    const bend = Math.max(24, (nextX - x) / 2);
+    path += `C${x + bend} ${y} ${nextX - bend} ${nextY} ${nextX} ${nextY}`;
+    [x, y] = [nextX, nextY];
+  };
+  for (const past of ways[at]!) {
+    bendTo(past.x - BOX.width / 2, past.y);
+    x = past.x + BOX.width / 2;
+    path += `H${x}`;
+  }
+  bendTo(to.x, to.y + BOX.height / 2);
+  return path;
 }

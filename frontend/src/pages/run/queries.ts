@@ -2,7 +2,8 @@
 import { useQuery } from "@tanstack/react-query";
 import { useEffect, useRef } from "react";
 import { api, take, takeWhole } from "../../api/client";
-import { nextCursor, PACE_MS } from "../../api/queries";
+import { everyPage, PACE_MS } from "../../api/queries";
+import { latest } from "../../live/rooms";
 import { useRoom } from "../../live/socket";
 import { isRunOver, type RunView, type StepView } from "../workflows/queries";
 
@@ -12,8 +13,6 @@ export const STEPS_HERE_MAX = 5000;
 /** Steps are read again at once when something small changed, and never for more than a tenth of the time. */
 const REST_MS = 300;
 const REST_TIMES = 9;
-
-const latest = (_: RunView, data: RunView) => data;
 
 /** The run without its steps. */
 export function useRun(id: string) {
@@ -43,14 +42,10 @@ export function useSteps(id: string, version: string, over: boolean) {
     queryFn: async ({ signal }): Promise<Read> => {
       const begun = performance.now();
       const of = wanted.current;
-      const steps: StepView[] = [];
-      let cursor: string | undefined;
-      do {
-        const query = { limit: PAGE, ...(cursor === undefined ? {} : { cursor }) };
-        const page = await takeWhole(api.GET("/api/dags/{id}/steps", { params: { path: { id }, query }, signal }));
-        steps.push(...page.data);
-        cursor = nextCursor(page.response);
-      } while (cursor !== undefined && steps.length < STEPS_HERE_MAX);
+      const steps = await everyPage<StepView>((cursor) => {
+        const query = { limit: PAGE, ...cursor };
+        return takeWhole(api.GET("/api/dags/{id}/steps", { params: { path: { id }, query }, signal }));
+      }, STEPS_HERE_MAX);
       return { steps, version: of, ms: performance.now() - begun };
     },
     // That a node has begun with a step changes no count of the run's, so it is looked at now and then, too.

@@ -3,14 +3,13 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect } from "react";
 import { api, Problem, type TaskRow, type TaskView, take } from "../../api/client";
 import { isOver, PACE_MS } from "../../api/queries";
+import { latest } from "../../live/rooms";
 import { useRoom } from "../../live/socket";
-
-const newest = (_: TaskRow, row: never): TaskRow => row;
 
 /** One task, whole: its row as the live link tells it, the rest asked for whenever that says that something happened. */
 export function useLiveTask(id: string) {
   const queries = useQueryClient();
-  const room = useRoom<TaskRow>(`task:${id}`, newest);
+  const room = useRoom<TaskRow>(`task:${id}`, latest);
   const row = room.live ? room.picture : null;
   const task = useQuery({
     queryKey: ["task", id],

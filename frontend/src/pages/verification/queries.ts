@@ -2,30 +2,17 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect } from "react";
 import { api, type CaseRow, takeWhole } from "../../api/client";
-import { nextCursor, PACE_MS } from "../../api/queries";
+import { everyPage, PACE_MS } from "../../api/queries";
+import { latest } from "../../live/rooms";
 import { useRoom } from "../../live/socket";
 
 const PAGE = 1000;
-/** Pages that are asked for; evidence is kept for some days only, so that there are no more as a rule. */
-const PAGES_MAX = 5;
+/** Cases that are asked for; evidence is kept for some days only, so that there are no more as a rule. */
+const CASES_MAX = 5000;
 const KEY = ["cases", "all"];
 
 interface CasesPicture {
   cases: CaseRow[];
-}
-
-const latest = (_: CasesPicture, data: CasesPicture) => data;
-
-async function everyCase(signal: AbortSignal): Promise<CaseRow[]> {
-  const found: CaseRow[] = [];
-  let cursor: string | undefined;
-  for (let page = 0; page < PAGES_MAX && (page === 0 || cursor !== undefined); page++) {
-    const query = { limit: PAGE, ...(cursor === undefined ? {} : { cursor }) };
-    const { data, response } = await takeWhole(api.GET("/api/verification/cases", { params: { query }, signal }));
-    found.push(...data);
-    cursor = nextCursor(response);
-  }
-  return found;
 }
 
 /** What the link tells takes the place of what was known of the same cases; new ones come first. */
@@ -39,7 +26,15 @@ export function withNews(old: readonly CaseRow[], news: readonly CaseRow[]): Cas
 /** Every case that is kept. */
 export function useCases() {
   const client = useQueryClient();
-  const cases = useQuery({ queryKey: KEY, queryFn: ({ signal }) => everyCase(signal), refetchInterval: PACE_MS * 5 });
+  const cases = useQuery({
+    queryKey: KEY,
+    queryFn: ({ signal }) =>
+      everyPage<CaseRow>((cursor) => {
+        const query = { limit: PAGE, ...cursor };
+        return takeWhole(api.GET("/api/verification/cases", { params: { query }, signal }));
+      }, CASES_MAX),
+    refetchInterval: PACE_MS * 5,
+  });
   const room = useRoom<CasesPicture>("cases", latest);
   const news = room.live ? room.picture?.cases : undefined;
   useEffect(() => {

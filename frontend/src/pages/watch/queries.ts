@@ -1,7 +1,9 @@
 /** What the watch asks the server, beside what it hears. */
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
-import { type AppRow, api, type CaseRow, take, takeWhole } from "../../api/client";
+import { api, type CaseRow, take, takeWhole } from "../../api/client";
 import { isOver, PACE_MS, useApps, useOpenCases } from "../../api/queries";
+import { type AppsPicture, foldApps } from "../../live/apps";
+import { latest } from "../../live/rooms";
 import { useRoom, useRoomPart } from "../../live/socket";
 
 const ALL_MAX = 200;
@@ -88,19 +90,6 @@ export function useInconclusive(enabled: boolean) {
   });
 }
 
-interface AppsPicture {
-  apps: readonly AppRow[];
-  gone?: readonly string[];
-}
-
-/** Apps that changed take the place of what they were. */
-export function foldApps(picture: AppsPicture, changed: AppsPicture): AppsPicture {
-  const apps = new Map(picture.apps.map((app) => [app.id, app]));
-  for (const app of changed.apps) apps.set(app.id, app);
-  for (const id of changed.gone ?? []) apps.delete(id);
-  return { apps: [...apps.values()] };
-}
-
 /** Every app, as it changes. */
 export function useLiveApps() {
   const room = useRoom<AppsPicture>("apps", foldApps);
@@ -113,7 +102,6 @@ export function useLiveApps() {
 interface CasesPicture {
   cases: readonly CaseRow[];
 }
-const latest = (_: CasesPicture, data: CasesPicture) => data;
 const casesOf = (seen: { live: boolean; picture: CasesPicture | null }) => (seen.live ? seen.picture : null);
 
 /** Cases that nobody has judged, as they come. */

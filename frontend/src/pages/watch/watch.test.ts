@@ -3,7 +3,7 @@ import { Fleet } from "../../fleet/fleet";
 import type { Mark } from "../../live/marks";
 import { heightOf, placeAt, rowHeight, timeAt } from "./drawStream";
 import { needs } from "./needs";
-import { foldApps, rangeOf } from "./queries";
+import { rangeOf } from "./queries";
 import { colourOf, Stream } from "./stream";
 
 test("trouble of the server, cases, apps and lost nodes need somebody; a stopped app does not", () => {
@@ -110,12 +110,6 @@ test("a point of the stream is the task that is drawn there", () => {
   expect(heightOf(1, 404)).toBe(110);
   expect(heightOf(44, 404)).toBeLessThan(420);
   expect(colourOf("render 1")).toBe(colourOf("render 22"));
-});
-
-test("apps that changed take the place of what they were, and those that are gone leave", () => {
-  const app = (id: string, state: string) => ({ id, state }) as never;
-  const picture = foldApps({ apps: [app("a", "x"), app("b", "x")] }, { apps: [app("b", "y")], gone: ["a"] });
-  expect(picture.apps).toEqual([{ id: "b", state: "y" }]);
 });
 
 test("a range that there is not is the shortest", () => {
