@@ -18,6 +18,7 @@ interface Stand {
   ways: Place[][];
 }
 
+/** A graph, and where it is drawn. */
 export interface Drawing extends Folded, Stand {}
 
 /** The drawing of a graph; with `whole` every step has a box of its own, however many there are. */
