@@ -1,11 +1,10 @@
-/** What a task prints, as it comes: server-sent events, read once per frame, never lost or doubled on a reconnect. */
-import { useEffect, useState, useSyncExternalStore } from "react";
+/** What a task prints as lines, none of them lost or doubled where it is read on. */
 import type { LogLine } from "../api/client";
 import { inert, LINE_CHARACTERS_MAX } from "./inert";
+import { useFollowing } from "./useFollowing";
 
 /** Lines that are kept; earlier ones are in the raw log. */
 export const LINES_MAX = 100_000;
-const AGAIN_MS = 2000;
 
 /** A line that is shown: `key` counts from the first line of the task on. */
 export interface Line {
@@ -24,7 +23,7 @@ export interface Output {
   broken: boolean;
 }
 
-const NOTHING: Output = { lines: [], dropped: 0, ended: false, broken: false };
+export const NOTHING: Output = { lines: [], dropped: 0, ended: false, broken: false };
 
 /** Gathers pieces into lines. A piece may end within a line, which the next one of its stream and attempt goes on. */
 export class Gathering {
@@ -76,79 +75,9 @@ export class Gathering {
   }
 }
 
-/** Follows the output of one task from its first line on. */
-class Following {
-  private readonly gathering = new Gathering();
-  private readonly listeners = new Set<() => void>();
-  private flush = 0;
-  private again = 0;
-  private ended = false;
-  private broken = false;
-  private source: EventSource | null = null;
-
-  constructor(private readonly id: string) {}
-
-  start(): () => void {
-    this.open();
-    return () => {
-      this.source?.close();
-      window.clearTimeout(this.again);
-      cancelAnimationFrame(this.flush);
-      this.flush = 0;
-    };
-  }
-
-  private open(): void {
-    const position = this.gathering.position;
-    const after = position === null ? "" : `&after=${position}`;
-    const source = new EventSource(`/api/tasks/${encodeURIComponent(this.id)}/logs?follow=true${after}`);
-    this.source = source;
-    source.addEventListener("open", () => {
-      if (!this.broken) return;
-      this.broken = false;
-      this.soon();
-    });
-    source.addEventListener("output", (event) => {
-      this.gathering.add(JSON.parse((event as MessageEvent<string>).data) as LogLine);
-      this.soon();
-    });
-    source.addEventListener("end", () => {
-      this.ended = true;
-      source.close();
-      this.soon();
-    });
-    source.addEventListener("error", () => {
-      // A line that was cut is opened again by the browser; one that was refused is not.
-      this.broken = true;
-      this.soon();
-      if (source.readyState === EventSource.CLOSED) this.again = window.setTimeout(() => this.open(), AGAIN_MS);
-    });
-  }
-
-  private soon(): void {
-    if (this.flush !== 0) return;
-    this.flush = requestAnimationFrame(() => {
-      this.flush = 0;
-      this.gathering.settle(this.ended, this.broken);
-      for (const listener of this.listeners) listener();
-    });
-  }
-
-  readonly subscribe = (listener: () => void) => {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
-  };
-
-  readonly read = () => this.gathering.output;
-}
+const gather = () => new Gathering();
 
 /** The output of a task, as it comes. */
 export function useLines(id: string): Output {
-  const [following, setFollowing] = useState(() => new Following(id));
-  useEffect(() => {
-    const next = new Following(id);
-    setFollowing(next);
-    return next.start();
-  }, [id]);
-  return useSyncExternalStore(following.subscribe, following.read);
+  return useFollowing(`/api/tasks/${encodeURIComponent(id)}/logs`, gather);
 }

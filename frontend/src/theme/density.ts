@@ -2,13 +2,22 @@
 export const DENSITIES = ["compact", "normal", "comfortable"] as const;
 export type Density = (typeof DENSITIES)[number];
 
-const KEY = "anchor:density";
-const CALM_KEY = "anchor:calm";
+const KEY = "anchor.density";
+const CALM_KEY = "anchor.calm";
 
 /** What was chosen in this browser. */
 export function density(): Density {
   const kept = localStorage.getItem(KEY);
   return DENSITIES.find((one) => one === kept) ?? "normal";
+}
+
+const ROW_PX: Record<Density, number> = { compact: 24, normal: 28, comfortable: 36 };
+
+let shown: Density = "normal";
+
+/** How high a row of a table is, as theme/tokens.css has it; asked for each of very many rows. */
+export function rowPx(): number {
+  return ROW_PX[shown];
 }
 
 /** Keep a choice and show it. */
@@ -19,7 +28,8 @@ export function chooseDensity(wanted: Density): void {
 
 /** Show the density; measures are in theme/tokens.css. */
 export function followDensity(): void {
-  document.documentElement.dataset.density = density();
+  shown = density();
+  document.documentElement.dataset.density = shown;
 }
 
 /** Keep whether what moves is to step; those that move look at it when they are shown. */

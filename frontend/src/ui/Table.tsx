@@ -2,6 +2,7 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useId, useRef, useState } from "react";
 import { useKeys } from "../shell/keys";
+import { rowPx } from "../theme/density";
 import styles from "./Table.module.css";
 
 export interface Column<Row> {
@@ -63,8 +64,6 @@ export function sorted<Row>(
   });
 }
 
-const ROW_PX: Record<string, number> = { compact: 24, comfortable: 36 };
-
 export function Table<Row>(props: TableProps<Row>) {
   const { label, columns, idOf, open, selected, select, more } = props;
   const [order, setOrder] = useState<Order | null>(null);
@@ -82,7 +81,7 @@ export function Table<Row>(props: TableProps<Row>) {
   const virtual = useVirtualizer({
     count: rows.length,
     getScrollElement: () => scroll.current,
-    estimateSize: () => ROW_PX[document.documentElement.dataset.density ?? ""] ?? 28,
+    estimateSize: rowPx,
     overscan: 6,
     getItemKey: (index) => idOf(rows[index]!),
   });
@@ -116,7 +115,7 @@ export function Table<Row>(props: TableProps<Row>) {
     ...(select ? [{ keys: "x", says: "select the row", run: () => chosen !== null && toggle(chosen) }] : []),
   ]);
   const pressed = (event: React.KeyboardEvent) => {
-    const page = Math.floor((scroll.current?.clientHeight ?? 280) / 28);
+    const page = Math.floor((scroll.current?.clientHeight ?? 280) / rowPx());
     const to: Record<string, number> = {
       ArrowDown: place + 1,
       ArrowUp: Math.max(0, place - 1),

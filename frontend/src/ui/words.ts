@@ -35,6 +35,11 @@ export function at(moment: string, now = new Date()): string {
     : `${date.toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" })} ${time}`;
 }
 
+/** A SHA-256 as people compare it, first and last letters; anything else as it is. */
+export function short(digest: string): string {
+  return digest.length === 64 ? `${digest.slice(0, 4)}…${digest.slice(-4)}` : digest;
+}
+
 /** Mebibytes or the unit that fits: 512 B, 3.1 MiB. */
 export function bytes(size: number): string {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];

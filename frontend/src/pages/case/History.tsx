@@ -1,9 +1,9 @@
 /** What was done about a case: runs on more nodes, the judgement, how to undo it; and who did it. */
 import { keepPreviousData, useMutation, useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
+import { entriesOf } from "../../api/audit";
 import { api, take } from "../../api/client";
 import { PACE_MS, queries } from "../../api/queries";
-import type { components } from "../../api/schema";
 import { Panel } from "../../ui/Panel";
 import { StateMark } from "../../ui/StateMark";
 import { say, sayWhyNot } from "../../ui/Toast";
@@ -100,12 +100,10 @@ function Record({ view }: { view: CaseView }) {
     // What is done about the case is in the record at once.
     queryKey: ["audit", view.id, view.state, view.reruns.length],
     placeholderData: keepPreviousData,
-    queryFn: ({ signal }) =>
-      take(api.GET("/api/audit", { params: { query: { subject: view.id, limit: 20 } as never }, signal })),
+    queryFn: ({ signal }) => entriesOf({ subject: view.id, limit: 20 }, signal),
     refetchInterval: PACE_MS * 5,
   });
-  // The trail is also to be had as a file; here it was asked for as entries.
-  const found = (entries.data ?? []) as components["schemas"]["AuditEntry"][];
+  const found = entries.data?.rows ?? [];
   if (found.length === 0) return null;
   return (
     <ul className={styles.record} aria-label="The record">

@@ -1,13 +1,11 @@
 /** The answers of a case side by side: who gave it, whether it agrees, its digest, how long it took, and the past. */
 import { Link } from "@tanstack/react-router";
 import { StateMark } from "../../ui/StateMark";
-import { count, lasting, many } from "../../ui/words";
+import { count, lasting, many, short } from "../../ui/words";
 import { nodeMark } from "../verification/states";
 import styles from "./Case.module.css";
 import type { CaseView } from "./evidence";
-import { tookMs } from "./reasons";
-
-const MUCH_FASTER = 5;
+import { MUCH_FASTER, tookMs } from "./reasons";
 
 interface ResultsProps {
   view: CaseView;
@@ -75,9 +73,4 @@ export function Results({ view, about, choose }: ResultsProps) {
       </table>
     </div>
   );
-}
-
-/** A digest as people compare it; the code of a failure as it is. */
-function short(answer: string): string {
-  return answer.length === 64 ? `${answer.slice(0, 4)}…${answer.slice(-4)}` : answer;
 }

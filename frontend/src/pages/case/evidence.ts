@@ -2,7 +2,6 @@
 import type { components } from "../../api/schema";
 
 export type CaseView = components["schemas"]["CaseView"];
-export type Voter = components["schemas"]["VoterView"];
 export type Vote = CaseView["votes"][number];
 
 interface KeptResult {

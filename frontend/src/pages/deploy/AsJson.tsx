@@ -2,8 +2,8 @@
 import { useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import { api, Problem, take } from "../../api/client";
-import { Wrong } from "./Deploy";
 import styles from "./Deploy.module.css";
+import { Wrong } from "./Wrong";
 
 export function AsJson({ body }: { body: unknown }) {
   const navigate = useNavigate();

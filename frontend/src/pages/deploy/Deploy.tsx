@@ -16,6 +16,7 @@ import { Fields } from "./Fields";
 import { type AppConfig, configOf, envOf, NO_WISH, POINTERS, type Wish, wishOf } from "./request";
 import { sourceOf, uploaded } from "./source";
 import type { Entry } from "./tar";
+import { Wrong } from "./Wrong";
 
 export const route = createLazyRoute("/clusters/new")({ component: Deploy });
 
@@ -150,26 +151,5 @@ function Form({ app, before }: { app: string | null; before: AppConfig }) {
         {brought.state === "wrong" && <span className="mute">Choose another source first.</span>}
       </div>
     </form>
-  );
-}
-
-/** What the server has against the request, as a whole. */
-export function Wrong({ problem }: { problem: Problem }) {
-  return (
-    <div className={styles.wrong} role="alert">
-      <p>
-        <b>{problem.message}</b>
-      </p>
-      {problem.hint && <p className="mute">{problem.hint}</p>}
-      {problem.faults.length > 0 && (
-        <ul>
-          {problem.faults.map((one) => (
-            <li key={one.pointer}>
-              <span className="mono">{one.pointer}</span> {one.message}
-            </li>
-          ))}
-        </ul>
-      )}
-    </div>
   );
 }

@@ -1,5 +1,5 @@
 /** A source in the browser: a folder or an archive that was chosen or dropped, packed and brought to the server. */
-import { api, take } from "../../api/client";
+import { bring, canBring } from "../../api/blobs";
 import { ignoring, LISTS } from "./ignore";
 import { type Entry, tarOf } from "./tar";
 
@@ -97,21 +97,8 @@ const ALWAYS_OUT = new Set([".git", "node_modules", ".venv", "venv", "__pycache_
 
 /** Bring an archive to the server, which keeps it under its digest. */
 export async function uploaded(archive: Blob): Promise<string> {
-  if (crypto.subtle === undefined) {
-    throw new Error(
-      "A browser uploads only to servers it reaches over HTTPS, or on its own machine. Use anchor app deploy.",
-    );
-  }
-  const bytes = await archive.arrayBuffer();
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-  const sha256 = [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-  await take(
-    api.PUT("/api/blobs/{sha256}", {
-      params: { path: { sha256 } },
-      body: bytes as never,
-      bodySerializer: (body) => body,
-      headers: { "Content-Type": "application/octet-stream" },
-    }),
+  if (canBring()) return bring(archive);
+  throw new Error(
+    "A browser uploads only to servers it reaches over HTTPS, or on its own machine. Use anchor app deploy.",
   );
-  return `sha256:${sha256}`;
 }

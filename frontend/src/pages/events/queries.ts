@@ -1,10 +1,8 @@
 /** The audit trail as the page Events asks for it: filtered pages, and what is new. */
 import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
-import { api, takeWhole } from "../../api/client";
-import { nextCursor } from "../../api/queries";
-import type { components } from "../../api/schema";
+import { type AuditEntry, entriesOf } from "../../api/audit";
 
-export type Entry = components["schemas"]["AuditEntry"];
+export type Entry = AuditEntry;
 
 /** What an address may ask for; the values as they are typed. */
 export const FIELDS = ["text", "kind", "by", "subject", "from", "to"] as const;
@@ -51,13 +49,8 @@ export function useEntries(filter: Filter) {
   return useInfiniteQuery({
     queryKey: ["audit", query],
     initialPageParam: undefined as string | undefined,
-    queryFn: async ({ pageParam, signal }) => {
-      const asked = { ...query, limit: PAGE, ...(pageParam === undefined ? {} : { cursor: pageParam }) };
-      const { data, response } = await takeWhole(api.GET("/api/audit", { params: { query: asked }, signal }));
-      const total = response.headers.get("x-total-count");
-      // Without `as` it is a list; the client's types know the files, too.
-      const rows = data as Entry[];
-      return { rows, total: total === null ? null : Number(total), next: nextCursor(response) };
+    queryFn: ({ pageParam, signal }) => {
+      return entriesOf({ ...query, limit: PAGE, ...(pageParam === undefined ? {} : { cursor: pageParam }) }, signal);
     },
     getNextPageParam: (page) => page.next,
     placeholderData: keepPreviousData,

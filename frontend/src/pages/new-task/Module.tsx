@@ -1,6 +1,7 @@
 /** A WebAssembly module from a file: kept by the server under its digest, or sent with the task where that cannot be. */
 import { useState } from "react";
-import { api, Problem, take } from "../../api/client";
+import { bring, canBring } from "../../api/blobs";
+import { Problem } from "../../api/client";
 import { bytes } from "../../ui/words";
 import type { Draft } from "./draft";
 import { useFault, Wrong } from "./Field";
@@ -48,21 +49,8 @@ function named({ module, moduleName }: Draft): string {
 
 /** The module as a payload names it. */
 async function moduleOf(file: File): Promise<string> {
+  if (canBring()) return bring(file);
   const content = await file.arrayBuffer();
-  // Browsers count digests only on pages that came over HTTPS or from this machine.
-  if (window.crypto.subtle !== undefined) {
-    const digest = new Uint8Array(await window.crypto.subtle.digest("SHA-256", content));
-    const sha256 = [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-    await take(
-      api.PUT("/api/blobs/{sha256}", {
-        params: { path: { sha256 } },
-        body: content as never,
-        bodySerializer: (body: unknown) => body as ArrayBuffer,
-        headers: { "Content-Type": "application/octet-stream" },
-      }),
-    );
-    return `sha256:${sha256}`;
-  }
   if (content.byteLength > INLINE_BYTES_MAX) {
     throw new Error(
       `${file.name} has ${bytes(content.byteLength)}: over plain HTTP a page can send ${bytes(INLINE_BYTES_MAX)} at most. Use anchor run ${file.name}, or HTTPS.`,

@@ -1,6 +1,5 @@
 /** What somebody is writing: a task as a form has it, every field a text, and what the form does not show. */
 import type { TaskView } from "../../api/client";
-import { EXAMPLES } from "./examples";
 
 export type Language = "javascript" | "python" | "wasm" | "command";
 
@@ -70,32 +69,6 @@ const EMPTY: Draft = {
 /** A draft with these fields, and the others as they are at first. */
 export function drafted(fields: Partial<Draft>): Draft {
   return { ...EMPTY, ...fields };
-}
-
-/** What is there before anybody has written anything: something that runs. */
-export const FIRST: Draft = drafted(EXAMPLES[0]!.draft);
-
-const PLACE = "anchor.draft.task";
-
-/** The draft of this browser; null where there is none. */
-export function loadDraft(): Draft | null {
-  try {
-    const kept: unknown = JSON.parse(localStorage.getItem(PLACE) ?? "null");
-    return typeof kept === "object" && kept !== null ? drafted(kept as Partial<Draft>) : null;
-  } catch {
-    // What is there is none of ours; the first draft that is kept replaces it.
-    return null;
-  }
-}
-
-/** Keep a draft in this browser; whether there was room for it. */
-export function keepDraft(draft: Draft): boolean {
-  try {
-    localStorage.setItem(PLACE, JSON.stringify(draft));
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 const PAYLOAD_FIELDS = new Set([

@@ -1,6 +1,7 @@
 /** Sending a task, once however often it is tried, and what the server finds wrong with it. */
 import { useMutation } from "@tanstack/react-query";
 import { useRef } from "react";
+import { newKey } from "../../api/blobs";
 import { api, Problem, take } from "../../api/client";
 import type { Fault, Spec } from "./spec";
 
@@ -10,7 +11,7 @@ export function useSubmit(sent: (id: string) => void) {
   const mutation = useMutation({
     mutationFn: (spec: Spec) => {
       const text = JSON.stringify(spec);
-      if (last.current.text !== text) last.current = { text, key: keyOf() };
+      if (last.current.text !== text) last.current = { text, key: newKey() };
       const headers = { "Idempotency-Key": last.current.key };
       return take(api.POST("/api/tasks", { body: spec as never, headers }));
     },
@@ -27,10 +28,6 @@ export function useSubmit(sent: (id: string) => void) {
     faultsOf: (spec: Spec): readonly Fault[] =>
       mutation.error instanceof Problem && last.current.text === JSON.stringify(spec) ? mutation.error.faults : [],
   };
-}
-
-function keyOf(): string {
-  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /** What the server says is wrong, each thing once. */

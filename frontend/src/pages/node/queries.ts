@@ -1,12 +1,10 @@
 /** What the page of one node asks the server. */
 import { useQuery } from "@tanstack/react-query";
+import { entriesOf } from "../../api/audit";
 import { api, type NodeView, take } from "../../api/client";
 import { PACE_MS } from "../../api/queries";
-import type { components } from "../../api/schema";
 import { latest } from "../../live/rooms";
 import { useRoom } from "../../live/socket";
-
-type AuditEntry = components["schemas"]["AuditEntry"];
 
 const SLOWLY_MS = 10_000;
 const SHOWN_MAX = 20;
@@ -60,11 +58,7 @@ export function useEventsOf(node: string, enabled: boolean) {
   return useQuery({
     queryKey: ["node", node, "events"],
     enabled,
-    queryFn: async ({ signal }) => {
-      const query = { subject: node, limit: SHOWN_MAX };
-      // As a file it is text; nobody asks for that here.
-      return (await take(api.GET("/api/audit", { params: { query }, signal }))) as AuditEntry[];
-    },
+    queryFn: async ({ signal }) => (await entriesOf({ subject: node, limit: SHOWN_MAX }, signal)).rows,
     refetchInterval: SLOWLY_MS,
   });
 }

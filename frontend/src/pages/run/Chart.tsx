@@ -13,12 +13,12 @@ import { useNow } from "../../ui/useNow";
 import { count } from "../../ui/words";
 import { useWhyNot } from "../workflows/may";
 import { isRunOver, type RunView, type StepView } from "../workflows/queries";
+import { useAgain } from "../workflows/useAgain";
 import { Detail } from "./Detail";
 import styles from "./Run.module.css";
 import { nameOf, RunGraph } from "./RunGraph";
 import { type Row, sayingOf } from "./rows";
 import { Steps } from "./Steps";
-import { useAgain } from "./useAgain";
 
 /** What of the run is shown, as the address has it. */
 interface Shown {
@@ -47,7 +47,7 @@ export function Chart({ run, steps }: { run: RunView; steps: readonly StepView[]
   const [shown, show] = useShown();
   const navigate = useNavigate();
   const whyNot = useWhyNot();
-  const again = useAgain(run.id);
+  const again = useAgain();
   const { live } = useLiveness();
   const over = isRunOver(run.state);
   const now = useNow(!over && live);
@@ -142,7 +142,7 @@ export function Chart({ run, steps }: { run: RunView; steps: readonly StepView[]
             step={step}
             steps={steps}
             choose={(id) => show({ step: id ?? undefined })}
-            again={over ? again : null}
+            again={over ? (what) => void again(run.id, what) : null}
             whyNot={whyNot}
           />
         )}

@@ -14,12 +14,12 @@ import { useNow } from "../../ui/useNow";
 import { at, count, lasting } from "../../ui/words";
 import { useWhyNot } from "../workflows/may";
 import { cancelRun, isRunOver, type RunView } from "../workflows/queries";
+import { useAgain } from "../workflows/useAgain";
 import styles from "./Run.module.css";
-import { useAgain } from "./useAgain";
 
 export function Acts({ run }: { run: RunView }) {
   const whyNot = useWhyNot();
-  const again = useAgain(run.id);
+  const again = useAgain();
   const cancel = useMutation({
     mutationFn: () => cancelRun(run.id),
     onError: sayWhyNot,
@@ -44,7 +44,7 @@ export function Acts({ run }: { run: RunView }) {
         Change and run
       </Link>
       {isRunOver(run.state) && fails && whyNot === null && (
-        <button type="button" className="button" onClick={() => again({ onlyFailed: true })}>
+        <button type="button" className="button" onClick={() => void again(run.id, { onlyFailed: true })}>
           Run what failed
         </button>
       )}
@@ -54,7 +54,7 @@ export function Acts({ run }: { run: RunView }) {
           className="button main"
           disabled={whyNot !== null}
           title={whyNot ?? undefined}
-          onClick={() => again({})}
+          onClick={() => void again(run.id, {})}
         >
           Run again
         </button>

@@ -3,7 +3,7 @@ import { Link } from "@tanstack/react-router";
 import type { TaskView } from "../../api/client";
 import { isOver } from "../../api/queries";
 import { StateMark } from "../../ui/StateMark";
-import { at, lasting } from "../../ui/words";
+import { at, lasting, short } from "../../ui/words";
 import styles from "./Task.module.css";
 
 export function WhereItRan({ task }: { task: TaskView }) {
@@ -86,7 +86,7 @@ function Votes({ votes }: { votes: Verification["votes"] }) {
                 />
               </td>
               <td className="mono" title={vote.answer}>
-                {vote.answer.length === 64 ? `${vote.answer.slice(0, 4)}…${vote.answer.slice(-4)}` : vote.answer}
+                {short(vote.answer)}
               </td>
               <td>{lasting(Date.parse(vote.endedAt) - Date.parse(vote.leasedAt))}</td>
               <td>

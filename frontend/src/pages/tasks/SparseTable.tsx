@@ -2,6 +2,7 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useId, useLayoutEffect, useRef, useState } from "react";
 import { useKeys } from "../../shell/keys";
+import { rowPx } from "../../theme/density";
 import type { Column } from "../../ui/Table";
 import look from "../../ui/Table.module.css";
 import styles from "./SparseTable.module.css";
@@ -39,9 +40,6 @@ export interface SparseTableProps<Row> {
   between: (first: number, last: number) => Promise<readonly Row[]>;
 }
 
-const ROW_PX: Record<string, number> = { compact: 24, comfortable: 36 };
-const rowHeight = () => ROW_PX[document.documentElement.dataset.density ?? ""] ?? 28;
-
 export function SparseTable<Row>(props: SparseTableProps<Row>) {
   const { label, count, rowAt, idOf, nameOf, seen, open, selected, select, between } = props;
   const prefix = useId();
@@ -53,10 +51,10 @@ export function SparseTable<Row>(props: SparseTableProps<Row>) {
   const virtual = useVirtualizer({
     count,
     getScrollElement: () => scroll.current,
-    estimateSize: rowHeight,
+    estimateSize: rowPx,
     overscan: 3,
     // The head stays on top of what is scrolled: a row that is gone to has to be below it.
-    scrollPaddingStart: rowHeight(),
+    scrollPaddingStart: rowPx(),
     initialOffset: props.place.scrolled,
   });
   const leaving = useRef(() => {});
@@ -109,7 +107,7 @@ export function SparseTable<Row>(props: SparseTableProps<Row>) {
   ]);
   const pressed = (event: React.KeyboardEvent) => {
     if (event.target !== scroll.current || event.ctrlKey || event.metaKey || event.altKey) return;
-    const page = Math.max(1, Math.floor((scroll.current?.clientHeight ?? 280) / rowHeight()) - 2);
+    const page = Math.max(1, Math.floor((scroll.current?.clientHeight ?? 280) / rowPx()) - 2);
     const to: Record<string, number> = {
       ArrowDown: chosen + 1,
       ArrowUp: chosen - 1,

@@ -1,4 +1,5 @@
 /** Doing something to many tasks: some hundred a request, with progress, and what came of each. */
+import { newKey } from "../../api/blobs";
 import { api, Problem, take } from "../../api/client";
 import type { Asked } from "./filter";
 
@@ -99,11 +100,6 @@ async function patiently(piece: Piece, send: Send, pause: () => Promise<void>): 
       await pause();
     }
   }
-}
-
-function newKey(): string {
-  // Not randomUUID: a page that came over plain HTTP does not have it.
-  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 function post(piece: Piece, key: string): Promise<Answer> {

@@ -6,7 +6,7 @@ export interface View {
   q: string;
 }
 
-const KEY = "anchor:task-views";
+const KEY = "anchor.task-views";
 const CHANGED = "anchor:task-views";
 const NONE: readonly View[] = [];
 let read: { text: string | null; views: readonly View[] } = { text: null, views: NONE };

@@ -1,7 +1,6 @@
 /** Every run of a workflow: how it is going, and how far it is. */
 import { createLazyRoute, Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useCallback, useState } from "react";
-import { Problem } from "../../api/client";
 import { useQueue } from "../../api/queries";
 import { doneOf, inWords, StateBar } from "../../graph/StateBar";
 import { useKeys } from "../../shell/keys";
@@ -10,10 +9,11 @@ import { Page } from "../../ui/Page";
 import { Empty, Failed, Loading } from "../../ui/Said";
 import { StateMark } from "../../ui/StateMark";
 import { type Column, Table } from "../../ui/Table";
-import { say, sayWhyNot } from "../../ui/Toast";
+import { say } from "../../ui/Toast";
 import { ago, count, lasting } from "../../ui/words";
 import { useWhyNot } from "./may";
-import { isRunOver, RUN_STATES, type RunListed, type RunState, runAgain, useRuns } from "./queries";
+import { isRunOver, RUN_STATES, type RunListed, type RunState, useRuns } from "./queries";
+import { useAgain } from "./useAgain";
 import styles from "./Workflows.module.css";
 
 export const route = createLazyRoute("/dags")({ component: Workflows });
@@ -32,15 +32,7 @@ function Workflows() {
     if (hasNextPage && !isFetchingNextPage) void fetchNextPage();
   }, [fetchNextPage, hasNextPage, isFetchingNextPage]);
 
-  const again = async (row: RunListed) => {
-    try {
-      const made = await runAgain(row.id, {});
-      await navigate({ to: "/dags/$id", params: { id: made.id } });
-    } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      sayWhyNot(error);
-    }
-  };
+  const again = useAgain();
   const chosenRow = rows.find((row) => row.id === chosen);
   useKeys([
     { keys: "n", says: "build a workflow", run: () => void navigate({ to: "/dags/new" }) },
@@ -51,7 +43,7 @@ function Workflows() {
         if (chosenRow === undefined) say("Choose a run first: j and k.");
         else if (whyNot !== null) say(whyNot, true);
         else if (!isRunOver(chosenRow.state)) say("It still runs.", true);
-        else void again(chosenRow);
+        else void again(chosenRow.id, {});
       },
     },
   ]);
@@ -92,7 +84,7 @@ function Workflows() {
           <div className={styles.table}>
             <Table
               label="Runs of workflows, newest first"
-              columns={columnsOf(whyNot, (row) => void again(row))}
+              columns={columnsOf(whyNot, (row) => void again(row.id, {}))}
               rows={rows}
               idOf={(row) => row.id}
               total={total}

@@ -2,11 +2,11 @@
 import { useNavigate } from "@tanstack/react-router";
 import { Problem } from "../../api/client";
 import { sayWhyNot } from "../../ui/Toast";
-import { type Again, runAgain } from "../workflows/queries";
+import { type Again, runAgain } from "./queries";
 
-export function useAgain(id: string): (what: Again) => void {
+export function useAgain(): (id: string, what: Again) => Promise<void> {
   const navigate = useNavigate();
-  return async (what) => {
+  return async (id, what) => {
     try {
       const made = await runAgain(id, what);
       await navigate({ to: "/dags/$id", params: { id: made.id } });

@@ -1,0 +1,15 @@
+/** What is printed at an address, for whoever shows it. */
+import { useEffect, useState, useSyncExternalStore } from "react";
+import { Following, type Gatherer } from "./following";
+import type { Output } from "./lines";
+
+/** `gather` makes what the lines of this address are gathered by; it is a function that stays the same. */
+export function useFollowing<Piece>(url: string, gather: () => Gatherer<Piece>): Output {
+  const [following, setFollowing] = useState(() => new Following(url, gather()));
+  useEffect(() => {
+    const next = new Following(url, gather());
+    setFollowing(next);
+    return next.start();
+  }, [url, gather]);
+  return useSyncExternalStore(following.subscribe, following.read);
+}
