@@ -6,6 +6,7 @@ import { EXAMPLES } from "./examples";
 import { faultsOf } from "./faults";
 import { kindOf, stepOf } from "./kinds";
 import { allPlaces } from "./places";
+import { isKept } from "./useDraft";
 
 const graph = (...steps: GraphDraft["steps"]): GraphDraft => ({ name: "g", steps });
 const says = (one: GraphDraft) => faultsOf(one).map((fault) => fault.says);
@@ -112,5 +113,20 @@ describe("a step", () => {
     const wasm = { id: "w", type: "wasm", payload: { module: "sha256:1" } };
     expect(kindOf(wasm)).toBe("other");
     expect(stepOf(wasm, { id: "v", kind: "other", code: "", after: [], items: null })).toEqual({ ...wasm, id: "v" });
+  });
+});
+
+describe("what others may have written", () => {
+  it("puts a step called as what every object has where it belongs", () => {
+    const graph = { steps: [{ id: "constructor" }, { id: "b", dependencies: ["constructor"] }] };
+    for (const place of allPlaces(graph, {})) expect([place.x, place.y].every(Number.isFinite)).toBe(true);
+  });
+
+  it("takes from the browser only what was kept there", () => {
+    expect(isKept({ text: "{}", places: { a: { x: 1, y: 2 } } })).toBe(true);
+    for (const garbage of [null, 5, [], {}, { text: 5, places: {} }, { text: "{}", places: { a: 5 } }]) {
+      expect(isKept(garbage), JSON.stringify(garbage)).toBe(false);
+    }
+    expect(isKept({ text: "{}", places: { a: null } })).toBe(false);
   });
 });

@@ -22,10 +22,18 @@ function keep(draft: Draft): Draft {
   return draft;
 }
 
+/** Whether what this browser has is what `keep` wrote: others may have, and a page that broke on it would stay so. */
+export function isKept(found: unknown): found is { text: string; places: Places } {
+  if (typeof found !== "object" || found === null) return false;
+  const { text, places } = found as Record<string, unknown>;
+  if (typeof text !== "string" || typeof places !== "object" || places === null) return false;
+  return Object.values(places).every((place) => Number.isFinite(place?.x) && Number.isFinite(place?.y));
+}
+
 function kept(): Draft {
   try {
-    const { text, places } = JSON.parse(localStorage.getItem(KEY) ?? "") as { text: string; places: Places };
-    return withText(draftOf(EMPTY, places), text);
+    const found: unknown = JSON.parse(localStorage.getItem(KEY) ?? "null");
+    return isKept(found) ? withText(draftOf(EMPTY, found.places), found.text) : draftOf(EMPTY);
   } catch {
     return draftOf(EMPTY);
   }

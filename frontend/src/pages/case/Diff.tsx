@@ -141,7 +141,9 @@ function lettersOf(bytes: Uint8Array): string {
 const VALUES_SHOWN = 12;
 
 function Values({ changes, node }: { changes: readonly Change[]; node: string }) {
-  const shown = (value: unknown) => (value === undefined ? "nothing" : inert(JSON.stringify(value)).slice(0, 200));
+  // A number beyond all bounds, such as 1e999, is one that JSON has no word for.
+  const text = (value: unknown) => (typeof value === "number" ? String(value) : JSON.stringify(value));
+  const shown = (value: unknown) => (value === undefined ? "nothing" : inert(text(value)).slice(0, 200));
   return (
     <div className={styles.wide}>
       <table className={`${styles.table} ${styles.values}`}>

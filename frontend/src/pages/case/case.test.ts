@@ -19,6 +19,10 @@ test("JSON is compared value by value, and what is none is not", () => {
   ]);
   expect(changesOf(bytes("42"), bytes("-1"))).toEqual([{ path: "", agreed: 42, dissent: -1 }]);
   expect(changesOf(bytes("{}"), bytes('{"a":null}'))).toEqual([{ path: "/a", agreed: undefined, dissent: null }]);
+  expect(changesOf(bytes("{}"), bytes('{"toString":1,"__proto__":{"a":2}}'))).toEqual([
+    { path: "/toString", agreed: undefined, dissent: 1 },
+    { path: "/__proto__", agreed: undefined, dissent: { a: 2 } },
+  ]);
   expect(changesOf(bytes("1"), bytes("not json"))).toBeNull();
 });
 

@@ -19,9 +19,15 @@ export function runsOf(agreed: Uint8Array, dissent: Uint8Array): Run[] {
   return runs;
 }
 
-/** Whether a byte lies in one of the runs. */
+/** Whether a byte lies in one of the runs, which are in order: an answer may be made to have half a million. */
 export function isIn(runs: readonly Run[], at: number): boolean {
-  return runs.some((run) => run.from <= at && at < run.to);
+  let [low, high] = [0, runs.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (runs[middle]!.to <= at) low = middle + 1;
+    else high = middle;
+  }
+  return low < runs.length && runs[low]!.from <= at;
 }
 
 /** One place at which two JSON values differ; `undefined` where one has nothing there. */
@@ -51,11 +57,16 @@ function walk(agreed: unknown, dissent: unknown, path: string, found: Change[]):
   if (found.length >= CHANGES_MAX || Object.is(agreed, dissent)) return;
   if (isBranch(agreed) && isBranch(dissent) && Array.isArray(agreed) === Array.isArray(dissent)) {
     for (const key of new Set([...Object.keys(agreed), ...Object.keys(dissent)])) {
-      walk(agreed[key], dissent[key], `${path}/${key.replaceAll("~", "~0").replaceAll("/", "~1")}`, found);
+      walk(own(agreed, key), own(dissent, key), `${path}/${key.replaceAll("~", "~0").replaceAll("/", "~1")}`, found);
     }
     return;
   }
   found.push({ path, agreed, dissent });
+}
+
+/** A member that is the value's own: any object has a `constructor` otherwise. */
+function own(value: Record<string, unknown>, key: string): unknown {
+  return Object.hasOwn(value, key) ? value[key] : undefined;
 }
 
 function isBranch(value: unknown): value is Record<string, unknown> {

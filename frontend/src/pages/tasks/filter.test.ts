@@ -31,3 +31,8 @@ test("an age is counted from now, and a day is a whole one", () => {
   const { since, until } = askedOf({ since: "2026-01-31", until: "2026-01-31" }, now);
   expect(Date.parse(until!) - Date.parse(since!)).toBe(86_400_000 - 1);
 });
+
+test("a word that every object knows is no field", () => {
+  expect(readFilter("constructor:x").wrong?.message).toContain("there is no “constructor:”");
+  expect(readFilter("state:constructor").wrong?.message).toContain("There is no state");
+});

@@ -16,8 +16,16 @@ export type Filter = Partial<Record<Field, string>>;
 /** What the server is asked for. */
 export type Asked = Partial<Record<Exclude<Field, "age">, string>>;
 
-const OTHER_NAMES: Record<string, Field> = { status: "state", dag: "run", workflow: "run" };
-const OTHER_STATES: Record<string, string> = { done: "succeeded", leased: "running", started: "running" };
+const OTHER_NAMES = new Map<string, Field>([
+  ["status", "state"],
+  ["dag", "run"],
+  ["workflow", "run"],
+]);
+const OTHER_STATES = new Map([
+  ["done", "succeeded"],
+  ["leased", "running"],
+  ["started", "running"],
+]);
 export const EXAMPLE = "state:failed label:render name:part runtime:wasm node:REX-A1B2C3 age:<1h";
 const UNITS: Record<string, number> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
 const AGE = /^([<>]?)(\d{1,6})([smhdw])$/;
@@ -38,10 +46,10 @@ export function readFilter(text: string): { filter: Filter; wrong: Wrong | null 
       bare.push(value);
       continue;
     }
-    const field = OTHER_NAMES[written] ?? FIELDS.find((one) => one === written);
+    const field = OTHER_NAMES.get(written) ?? FIELDS.find((one) => one === written);
     const wrong = field === undefined ? unknown(word, written) : faultIn(field, value, filter);
     if (wrong !== null) return { filter, wrong };
-    if (field !== undefined) filter[field] = field === "state" ? (OTHER_STATES[value] ?? value) : value;
+    if (field !== undefined) filter[field] = field === "state" ? (OTHER_STATES.get(value) ?? value) : value;
   }
   if (bare.length > 0 && filter.name !== undefined) {
     const message = `A name is asked for twice: “${filter.name}” and “${bare.join(" ")}”.`;
@@ -70,7 +78,7 @@ function faultIn(field: Field, value: string, filter: Filter): Wrong | null {
   }
   if (field === "state") {
     const all: string[] = [...STATES, ...RARE_STATES];
-    if (all.includes(OTHER_STATES[value] ?? value)) return null;
+    if (all.includes(OTHER_STATES.get(value) ?? value)) return null;
     return { message: `There is no state “${value}”.`, hint: `There are: ${all.join(", ")}.` };
   }
   if (field === "age" && !AGE.test(value)) {
