@@ -143,6 +143,43 @@ def test_a_bulk_that_died_half_way_is_finished_and_repeats_nothing(tmp_path: Pat
     server.end()
 
 
+def test_what_comes_between_two_tries_of_a_bulk_is_neither_lost_nor_done_twice(tmp_path: Path) -> None:
+    # Three requests make the tasks; then fifty at a time are run again, and the ninth fifty are the last.
+    dying = Served(tmp_path, test_failpoint="submit.inserted:12")
+    dying.start()
+    old, late = [*many(dying, 260), *many(dying, 260)], many(dying, 100)
+    assert in_bulk(dying.client, "cancel", filter={}, before=old[-1])["done"] == 500
+    assert in_bulk(dying.client, "cancel", ids=old[:20])["done"] == 20
+    wish = {"filter": {"state": "cancelled"}, "before": late[-1]}
+    with pytest.raises(httpx.TransportError):
+        dying.client.post("/api/tasks/bulk", json={"action": "retry", **wish}, headers={"Idempotency-Key": "k"})
+    dying.kill()
+    server = Served(tmp_path)
+    server.start()
+    assert in_bulk(server.client, "cancel", ids=late)["done"] == 100
+    outcome = in_bulk(server.client, "retry", key="k", **wish)
+    assert (outcome["matched"], outcome["done"], len(outcome["failed"])) == (550, 500, 50)
+    rest = in_bulk(server.client, "retry", key="l", cursor=outcome["cursor"], **wish)
+    assert (rest["done"], rest["cursor"]) == (70, None)
+    again = in_bulk(server.client, "retry", key="m", ids=[one["id"] for one in outcome["failed"]])
+    assert again["done"] == 50
+    rows = found(server.client, state="queued", limit=1000)
+    assert sorted(server.task(one)["retryOf"] for one in rows) == sorted([*old, *late])
+    server.stop()
+    server.end()
+
+
+def test_a_page_that_had_nothing_to_run_again_leads_on_when_it_is_asked_for_twice(own_server: Served) -> None:
+    over = many(own_server, 3)
+    assert in_bulk(own_server.client, "cancel", filter={})["done"] == 3
+    alive = many(own_server, 500)
+    wish = {"filter": {"name": "t"}, "before": alive[-1]}
+    first, second = [in_bulk(own_server.client, "retry", key="k", **wish) for _ in range(2)]
+    assert first == second
+    assert (first["matched"], first["done"]) == (500, 0)
+    assert in_bulk(own_server.client, "retry", key="l", cursor=first["cursor"], **wish)["done"] == len(over)
+
+
 def test_a_submitter_treats_its_own_tasks_only(own_server: Served) -> None:
     theirs = many(own_server, 2)
     with own_server.as_holder_of(own_server.key("ann", Role.SUBMITTER)) as ann:

@@ -38,11 +38,13 @@ class Bulk(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=Tr
 
 
 class _Chosen(msgspec.Struct):
-    """The tasks of one request, those it named in vain, and where the next one goes on."""
+    """The tasks of one request, those it named in vain, where the next one goes on, and how many an earlier try chose
+    that are not among these."""
 
     tasks: list[Task]
     failed: list[BulkFailure]
     below: int | None
+    elsewhere: int = 0
 
 
 async def bulk(call: Call) -> Answer:
@@ -125,20 +127,23 @@ async def _cancel(call: Call, wish: Bulk) -> BulkOutcome:
 
 async def _retry(call: Call, wish: Bulk, claimed: Claimed) -> BulkOutcome:
     world, keys = call.desk.world, claimed.keys
-    if claimed.done:
-        made = await retried_before(world, keys)
-        # Below the last one that was run again, nothing has been: whatever is matched there is still to be looked at.
-        cursor = wire_id(CURSOR, min(made)) if made and wish.filter is not None else None
-        return BulkOutcome(len(made), len(made), 0, [], cursor)
     below = _below(wish)
     # Neither what this request made, nor what came after it.
-    chosen = await _chosen(call, wish, keys[0] if below is None else min(below, keys[0]))
+    below = keys[0] if below is None else min(below, keys[0])
+    if claimed.done and (made := await retried_before(world, keys)):
+        # Below the last one that was run again, nothing has been: whatever is matched there is still to be looked at.
+        return BulkOutcome(len(made), len(made), 0, [], None if wish.filter is None else wire_id(CURSOR, min(made)))
+    chosen = await _chosen(call, wish, below)
     over = [task for task in chosen.tasks if task.state in TERMINAL]
-    if not over:
+    if claimed.done or not over:
         return _outcome(chosen, 0)
     await _note(call, wish, over)
     again = await run_again(world, over, owner=call.principal.name, keys=keys, fresh=claimed.fresh)
     chosen.failed += [_failure(task, error) for task, error in again.failed.items()]
+    if chosen.below is not None:
+        # What an earlier try did is behind us, even where it stands further down by now.
+        chosen.below = min([chosen.below, *again.before])
+    chosen.elsewhere = len(set(again.before) - {task.id for task in chosen.tasks})
     return _outcome(chosen, len(again.done))
 
 
@@ -148,7 +153,7 @@ def _failure(task: int, error: AnchorError) -> BulkFailure:
 
 def _outcome(chosen: _Chosen, done: int) -> BulkOutcome:
     named = {one.id for one in chosen.failed} - {wire_id("task", task.id) for task in chosen.tasks}
-    matched = len(chosen.tasks) + len(named)
+    matched = len(chosen.tasks) + len(named) + chosen.elsewhere
     cursor = None if chosen.below is None else wire_id(CURSOR, chosen.below)
     return BulkOutcome(matched, done, matched - done - len(chosen.failed), chosen.failed, cursor)
 
