@@ -8,14 +8,16 @@ interface PageProps {
   children: React.ReactNode;
   /** The last part of it takes the height that is left. */
   fill?: boolean;
+  /** A class for a page that arranges its parts in a way of its own. */
+  arranged?: string | undefined;
 }
 
-export function Page({ title, aside, children, fill = false }: PageProps) {
+export function Page({ title, aside, children, fill = false, arranged = "" }: PageProps) {
   useEffect(() => {
     document.title = `${title} · Anchor`;
   }, [title]);
   return (
-    <div className={`${styles.page} ${fill ? styles.fill : ""}`}>
+    <div className={`${styles.page} ${fill ? styles.fill : ""} ${arranged}`}>
       <div className={styles.head}>
         <h1>
           <bdi>{title}</bdi>

@@ -4,8 +4,14 @@ const HEIGHT = 22;
 
 export function Sparkline({ samples, room }: { samples: readonly number[]; room?: number }) {
   return (
-    <svg width={WIDTH} height={HEIGHT} viewBox={`0 0 ${WIDTH} ${HEIGHT}`} aria-hidden="true">
-      <path d={courseOf(samples, room)} fill="none" stroke="currentColor" opacity="0.55" />
+    <svg width="100%" height={HEIGHT} viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" aria-hidden="true">
+      <path
+        d={courseOf(samples, room)}
+        fill="none"
+        stroke="currentColor"
+        opacity="0.55"
+        vectorEffect="non-scaling-stroke"
+      />
     </svg>
   );
 }

@@ -61,7 +61,9 @@ function Tail({ task }: { task: TaskRow }) {
         {task.runtime && ` · ${task.runtime}`}
       </p>
       <div className={styles.lines}>
-        {lines.length === 0 && <span className="mute">It has printed nothing yet.</span>}
+        {lines.length === 0 && (
+          <span className="mute">{isOver(task.state) ? "It printed nothing." : "It has printed nothing yet."}</span>
+        )}
         {lines.slice(-TAIL_LINES).map((line) => (
           <div key={line.key}>
             <bdi>{line.text}</bdi>

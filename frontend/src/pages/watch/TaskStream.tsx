@@ -13,6 +13,7 @@ import { lookOf } from "../../ui/states";
 import { count, lasting } from "../../ui/words";
 import { drawStream, heightOf, placeAt, rowsIn, streamColours, timeAt, type View } from "./drawStream";
 import { useAllRunning } from "./queries";
+import { useRecent } from "./recent";
 import { Stream } from "./stream";
 import styles from "./Watch.module.css";
 
@@ -38,6 +39,10 @@ export function TaskStream({ fleet }: { fleet: Fleet }) {
   const [still, setStill] = useState<Still | null>(null);
   const [asTable, setAsTable] = useState(false);
   useEffect(() => hearMarks((marks, happened) => stream.take(marks, happened)), [stream]);
+  const recent = useRecent().data;
+  useEffect(() => {
+    if (recent) stream.recall(recent);
+  }, [stream, recent]);
   const running = useAllRunning().data;
   useEffect(() => {
     if (running) stream.settle(running.rows, running.at);

@@ -30,6 +30,7 @@ export function Watch() {
   return (
     <Page
       title="The watch"
+      arranged={styles.watch}
       aside={
         <>
           <fieldset className={styles.choice}>
@@ -50,18 +51,14 @@ export function Watch() {
         </>
       }
     >
-      <div className={styles.watch}>
-        <div className={styles.main}>
-          <Tide minutes={minutes} />
-          <Soundings by={by} group={(next: By) => change("by", next === "site" ? undefined : next)} />
-          <TaskStream fleet={fleet} />
-        </div>
-        <div className={styles.side}>
-          <NeedsYou inconclusive={inconclusive} />
-          <FollowedTask chosen={search.follow} choose={(id) => change("follow", id)} />
-          <RunningApps />
-        </div>
+      <Tide minutes={minutes} />
+      <div className={styles.side}>
+        <NeedsYou inconclusive={inconclusive} />
+        <FollowedTask chosen={search.follow} choose={(id) => change("follow", id)} />
+        <RunningApps />
       </div>
+      <Soundings by={by} group={(next: By) => change("by", next === "site" ? undefined : next)} />
+      <TaskStream fleet={fleet} />
     </Page>
   );
 }

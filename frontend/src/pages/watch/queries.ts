@@ -11,6 +11,9 @@ const SETTLE_MS = 5000;
 const HISTORY_MS = 15_000;
 const DAY_MS = 24 * 3_600_000;
 const LINGER_MS = 4000;
+/** What has run this long has most likely something to show, and stays for a while. */
+const SETTLED_MS = 2000;
+const NEWEST_MAX = 20;
 
 /** How far back the figures look, in minutes, and what that is called. */
 export const RANGES = [
@@ -63,9 +66,10 @@ export function useFollowed(chosen: string | undefined) {
       const known = id === undefined ? undefined : await find(id, signal);
       const lingers = (known?.finishedAt ?? "") > new Date(Date.now() - LINGER_MS).toISOString();
       if (known !== undefined && (chosen !== undefined || !isOver(known.state) || lingers)) return known;
-      const query = { state: "running", limit: 1 };
-      const [newest] = await take(api.GET("/api/tasks", { params: { query }, signal }));
-      return newest ?? null;
+      const query = { state: "running", limit: NEWEST_MAX };
+      const newest = await take(api.GET("/api/tasks", { params: { query }, signal }));
+      const settled = new Date(Date.now() - SETTLED_MS).toISOString();
+      return newest.find((one) => one.startedAt !== null && one.startedAt < settled) ?? newest[0] ?? null;
     },
     refetchInterval: PACE_MS,
   });

@@ -21,6 +21,12 @@ export interface Running {
   startedAt: string | null;
 }
 
+/** A task of before, as the list has it. */
+export interface Past extends Running {
+  state: string;
+  finishedAt: string | null;
+}
+
 /** A stretch of work of one task on one node. */
 export interface Stretch {
   task: string;
@@ -100,6 +106,27 @@ export class Stream {
     for (const one of running) {
       if (one.nodeId === null || one.startedAt === null || this.open.has(one.id)) continue;
       this.begin(one.id, one.name, one.nodeId, Date.parse(one.startedAt));
+    }
+  }
+
+  /** What ended before anything was told; it is put in where it belongs in time. */
+  recall(past: readonly Past[]): void {
+    const seen = this.within(1, STILL, CAPACITY);
+    const known = new Set(seen.map((one) => one.task));
+    const missing = past.flatMap(({ id, name, state, nodeId, startedAt, finishedAt }): Stretch[] => {
+      const end = ENDS.find((one) => one === state);
+      if (known.has(id) || end === undefined || nodeId === null || startedAt === null || finishedAt === null) return [];
+      return [{ task: id, name, node: nodeId, end, from: Date.parse(startedAt), to: Date.parse(finishedAt) }];
+    });
+    if (missing.length === 0) return;
+    this.count = 0;
+    this.to.fill(0);
+    this.open.clear();
+    for (const lanes of this.lanes) lanes.fill(0);
+    for (const one of [...seen, ...missing].sort((first, second) => first.from - second.from)) {
+      const place = this.add(one.task, one.name, one.node, one.from, one.to);
+      this.end[place] = ENDS.indexOf(one.end);
+      if (one.to === STILL) this.open.set(one.task, place);
     }
   }
 

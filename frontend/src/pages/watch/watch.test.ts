@@ -91,6 +91,30 @@ test("a list of what runs begins what nobody told of, and ends what is not in it
   expect(stream.within(8001, 9000, 9)).toEqual([]);
 });
 
+test("what ended before anything was told takes its place in time, in lanes of its own", () => {
+  const stream = new Stream();
+  const past = (id: string, state: string, from: number, to: number | null) => {
+    const [startedAt, finishedAt] = [from, to].map((at) => (at === null ? null : new Date(at).toISOString()));
+    return { id, name: id, nodeId: "N", state, startedAt: startedAt!, finishedAt: finishedAt! };
+  };
+  stream.take([ran("c", "running", "N", 5000, 5000)], 1);
+  const listed = [
+    past("c", "running", 5000, null),
+    past("b", "failed", 3000, 4000),
+    past("a", "succeeded", 1000, 2000),
+  ];
+  stream.recall(listed);
+  stream.recall(listed);
+  expect(stream.within(1, 9000, 9).map(({ task, end, to }) => [task, end, to])).toEqual([
+    ["c", "running", Number.POSITIVE_INFINITY],
+    ["b", "failed", 4000],
+    ["a", "succeeded", 2000],
+  ]);
+  expect(stream.lanesOf(0)).toBe(1);
+  stream.take([ran("c", "succeeded", "N", 5000, 6000)], 1);
+  expect(stream.within(1, 9000, 1)).toMatchObject([{ task: "c", end: "succeeded", to: 6000 }]);
+});
+
 test("it keeps the newest, however many come", () => {
   const stream = new Stream();
   for (let at = 0; at < 40_000; at += 1) stream.take([ran(`t${at}`, "succeeded", "N", at, at + 1)], 1);
