@@ -3,6 +3,7 @@ import type { TaskView } from "../../api/client";
 import { commandOf, literal, pythonOf } from "./code";
 import { drafted, draftOf, quoted, words } from "./draft";
 import { EXAMPLES } from "./examples";
+import { isDraft } from "./kept";
 import { outline, specOf } from "./spec";
 
 const ORIGIN = "http://localhost:5000";
@@ -138,4 +139,13 @@ test("the command line says the same, and its file ends where it should", () => 
   expect(command).toContain("--verify quorum \\\n  --copies 3 \\\n  --agree 2");
   const shell = drafted({ name: "t", language: "command", runtime: "native", command: "sh -c 'echo hi'" });
   expect(commandOf(shell, specOf(shell).spec, ORIGIN)).toMatch(/-- sh -c 'echo hi'\n$/);
+});
+
+test("what a browser kept is a draft only if every field has what it may", () => {
+  expect(isDraft(JSON.parse(JSON.stringify(drafted({ name: "a", kept: { payload: { stdin: "x" } } }))))).toBe(true);
+  expect(isDraft({ name: "of an older version" })).toBe(true);
+  for (const garbage of [null, 5, "x", [1], { name: 5 }, { language: "x" }, { javascript: null }, { kept: 7 }]) {
+    expect(isDraft(garbage), JSON.stringify(garbage)).toBe(false);
+  }
+  expect(isDraft({ kept: { limits: 5 } })).toBe(false);
 });

@@ -2,6 +2,7 @@
 import { useEffect, useRef, useState } from "react";
 import { type Draft, drafted } from "./draft";
 import { EXAMPLES } from "./examples";
+import { isDraft } from "./kept";
 
 const KEEP_MS = 400;
 
@@ -14,7 +15,7 @@ const PLACE = "anchor.draft.task";
 export function loadDraft(): Draft | null {
   try {
     const kept: unknown = JSON.parse(localStorage.getItem(PLACE) ?? "null");
-    return typeof kept === "object" && kept !== null ? drafted(kept as Partial<Draft>) : null;
+    return isDraft(kept) ? drafted(kept) : null;
   } catch {
     // What is there is none of ours; the first draft that is kept replaces it.
     return null;
