@@ -1,10 +1,10 @@
 /** The six figures: as they are now, and how they went over the last minutes or hours. */
 import { useRef } from "react";
 import { useLiveness } from "../../live/liveness";
-import { useFigures } from "../../live/watch";
 import { Figure, Figures } from "../../ui/Figure";
 import { Failed } from "../../ui/Said";
 import { count, lasting } from "../../ui/words";
+import { useFigures } from "./figures";
 import { RANGES, type Range, useHistory } from "./queries";
 
 type Point = NonNullable<ReturnType<typeof useHistory>["data"]>["points"][number];

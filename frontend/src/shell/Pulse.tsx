@@ -1,7 +1,7 @@
 /** How the live link does, in a few words for the foot of the page. */
 import { useSyncExternalStore } from "react";
+import { pulse, watchPulse } from "../live/pulse";
 import { count } from "../ui/words";
-import { pulse, watchPulse } from "./pulse";
 
 export function Pulse() {
   const { behindMs, frames, bytes, events } = useSyncExternalStore(watchPulse, pulse);

@@ -1,11 +1,9 @@
 /** The picture of the watch: over the live link, or asked for at a pace where there is none. */
-import { useQueue } from "../api/queries";
-import { useFleet } from "../fleet/source";
-import { type Mark, tellMarks } from "./marks";
-import { happened } from "./pulse";
-import { useRoom } from "./socket";
-
-export { foldFleet } from "../fleet/source";
+import { useQueue } from "../../api/queries";
+import { useFleet } from "../../fleet/source";
+import { type Mark, tellMarks } from "../../live/marks";
+import { happened } from "../../live/pulse";
+import { useRoom } from "../../live/socket";
 
 /** What there is at the moment; null where the server has nothing to tell. */
 export interface Figures {
