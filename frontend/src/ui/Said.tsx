@@ -1,5 +1,6 @@
 /** What a page says while it has nothing to show: loading, failed, empty; each in words, each different. */
 import { Problem } from "../api/client";
+import { Hint } from "./Hint";
 import styles from "./Said.module.css";
 
 /** It is on its way. */
@@ -19,7 +20,11 @@ export function Failed({ what, error, again }: { what: string; error: Error; aga
       <p>
         <b>Loading {what} failed.</b> {error.message}
       </p>
-      {problem?.hint && <p className="mute">{problem.hint}</p>}
+      {problem?.hint && (
+        <p className="mute">
+          <Hint says={problem.hint} />
+        </p>
+      )}
       {problem?.requestId && <p className="mute mono">{problem.requestId}</p>}
       {problem?.status !== 403 && (
         <button type="button" className="button" onClick={again}>

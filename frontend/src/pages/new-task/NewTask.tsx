@@ -4,6 +4,7 @@ import { createLazyRoute, useNavigate, useSearch } from "@tanstack/react-router"
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { api, Problem, type TaskView, take } from "../../api/client";
 import { useKeys } from "../../shell/keys";
+import { Hint } from "../../ui/Hint";
 import { Menu } from "../../ui/Menu";
 import { Page } from "../../ui/Page";
 import { Failed, Loading } from "../../ui/Said";
@@ -23,7 +24,7 @@ import { told, useSubmit } from "./submit";
 
 export const route = createLazyRoute("/tasks/new")({ component: NewTask });
 
-const MAC = /Mac|iPhone|iPad/.test(navigator.platform);
+const RUN_KEYS = /Mac|iPhone|iPad/.test(navigator.platform) ? "⌘↵" : "Ctrl ↵";
 
 function NewTask() {
   const navigate = useNavigate();
@@ -59,7 +60,7 @@ function NewTask() {
     <Faults value={faults}>
       <Page
         title="Run a task"
-        fill={task !== undefined}
+        fill
         aside={
           <>
             <span className="mute" role="status">
@@ -71,7 +72,7 @@ function NewTask() {
               choices={EXAMPLES.map((one) => ({ word: one.word, run: () => fill(one.draft, one.word) }))}
             />
             <button type="button" className="button main" disabled={own.length > 0 || submit.isPending} onClick={run}>
-              Run <kbd>{MAC ? "⌘↵" : "Ctrl ↵"}</kbd>
+              Run <kbd>{RUN_KEYS}</kbd>
             </button>
           </>
         }
@@ -103,7 +104,7 @@ function NewTask() {
         <Elsewhere faults={faults} />
         {refused !== null && (
           <div className={styles.faults} role="alert">
-            <b>It was not sent. {refused.message}</b> {refused instanceof Problem && refused.hint}
+            <b>It was not sent. {refused.message}</b> {refused instanceof Problem && <Hint says={refused.hint} />}
           </div>
         )}
         <FitLine
@@ -111,7 +112,15 @@ function NewTask() {
           runtime={runtimeOf(draft.language, draft.runtime).says}
           allowSameOwner={Number(draft.copies) > 1 && !draft.sameOwner ? () => set({ sameOwner: true }) : null}
         />
-        {task !== undefined && <Ran key={task} id={task} show={(place) => editor.current?.show(place)} />}
+        {task === undefined ? (
+          <p className={styles.before}>
+            <span>
+              Its output comes here as it runs. <kbd>{RUN_KEYS}</kbd> runs it.
+            </span>
+          </p>
+        ) : (
+          <Ran key={task} id={task} show={(place) => editor.current?.show(place)} />
+        )}
       </Page>
     </Faults>
   );

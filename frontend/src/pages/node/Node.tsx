@@ -6,6 +6,7 @@ import { useMay } from "../../api/session";
 import { useKeys } from "../../shell/keys";
 import { AsCurl, copy } from "../../ui/AsCurl";
 import { Fact, Facts } from "../../ui/Facts";
+import { Hint } from "../../ui/Hint";
 import { Page } from "../../ui/Page";
 import { Failed, Loading } from "../../ui/Said";
 import { StateMark } from "../../ui/StateMark";
@@ -134,7 +135,7 @@ function Found({ node }: { node: NodeView }) {
           <b>
             <bdi>{node.reason.message}</bdi>
           </b>{" "}
-          {node.reason.hint}
+          <Hint says={node.reason.hint} />
         </p>
       )}
       {node.metrics.trouble && (

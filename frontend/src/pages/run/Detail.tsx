@@ -3,6 +3,7 @@ import { Link } from "@tanstack/react-router";
 import { X } from "lucide-react";
 import { useId, useMemo, useState } from "react";
 import { Fact, Facts } from "../../ui/Facts";
+import { Hint } from "../../ui/Hint";
 import { StateMark } from "../../ui/StateMark";
 import { at, count, lasting } from "../../ui/words";
 import type { Again, StepView } from "../workflows/queries";
@@ -45,7 +46,7 @@ export function Detail({ step, steps, choose, again, whyNot }: DetailProps) {
       </p>
       {step.reason !== null && (
         <p className={styles.reason}>
-          <b>{step.reason.message}</b> {step.reason.hint}
+          <b>{step.reason.message}</b> <Hint says={step.reason.hint} />
         </p>
       )}
       <Facts>

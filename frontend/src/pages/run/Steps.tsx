@@ -21,14 +21,14 @@ export function Steps({ rows, from, until, chosen, choose, open }: StepsProps) {
   const columns: readonly Column<Row>[] = [
     {
       name: "step",
-      width: "minmax(120px, 0.8fr)",
+      width: "minmax(88px, 0.8fr)",
       narrow: "minmax(0, 1fr)",
       by: (row) => row.step.name,
       cell: (row) => <bdi>{row.step.name}</bdi>,
     },
     {
       name: "state",
-      width: "minmax(130px, 0.7fr)",
+      width: "minmax(104px, 0.7fr)",
       narrow: "104px",
       by: (row) => sayingOf(row.step).word,
       cell: (row) => <StateMark {...sayingOf(row.step)} />,
@@ -42,13 +42,13 @@ export function Steps({ rows, from, until, chosen, choose, open }: StepsProps) {
           <span className="mono">{lasting(until - from)}</span>
         </span>
       ),
-      width: "minmax(160px, 2fr)",
+      width: "minmax(92px, 2fr)",
       narrow: "76px",
       cell: (row) => <Bar row={row} from={from} until={until} />,
     },
     {
       name: "took",
-      width: "76px",
+      width: "72px",
       by: (row) => tookMs(row, until) ?? -1,
       cell: (row) => {
         const ms = tookMs(row, until);
@@ -57,7 +57,7 @@ export function Steps({ rows, from, until, chosen, choose, open }: StepsProps) {
     },
     {
       name: "node",
-      width: "minmax(90px, 0.5fr)",
+      width: "minmax(96px, 0.5fr)",
       by: (row) => row.step.nodeId ?? "",
       cell: (row) =>
         row.step.nodeId !== null && (
@@ -68,7 +68,7 @@ export function Steps({ rows, from, until, chosen, choose, open }: StepsProps) {
     },
     {
       name: "task",
-      width: "60px",
+      width: "56px",
       cell: (row) =>
         row.step.taskId !== null && (
           <Link to="/tasks/$id" params={{ id: row.step.taskId }} tabIndex={-1}>
@@ -99,7 +99,6 @@ function Bar({ row, from, until }: { row: Row; from: number; until: number }) {
   const bar = barOf(row.step, from, until);
   return (
     <svg className={styles.bar} viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">
-      <path d="M50 0v10" className={styles.middle} />
       {bar !== null && (
         <rect
           x={Math.min(99.4, bar.begin * 100)}

@@ -7,6 +7,7 @@ import { doneOf, inWords, StateBar } from "../../graph/StateBar";
 import { useLiveness } from "../../live/liveness";
 import { AsCurl, copy } from "../../ui/AsCurl";
 import { Fact, Facts } from "../../ui/Facts";
+import { Hint } from "../../ui/Hint";
 import { Menu } from "../../ui/Menu";
 import { StateMark } from "../../ui/StateMark";
 import { sayWhyNot } from "../../ui/Toast";
@@ -120,7 +121,7 @@ export function RunFacts({ run }: { run: RunView }) {
       </Facts>
       {run.reason !== null && (
         <p className={styles.reason}>
-          <b>{run.reason.message}</b> {run.reason.hint}
+          <b>{run.reason.message}</b> <Hint says={run.reason.hint} />
         </p>
       )}
     </>

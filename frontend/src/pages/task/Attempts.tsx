@@ -1,5 +1,6 @@
 /** The attempts of a task on one line of time. */
 import type { TaskView } from "../../api/client";
+import { Hint } from "../../ui/Hint";
 import { StateMark } from "../../ui/StateMark";
 import { lookOf } from "../../ui/states";
 import { useNow } from "../../ui/useNow";
@@ -54,7 +55,10 @@ export function Attempts({ attempts }: { attempts: readonly Attempt[] }) {
           </p>
           {one.reason && (
             <p>
-              {one.reason.message} <span className="mute">{one.reason.hint}</span>
+              {one.reason.message}{" "}
+              <span className="mute">
+                <Hint says={one.reason.hint} />
+              </span>
             </p>
           )}
         </li>

@@ -1,6 +1,7 @@
 /** What a task has to say for itself: why it failed, and how far it is. */
 import type { TaskView } from "../../api/client";
 import { type Place, placeIn } from "../../live/places";
+import { Hint } from "../../ui/Hint";
 import { count } from "../../ui/words";
 import { waits } from "./queries";
 import styles from "./Task.module.css";
@@ -15,7 +16,7 @@ export function Reason({ task, show }: { task: TaskView; show: (place: Place) =>
       <b>
         <bdi>{task.reason.message}</bdi>
       </b>{" "}
-      {task.reason.hint}{" "}
+      <Hint says={task.reason.hint} />{" "}
       {place !== null && (
         <button type="button" className="link" onClick={() => show(place)}>
           Show line {count(place.line)}

@@ -1,5 +1,6 @@
 /** Why a task waits, and what would change that, in the words of every node. */
 import { Link } from "@tanstack/react-router";
+import { Hint } from "../../ui/Hint";
 import { count } from "../../ui/words";
 import { useWhy } from "./queries";
 import styles from "./Task.module.css";
@@ -15,7 +16,7 @@ export function Why({ id }: { id: string }) {
   return (
     <section className={styles.why} aria-label="Why it waits">
       <p>
-        <b>{reason.message}</b> {reason.hint}
+        <b>{reason.message}</b> <Hint says={reason.hint} />
       </p>
       {changes.length > 0 && (
         <ul className={styles.changes}>

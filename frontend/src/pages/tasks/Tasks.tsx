@@ -5,6 +5,7 @@ import { useCallback, useEffect, useMemo, useState } from "react";
 import type { TaskRow } from "../../api/client";
 import { useMay } from "../../api/session";
 import { AsCurl } from "../../ui/AsCurl";
+import { Hint } from "../../ui/Hint";
 import { Page } from "../../ui/Page";
 import { Empty, Failed, Loading } from "../../ui/Said";
 import { at, count } from "../../ui/words";
@@ -106,7 +107,9 @@ function TasksOf({ q, look, lookAgain }: TasksOfProps) {
       </div>
       {wrong !== null ? (
         <Empty title={wrong.message}>
-          <p>{wrong.hint}</p>
+          <p>
+            <Hint says={wrong.hint} />
+          </p>
           <p>
             For example:{" "}
             <Link to="/tasks" search={{ q: EXAMPLE }} className="mono">

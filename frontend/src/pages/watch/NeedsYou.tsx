@@ -3,6 +3,7 @@ import { Link } from "@tanstack/react-router";
 import { useHealth } from "../../api/queries";
 import { useSlow } from "../../fleet/slow";
 import { useFleet } from "../../fleet/source";
+import { Hint } from "../../ui/Hint";
 import { Panel } from "../../ui/Panel";
 import { Loading } from "../../ui/Said";
 import { StateMark } from "../../ui/StateMark";
@@ -52,7 +53,11 @@ function One({ need }: { need: Need }) {
       <p>
         <bdi>{need.says}</bdi>
       </p>
-      {need.hint && <p className="mute">{need.hint}</p>}
+      {need.hint && (
+        <p className="mute">
+          <Hint says={need.hint} />
+        </p>
+      )}
       <p className={styles.way}>
         <Link to={way.to} params={way.params ?? {}} search={way.search ?? {}}>
           {way.says}
