@@ -66,7 +66,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, Meta(pattern=r"^(local|rediss?://.+)$", description="local, or a URL like redis://:password@host:6379")
     ] = LOCAL_QUEUE
     public_url: Annotated[
-        str, Meta(pattern=r"^(https?://[^/\s]+)?/?$", description="a URL like https://anchor.example.org")
+        # It becomes part of commands that people paste into their shells.
+        str, Meta(pattern=r"^(https?://[\w.:\[\]-]+)?/?$", description="a URL like https://anchor.example.org")
     ] = ""
     apps_domain: Annotated[
         str,

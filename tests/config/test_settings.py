@@ -179,6 +179,12 @@ def test_an_address_that_is_wrong_is_not_repeated_for_it_may_hold_a_password(var
     assert "hunter2" not in error.message + error.hint
 
 
+@pytest.mark.parametrize("url", ["https://a;id", "https://a$(id)", "https://a'b", "https://me:word@a", 'https://a"b'])
+def test_what_is_pasted_into_shells_holds_nothing_that_they_would_act_on(url: str) -> None:
+    assert "ANCHOR_PUBLIC_URL" in refusal({"ANCHOR_PUBLIC_URL": url}).message
+    assert load({}, {"ANCHOR_PUBLIC_URL": "https://[fd00::1]:8443"}).public_url == "https://[fd00::1]:8443"
+
+
 def test_a_client_command_does_not_mind_what_only_a_server_would_refuse() -> None:
     assert load({}, {"MONGO_URI": "mongodb://x", "JWT_SECRET": "changeme"}, serving=False).port == 5000
 

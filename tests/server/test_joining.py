@@ -79,12 +79,12 @@ def test_the_commands_name_the_server_as_its_caller_does(guarded: Served, host: 
     made = guarded.client.post("/api/nodes/join-tokens", json={}, headers={"Host": host})
     commands, token = made.json()["commands"], made.json()["token"]
     meant = meant or guarded.url
-    assert commands["linux"] == f"curl -fsSL {meant}/join.sh | sh -s -- {meant} {token}"
-    assert commands["windows"] == f"& ([scriptblock]::Create((irm {meant}/join.ps1))) {meant} {token}"
-    assert re.fullmatch(
-        rf"pip install {re.escape(meant)}/dist/anchor_network-\S+\.whl && anchor join {re.escape(meant)} {token}",
-        commands["python"],
-    )
+    mark = '"' if "[" in meant else ""  # zsh and others would look for files of such a name
+    said = mark + meant + mark
+    assert commands["linux"] == f"curl -fsSL {mark}{meant}/join.sh{mark} | sh -s -- {said} {token}"
+    assert commands["windows"] == f"& ([scriptblock]::Create((irm {mark}{meant}/join.ps1{mark}))) {said} {token}"
+    wheel = rf"{mark}{re.escape(meant)}/dist/anchor_network-\S+\.whl{mark}"
+    assert re.fullmatch(rf"pip install {wheel} && anchor join {re.escape(said)} {token}", commands["python"])
 
 
 def test_the_scripts_are_to_be_read_by_anybody_and_hold_no_secret(guarded: Served) -> None:

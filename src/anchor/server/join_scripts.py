@@ -18,14 +18,20 @@ _HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?")
 
 
 def commands(url: str, token: str) -> JoinCommands:
-    """The lines to run on a machine that has no Anchor yet. `url` has to be one that a shell takes as it is."""
+    """The lines to run on a machine that has no Anchor yet."""
     wheel = wheel_name()
-    package = PACKAGE if wheel is None else f"{url}/dist/{wheel}"
+    package = PACKAGE if wheel is None else _word(f"{url}/dist/{wheel}")
+    shell, powershell, server = _word(f"{url}/{SHELL}"), _word(f"{url}/{POWERSHELL}"), _word(url)
     return JoinCommands(
-        linux=f"curl -fsSL {url}/{SHELL} | sh -s -- {url} {token}",
-        windows=f"& ([scriptblock]::Create((irm {url}/{POWERSHELL}))) {url} {token}",
-        python=f"pip install {package} && anchor join {url} {token}",
+        linux=f"curl -fsSL {shell} | sh -s -- {server} {token}",
+        windows=f"& ([scriptblock]::Create((irm {powershell}))) {server} {token}",
+        python=f"pip install {package} && anchor join {server} {token}",
     )
+
+
+def _word(url: str) -> str:
+    """A URL as one word of any shell, which may take the brackets of an IPv6 address for a pattern of file names."""
+    return f'"{url}"' if "[" in url else url
 
 
 def address_for(scope: Scope, headers: Mapping[str, str], desk: Desk) -> str:

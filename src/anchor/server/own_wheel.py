@@ -4,6 +4,7 @@ the same each time, so that whoever was told its SHA-256 can tell whether it arr
 import base64
 import functools
 import io
+import threading
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ _FACTS = ("METADATA", "entry_points.txt", "licenses/LICENSE")
 _WHEEL = b"Wheel-Version: 1.0\nGenerator: anchor\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)
 _FILE_MODE = 0o100644 << 16
+_making = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +31,14 @@ class Wheel:
     sha256: str
 
 
-@functools.lru_cache(maxsize=1)
 def own_wheel() -> Wheel | None:
     """The wheel of what runs here; None where it was never installed. The first call takes a second of work."""
+    with _making:  # anybody may ask, so many may at once: it is made once all the same
+        return _own_wheel()
+
+
+@functools.lru_cache(maxsize=1)
+def _own_wheel() -> Wheel | None:
     found = _installed()
     if found is None:
         return None
