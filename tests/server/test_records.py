@@ -58,6 +58,7 @@ def test_events_are_filtered_by_all_that_is_known_of_them(kept: Served) -> None:
 def test_all_that_fits_is_saved_as_a_file(kept: Served) -> None:
     for number in range(3):
         kept.key(f"-file {number}", "viewer")
+    kept.key("\uff1dwide", "viewer")
     listed = kept.client.get("/api/audit", params={"text": "-file", "limit": 1000}).json()
     answer = kept.client.get("/api/audit", params={"text": "-file", "as": "jsonl", "limit": 1})
     assert answer.headers["content-disposition"] == 'attachment; filename="anchor-events.jsonl"'
@@ -67,6 +68,8 @@ def test_all_that_fits_is_saved_as_a_file(kept: Served) -> None:
     rows = list(csv.DictReader(io.StringIO(answer.text)))
     assert [row["subject"] for row in rows] == ["'-file 2", "'-file 1", "'-file 0"]
     assert [int(row["number"]) for row in rows] == [entry["number"] for entry in listed]
+    answer = kept.client.get("/api/audit", params={"text": "\uff1dwide", "as": "csv"})
+    assert [row["subject"] for row in csv.DictReader(io.StringIO(answer.text))] == ["'\uff1dwide"]
 
 
 def test_a_submitter_sees_what_it_used_itself(kept: Served) -> None:
@@ -123,12 +126,12 @@ def test_settings_are_shown_with_where_they_come_from_and_without_secrets(kept: 
 
 def test_every_setting_has_its_words_and_no_password_is_among_them(tmp_path: Path) -> None:
     assert set(MEANINGS) == set(Settings.__struct_fields__) - {"sources"}
-    urls = {"store": "mongodb://u:hush@h/a", "queue": "redis://:hush@h:1", "public_url": "https://u:hush@h"}
+    urls = {"store": "mongodb://u:hush@h/a", "queue": "redis://:hush@h:1", "peer_url": "https://u:hu@hush@h"}
     settings = load({"data": tmp_path, "secret": SECRET, **urls}, env={}, file=None)
     values = {one.name: one.value for one in shown(settings)}
     assert {name: values[name] for name in SECRET_FIELDS} == dict.fromkeys(SECRET_FIELDS, "set")
     assert "hush" not in str(values)
-    assert values["public_url"] == "https://h"
+    assert values["peer_url"] == "https://h"
     assert all(one.variable.startswith(ENV_PREFIX) for one in shown(settings))
 
 

@@ -44,7 +44,7 @@ MEANINGS: Final[dict[str, tuple[str, str]]] = {
     "disk": (_MACHINE, "Disk for kept input files and directories of jobs together; else no bound."),
 }
 """Of every setting: the group it is shown in, and what it means; in the order they are shown."""
-_USERINFO: Final = re.compile(r"//[^/@]*@")
+_USERINFO: Final = re.compile(r"//[^/]*@")
 
 
 def shown(settings: Settings) -> tuple[SettingView, ...]:

@@ -23,7 +23,7 @@ LOOKED_AT_MAX = 20_000
 CLOCKS_APART_MS = 600_000
 """So much may the times of neighbours in the trail run backwards: several servers write it."""
 CSV, JSONL = "text/csv; charset=utf-8", "application/x-ndjson"
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _Text = Annotated[str, Meta(max_length=200)]
 _encode = msgspec.json.Encoder().encode
 
