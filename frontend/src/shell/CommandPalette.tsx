@@ -53,7 +53,7 @@ export function CommandPalette({ close }: { close: () => void }) {
     ...PAGES.filter((one) => allowed(one.to)).map((one) => go(one.to, one.word, one.to)),
     ...shortcuts()
       .filter((one) => !ofPlaces.has(one.keys) && one.keys !== "mod+k")
-      .map((one) => ({ id: one.keys, word: one.says, keys: one.keys, run: one.run })),
+      .map((one) => ({ id: `key ${one.keys}`, word: begun(one.says), keys: one.keys, run: one.run })),
     ...THEMES.map(([word, theme]) => ({ id: word, word, run: () => choose(theme) })),
   ].filter((one) => fits(one.word, wanted));
   const named =
@@ -133,4 +133,9 @@ export function CommandPalette({ close }: { close: () => void }) {
       </div>
     </Dialog>
   );
+}
+
+/** As a sentence begins. */
+function begun(words: string): string {
+  return words.charAt(0).toUpperCase() + words.slice(1);
 }

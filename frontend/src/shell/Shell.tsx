@@ -52,7 +52,7 @@ export function Shell() {
       { keys: "/", says: "search tasks", run: () => document.getElementById("search")?.focus() },
       ...(allowed("/tasks/new") ? [{ keys: "n", says: "run a task", run: () => navigate({ to: "/tasks/new" }) }] : []),
       { keys: "mod+k", says: "commands", run: open("palette") },
-      { keys: "?", says: "this list", run: open("help") },
+      { keys: "?", says: "the list of keys", run: open("help") },
     ],
     "everywhere",
   );

@@ -26,6 +26,13 @@ const LOOKS: Record<string, Look> = {
   failed: look("diamond", "bad", "failed"),
   cancelled: look("bar", "mute", "cancelled"),
   inconclusive: look("flag", "verify", "results disagree"),
+  // attempts
+  errored: look("diamond", "bad", "failed"),
+  timed_out: look("diamond", "bad", "out of time"),
+  limit_exceeded: look("diamond", "bad", "over its limit"),
+  crashed: look("diamond", "bad", "crashed"),
+  released: look("bar", "mute", "given back"),
+  rejected: look("bar", "mute", "not taken"),
   // steps
   skipped: look("bar", "mute", "skipped"),
   reused: look("disc", "go", "reused"),

@@ -4,14 +4,14 @@ import { Hint } from "../../ui/Hint";
 import { StateMark } from "../../ui/StateMark";
 import { lookOf } from "../../ui/states";
 import { useNow } from "../../ui/useNow";
-import { at, lasting } from "../../ui/words";
+import { at, count, lasting } from "../../ui/words";
 import styles from "./Task.module.css";
 import { Node } from "./WhereItRan";
 
 type Attempt = TaskView["attempts"][number];
 
 /** Begin and length of each attempt as shares of the whole time, from 0 to 1; the live one goes on until `now`. */
-export function spans(attempts: readonly Attempt[], now: number): { begin: number; length: number; ms: number }[] {
+function spans(attempts: readonly Attempt[], now: number): { begin: number; length: number; ms: number }[] {
   const times = attempts.map((one) => ({
     from: Date.parse(one.leasedAt),
     to: one.endedAt === null || one.endedAt === undefined ? now : Date.parse(one.endedAt),
@@ -50,7 +50,7 @@ export function Attempts({ attempts }: { attempts: readonly Attempt[] }) {
               <Node id={one.nodeId} />
             </span>
             {one.usage &&
-              `, ${one.usage.cpuSeconds.toFixed(2)} s of CPU, ${one.usage.peakMemoryMb.toFixed(0)} MB at most`}
+              `, ${one.usage.cpuSeconds.toFixed(2)} s of CPU, ${memoryOf(one.usage.peakMemoryMb)} of memory`}
             {one.outputTruncated && ", and its output was cut at its limit"}
           </p>
           {one.reason && (
@@ -65,4 +65,8 @@ export function Attempts({ attempts }: { attempts: readonly Attempt[] }) {
       ))}
     </ol>
   );
+}
+
+function memoryOf(megabytes: number): string {
+  return megabytes < 1 ? "less than 1 MB" : `at most ${count(Math.round(megabytes))} MB`;
 }

@@ -21,7 +21,9 @@ export function Why({ id }: { id: string }) {
       {changes.length > 0 && (
         <ul className={styles.changes}>
           {changes.map((change) => (
-            <li key={change}>{change}</li>
+            <li key={change}>
+              <Hint says={change} />
+            </li>
           ))}
         </ul>
       )}

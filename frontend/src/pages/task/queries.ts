@@ -27,7 +27,7 @@ export function useLiveTask(id: string) {
 }
 
 /** A task with what its row says; what is over stays as it is. */
-export function withRow(task: TaskView, row: TaskRow | null): TaskView {
+function withRow(task: TaskView, row: TaskRow | null): TaskView {
   return row === null || row.id !== task.id || isOver(task.state) ? task : { ...task, ...row };
 }
 
