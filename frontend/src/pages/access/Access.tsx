@@ -27,10 +27,10 @@ function Access() {
       title="Keys and people"
       aside={
         <>
+          <AsCurl path="/api/keys" />
           <button type="button" className="button main" onClick={() => setOver("new")}>
             New key <kbd>a</kbd>
           </button>
-          <AsCurl path="/api/keys" />
         </>
       }
     >

@@ -43,13 +43,13 @@ function Events() {
       title="Events"
       aside={
         <>
+          <AsCurl path={path({ limit: "50" })} />
           <a className="button" href={path({ as: "csv" })} download>
             Save as CSV
           </a>
           <a className="button" href={path({ as: "jsonl" })} download>
             JSON lines
           </a>
-          <AsCurl path={path({ limit: "50" })} />
         </>
       }
       fill
@@ -97,6 +97,7 @@ function Trail({ filter, change }: { filter: Filter; change: (filter: Filter) =>
           <div
             ref={table}
             className={styles.table}
+            style={{ "--rows": shown.length + 1 } as React.CSSProperties}
             onScrollCapture={(event) => scrolled((event.target as HTMLElement).scrollTop)}
           >
             {waiting > 0 && (

@@ -39,7 +39,7 @@ export function columnsOf(middle: number): readonly Column<Row>[] {
       cell: (row) => (row.mark === "lost" ? "" : `${row.active} of ${row.slots}`),
       by: (row) => row.active / Math.max(1, row.slots),
     },
-    { name: "CPU", width: "54px", cell: (row) => (row.mark === "lost" ? "" : `${row.cpu} %`), by: (row) => row.cpu },
+    { name: "CPU", width: "62px", cell: (row) => (row.mark === "lost" ? "" : `${row.cpu} %`), by: (row) => row.cpu },
     {
       name: "memory",
       width: "68px",

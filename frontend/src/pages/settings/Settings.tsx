@@ -24,7 +24,7 @@ const PACE_MS = 10_000;
 function Settings() {
   const isAdmin = useMay("admin");
   return (
-    <Page title="Settings" aside={isAdmin && <AsCurl path="/api/settings" />}>
+    <Page title="Settings" aside={isAdmin && <AsCurl path="/api/settings" />} arranged={styles.page}>
       <ThisBrowser />
       {isAdmin ? (
         <Server />

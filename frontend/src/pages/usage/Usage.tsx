@@ -30,10 +30,10 @@ function Usage() {
       title="Usage"
       aside={
         <>
+          <AsCurl path={`/api/usage?by=${by}&days=${days}`} />
           <button type="button" className="button" disabled={rows.length === 0} onClick={() => save(by, days, rows)}>
             Save as CSV
           </button>
-          <AsCurl path={`/api/usage?by=${by}&days=${days}`} />
         </>
       }
       fill
@@ -83,7 +83,7 @@ function Usage() {
               {by === "app" && <Link to="/apps">See the apps</Link>}
             </Empty>
           ) : (
-            <div className={styles.table}>
+            <div className={styles.table} style={{ "--rows": rows.length + 1 } as React.CSSProperties}>
               <Table label={WORDS[by].label} columns={columnsOf(by, rows)} rows={rows} idOf={(row) => row.name} />
             </div>
           )}

@@ -19,7 +19,7 @@ const COLUMNS: readonly Column<CaseRow>[] = [
   {
     name: "case",
     width: "124px",
-    narrow: "104px",
+    narrow: "116px",
     by: (row) => row.state,
     cell: (row) => <StateMark {...caseMark(row.state)} />,
   },
@@ -97,13 +97,13 @@ function Verification() {
             )}
           </div>
           {rows.length === 0 ? (
-            <Empty title={shown === "open" ? "No case waits to be judged." : "No case is like this."}>
+            <Empty title={EMPTY[shown]}>
               <button type="button" className="link" onClick={() => go({ show: "all", node: undefined })}>
-                Show all {count(all.length)}
+                Show all cases
               </button>
             </Empty>
           ) : (
-            <div className={styles.table}>
+            <div className={styles.table} style={{ "--rows": rows.length + 1 } as React.CSSProperties}>
               <Table
                 label="Cases, newest first"
                 columns={COLUMNS}
@@ -120,6 +120,12 @@ function Verification() {
     </Page>
   );
 }
+
+const EMPTY: Record<Shown, string> = {
+  open: "No case waits to be judged.",
+  judged: "No case has been judged yet.",
+  all: "No case is about this node.",
+};
 
 function fits(row: CaseRow, shown: Shown): boolean {
   return shown === "all" || (row.state === "open") === (shown === "open");
