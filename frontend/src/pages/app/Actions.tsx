@@ -4,6 +4,7 @@ import { useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import { copy } from "../../ui/AsCurl";
 import { Dialog } from "../../ui/Dialog";
+import { first } from "../../ui/first";
 import { Menu } from "../../ui/Menu";
 import { say, sayWhyNot } from "../../ui/Toast";
 import styles from "./App.module.css";
@@ -69,6 +70,7 @@ function Remove({ app, asked, close }: { app: AppView; asked: string; close: () 
           autoComplete="off"
           spellCheck={false}
           value={typed}
+          ref={first}
           onChange={(event) => setTyped(event.target.value)}
         />
         <button type="submit" className="button main" disabled={typed !== app.name || removing.isPending}>

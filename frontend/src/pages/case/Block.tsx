@@ -4,6 +4,7 @@ import { useState } from "react";
 import { api, take } from "../../api/client";
 import { queries } from "../../api/queries";
 import { Dialog } from "../../ui/Dialog";
+import { first } from "../../ui/first";
 import { sayWhyNot } from "../../ui/Toast";
 import { count, many as inWords } from "../../ui/words";
 import styles from "./Case.module.css";
@@ -63,12 +64,16 @@ export function Block({ view, close }: { view: CaseView; close: () => void }) {
               required
               maxLength={REASON_MAX}
               value={reason}
+              ref={first}
               onChange={(event) => setReason(event.target.value)}
             />
           </label>
           <div className={styles.row}>
             <button type="submit" className="button main" disabled={reason.trim() === "" || blocking.isPending}>
               Block {names}
+            </button>
+            <button type="button" className="button" onClick={close}>
+              Leave as it is
             </button>
             {reason.trim() === "" && <span className="mute">It needs a reason.</span>}
           </div>

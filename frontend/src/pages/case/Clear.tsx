@@ -4,6 +4,7 @@ import { useState } from "react";
 import { api, take } from "../../api/client";
 import { queries } from "../../api/queries";
 import { Dialog } from "../../ui/Dialog";
+import { first } from "../../ui/first";
 import { say, sayWhyNot } from "../../ui/Toast";
 import styles from "./Case.module.css";
 import type { CaseView } from "./evidence";
@@ -46,12 +47,16 @@ export function Clear({ view, close }: { view: CaseView; close: () => void }) {
             rows={2}
             maxLength={500}
             value={reason}
+            ref={first}
             onChange={(event) => setReason(event.target.value)}
           />
         </label>
-        <div>
+        <div className={styles.row}>
           <button type="submit" className="button main" disabled={clearing.isPending}>
             Clear {names}
+          </button>
+          <button type="button" className="button" onClick={close}>
+            Leave as it is
           </button>
         </div>
       </form>

@@ -1,6 +1,7 @@
 /** The windows in which one says why nodes are blocked, and what they are labelled. */
 import { useId, useState } from "react";
 import { Dialog } from "../../ui/Dialog";
+import { first } from "../../ui/first";
 import { count } from "../../ui/words";
 import styles from "./Nodes.module.css";
 
@@ -30,14 +31,21 @@ export function BlockDialog({ ids, close, block }: BlockProps) {
     <Dialog title={ids.length === 1 ? `Block ${ids[0]}` : `Block ${count(ids.length)} nodes`} close={close}>
       <form className={styles.form} onSubmit={submit}>
         <p>
-          {ids.length > 1 && <span className="mono">{namesOf(ids)}: </span>}
-          Turned away until taken back. What runs there now is run elsewhere.
+          {ids.length > 1 ? (
+            <>
+              <span className="mono">{namesOf(ids)}</span> get no work until you take them back. What runs on them now
+              is run elsewhere.
+            </>
+          ) : (
+            "It gets no work until you take it back. What runs on it now is run elsewhere."
+          )}
         </p>
         <label htmlFor={field}>Why? Others read it on the node and in the events.</label>
         <input
           id={field}
           className="field"
           value={reason}
+          ref={first}
           maxLength={300}
           required
           autoComplete="off"
@@ -45,7 +53,7 @@ export function BlockDialog({ ids, close, block }: BlockProps) {
         />
         <div className={styles.buttons}>
           <button type="submit" className="button main" disabled={reason.trim() === ""}>
-            Block
+            {ids.length === 1 ? `Block ${ids[0]}` : `Block ${count(ids.length)} nodes`}
           </button>
           <button type="button" className="button" onClick={close}>
             Leave as it is
@@ -81,6 +89,7 @@ export function LabelDialog({ ids, close, label }: LabelProps) {
           id={`${field}-add`}
           className="field"
           value={add}
+          ref={first}
           placeholder="site:Vigo, gpu-lab"
           autoComplete="off"
           onChange={(event) => setAdd(event.target.value)}

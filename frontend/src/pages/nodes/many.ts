@@ -1,6 +1,6 @@
 /** Doing the same with many nodes: a few at a time, and what came of each. */
 import { Problem } from "../../api/client";
-import { count } from "../../ui/words";
+import { count, many } from "../../ui/words";
 
 const AT_A_TIME = 6;
 
@@ -28,9 +28,9 @@ export async function each(ids: readonly string[], act: (id: string) => Promise<
   return outcomes;
 }
 
-/** "12 drained, 1 not: REX-A1B2C3 is gone." */
+/** "12 nodes drained, 1 not: REX-A1B2C3 is gone." */
 export function outcomeOf({ done, failed }: Outcomes, word: string): string {
-  const parts = [`${count(done.length)} ${word}`];
+  const parts = [`${many(done.length, "node")} ${word}`];
   if (failed.length > 0) parts.push(`${count(failed.length)} not: ${failed[0]!.problem.message}`);
   return parts.join(", ") + (failed.length > 0 ? "" : ".");
 }
