@@ -4,7 +4,7 @@ import { useState } from "react";
 import { StateMark } from "../../ui/StateMark";
 import { ago, count } from "../../ui/words";
 import { cores } from "../apps/Apps";
-import { replicaMark } from "../apps/states";
+import { replicaMark, shortly } from "../apps/states";
 import styles from "./App.module.css";
 import { type AppView, scale, useChange } from "./queries";
 
@@ -48,7 +48,7 @@ export function Replicas({ app, asked, may, showLog }: ReplicasProps) {
                   </th>
                   <td>
                     <StateMark {...replicaMark(one.state)} />
-                    {one.reason !== null && <div className={styles.why}>{one.reason.message.split("\n")[0]}</div>}
+                    {one.reason !== null && <div className={styles.why}>{shortly(one.reason)}</div>}
                   </td>
                   <td className="mono">
                     {one.nodeId === null ? (

@@ -20,6 +20,7 @@ const FAILED_IN: Record<string, number> = {
   crash_loop: 2,
   ended: 2,
 };
+const FAILED_WORDS = ["No node was found", "Was not built", "Did not start", "Was not healthy", "Is not live"];
 const MARKS = {
   done: { state: "succeeded", word: "done" },
   now: { state: "running", word: "now" },
@@ -49,7 +50,7 @@ export function stepsOf(app: AppView, release: Release): Step[] {
     [url === undefined ? "Live" : "Live at its address", over && app.live === release.number ? (url ?? "") : ""],
   ];
   return words.map(([word, says], index) => ({
-    word,
+    word: failed && index === at ? FAILED_WORDS[index]! : word,
     says,
     state: index < at ? "done" : index > at ? "waits" : failed ? "failed" : "now",
   }));

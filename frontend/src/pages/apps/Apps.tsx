@@ -11,14 +11,14 @@ import { type Column, Table } from "../../ui/Table";
 import { count } from "../../ui/words";
 import styles from "./Apps.module.css";
 import { useLiveApps } from "./queries";
-import { appMark } from "./states";
+import { appMark, shortly } from "./states";
 
 export const route = createLazyRoute("/apps")({ component: Apps });
 
 const COLUMNS: readonly Column<AppRow>[] = [
   {
     name: "app",
-    width: "minmax(110px, 1fr)",
+    width: "minmax(96px, 1fr)",
     narrow: "minmax(0, 1fr)",
     by: (row) => row.title || row.name,
     cell: (row) => (
@@ -41,9 +41,14 @@ const COLUMNS: readonly Column<AppRow>[] = [
     by: (row) => row.ready,
     cell: (row) => `${row.ready} of ${row.wanted}`,
   },
-  { name: "address", width: "minmax(120px, 1.6fr)", cell: (row) => <Address url={row.urls[0]} /> },
+  { name: "address", width: "minmax(120px, 1.4fr)", cell: (row) => <Address url={row.urls[0]} /> },
   { name: "release", width: "68px", by: (row) => row.live, cell: (row) => (row.live === 0 ? "none yet" : row.live) },
-  { name: "nodes", width: "130px", by: (row) => row.nodes.join(), cell: (row) => <Nodes names={row.nodes} /> },
+  {
+    name: "nodes",
+    width: "minmax(98px, 0.9fr)",
+    by: (row) => row.nodes.join(),
+    cell: (row) => <Nodes names={row.nodes} />,
+  },
   { name: "CPU", width: "72px", by: (row) => row.cpu ?? -1, cell: (row) => (row.cpu === null ? "" : cores(row.cpu)) },
   {
     name: "memory",
@@ -70,7 +75,12 @@ function Address({ url }: { url: string | undefined }) {
 
 function Nodes({ names }: { names: readonly string[] }) {
   const more = names.length > 1 ? ` and ${names.length - 1} more` : "";
-  return <span className="mono">{names.length === 0 ? "" : `${names[0]}${more}`}</span>;
+  return (
+    <span title={names.join(", ")}>
+      <span className="mono">{names[0]}</span>
+      {more}
+    </span>
+  );
 }
 
 function Restarts({ many }: { many: number }) {
@@ -116,7 +126,7 @@ function Apps() {
                   <Link to="/clusters/$id" params={{ id: row.id }}>
                     <bdi>{row.title || row.name}</bdi>
                   </Link>
-                  : <bdi>{row.reason?.message.split("\n")[0]}</bdi>
+                  : <bdi>{row.reason && shortly(row.reason)}</bdi>
                 </li>
               ))}
             </ul>

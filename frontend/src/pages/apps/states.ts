@@ -35,6 +35,11 @@ export function appMark(app: { state: string; ready: number; wanted: number }): 
   return APPS[app.state] ?? mark(app.state, app.state);
 }
 
+/** The first sentence or two of why something ended; its last lines are in its log. */
+export function shortly(reason: { message: string }): string {
+  return reason.message.split("\n")[0]!.replace(/ Its last lines:$/, "");
+}
+
 /** How a replica looks. */
 export function replicaMark(state: string): Mark {
   return REPLICAS[state] ?? mark(state, state);

@@ -17,7 +17,7 @@ export function Machine({ node, middle }: { node: NodeView; middle: number }) {
     ],
     ["speed of one core", "", measured(node, middle)],
     ["memory", `${specs.ram.toFixed(1)} GiB`, free(metrics.freeRam)],
-    ["most for one task", specs.taskMemoryMib ? `${specs.taskMemoryMib} MiB` : "not said", ""],
+    ["most for one task", specs.taskMemoryMib ? `${(specs.taskMemoryMib / 1024).toFixed(1)} GiB` : "not said", ""],
     ["disk", `${specs.disk.toFixed(1)} GiB`, free(metrics.freeDisk)],
     ["GPU", gpus, ""],
     ["system", `${specs.os}, ${specs.arch}`, ""],
