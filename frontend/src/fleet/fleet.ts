@@ -42,6 +42,8 @@ export class Fleet {
   /** Rises when there are other nodes, or other facts of them: whoever groups them has to do it again. */
   shape = 0;
   private readonly places = new Map<string, number>();
+  /** Facts of nodes that the live link has not named yet: the list may be here first. */
+  private early = new Map<string, Facts>();
 
   get size(): number {
     return this.ids.length;
@@ -90,6 +92,9 @@ export class Fleet {
       const place = this.places.get(node.nodeId);
       if (place !== undefined) this.facts[place] = factsOf(node);
     }
+    this.early = new Map(
+      nodes.flatMap((node) => (this.places.has(node.nodeId) ? [] : [[node.nodeId, factsOf(node)] as const])),
+    );
     this.unknown = this.facts.filter((one) => one === NOTHING).length;
     this.shape += 1;
     this.version += 1;
@@ -111,9 +116,10 @@ export class Fleet {
       this.cpu = grown(this.cpu, new Uint8Array(2 * place));
     }
     this.ids.push(id);
-    this.facts.push(NOTHING);
+    const facts = this.early.get(id) ?? NOTHING;
+    this.facts.push(facts);
     this.places.set(id, place);
-    this.unknown += 1;
+    if (facts === NOTHING) this.unknown += 1;
     this.shape += 1;
     return place;
   }
