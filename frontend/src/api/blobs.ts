@@ -2,7 +2,7 @@
 import { api, take } from "./client";
 
 /** Bytes as hexadecimal digits. */
-export function hexOf(bytes: Uint8Array): string {
+function hexOf(bytes: Uint8Array): string {
   return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 

@@ -9,7 +9,6 @@ export type TaskView = Schemas["TaskView"];
 export type NodeView = Schemas["NodeView"];
 export type AppRow = Schemas["AppRow"];
 export type CaseRow = Schemas["CaseRow"];
-export type QueueStats = Schemas["QueueStats"];
 export type Health = Schemas["Health"];
 export type LogLine = Schemas["LogLine"];
 

@@ -4,6 +4,8 @@ import { api, Problem, take } from "./client";
 
 /** How often what changes by itself is asked for again, while the page is looked at. */
 export const PACE_MS = 2000;
+/** The same, where the live link tells when there is something new. */
+export const SELDOM_MS = 60_000;
 
 /** The one cache. A refusal is final; a server that does not answer is asked again by the next tick. */
 export const queries = new QueryClient({
@@ -66,23 +68,24 @@ export function useNodes(enabled = true) {
 }
 
 /** Every app. */
-export function useApps() {
+export function useApps(enabled = true) {
   return useQuery({
     queryKey: ["apps"],
+    enabled,
     queryFn: ({ signal }) => take(api.GET("/api/clusters", { signal })),
     refetchInterval: PACE_MS,
   });
 }
 
-/** The newest cases that nobody has judged yet. */
-export function useOpenCases() {
+/** The newest cases that nobody has judged yet; asked for seldom where a room tells when there is another. */
+export function useOpenCases(isTold = false) {
   return useQuery({
     queryKey: ["cases", "open"],
     queryFn: async ({ signal }) => {
       const rows = await take(api.GET("/api/verification/cases", { signal }));
       return rows.filter((row) => row.state === "open");
     },
-    refetchInterval: PACE_MS,
+    refetchInterval: isTold ? SELDOM_MS : PACE_MS,
   });
 }
 

@@ -16,7 +16,7 @@ const GROUPS_MAX = 40;
 const SUMMARY_MS = 10_000;
 const PADDING_PX = 24;
 
-export interface FleetMapProps {
+interface FleetMapProps {
   fleet: Fleet;
   /** As `useFleet` has it: nodes are grouped anew when it changes. */
   shape: number;

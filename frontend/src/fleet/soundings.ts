@@ -8,7 +8,7 @@ const LEVELS = 8;
 export const GAP = 14;
 
 /** How large the mark of a node is, and how many are above each other: the same for all groups of a fleet. */
-export interface Grain {
+interface Grain {
   cell: number;
   line: number;
   rows: number;
@@ -70,7 +70,7 @@ export class Layout {
 }
 
 /** The colours of the theme that is shown. */
-export interface Palette {
+interface Palette {
   deep: string;
   bad: string;
   warn: string;

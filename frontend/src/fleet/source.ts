@@ -2,17 +2,14 @@
 import { useQuery } from "@tanstack/react-query";
 import { useEffect, useSyncExternalStore } from "react";
 import { api, take } from "../api/client";
-import { PACE_MS } from "../api/queries";
+import { PACE_MS, SELDOM_MS } from "../api/queries";
 import { enterRoom, useRoomPart } from "../live/socket";
 import { Fleet, type FleetNode } from "./fleet";
-
-/** How often the list is read while the link says what changes; a node it does not know has it read soon. */
-const SELDOM_MS = 60_000;
 
 /** The one fleet of this page. */
 export const fleet = new Fleet();
 
-export interface FleetPicture {
+interface FleetPicture {
   nodes: FleetNode[];
 }
 
@@ -58,6 +55,7 @@ export function useFleet() {
   const nodes = useQuery({
     queryKey: ["nodes", "facts"],
     queryFn: ({ signal }) => take(api.GET("/api/nodes", { signal })),
+    // A node that the link tells of and the list does not know has it read soon.
     refetchInterval: () => (live && fleet.unknown === 0 ? SELDOM_MS : PACE_MS),
     structuralSharing: false,
   });

@@ -2,13 +2,13 @@
 import { useSyncExternalStore } from "react";
 
 /** `since` is the moment (Unix milliseconds) of the last word of the server before it fell silent; null while live. */
-export interface Liveness {
+interface Liveness {
   live: boolean;
   since: number | null;
 }
 
 /** The server says something every two seconds at least, on the live link or where it is asked. */
-export const SILENT_MS = 4000;
+const SILENT_MS = 4000;
 
 const listeners = new Set<() => void>();
 let lastHeard = Date.now();

@@ -1,14 +1,14 @@
 /** The rooms of the live link: who is in them, whether a frame is missing, and the picture each adds up to. */
 
 /** What the server answers a `join`, and sends afterwards (src/anchor/wire/live.py). */
-export interface Joined {
+interface Joined {
   kind: "joined";
   room: string;
   seq: number;
   at: number;
   snapshot: unknown;
 }
-export interface Refusal {
+interface Refusal {
   kind: "refused";
   room: string;
   code: string;

@@ -8,7 +8,7 @@ import styles from "./Gate.module.css";
 const HERE = new Set(["localhost", "127.0.0.1", "[::1]"]);
 
 /** Whether what this page sends can be read on its way. */
-export function isReadable(place: { protocol: string; hostname: string }): boolean {
+function isReadable(place: { protocol: string; hostname: string }): boolean {
   return place.protocol === "http:" && !HERE.has(place.hostname);
 }
 

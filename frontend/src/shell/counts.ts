@@ -1,5 +1,6 @@
 /** How many there are of what the navigation lists, each from its cheapest source. */
-import { useQuery } from "@tanstack/react-query";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useEffect } from "react";
 import { api, takeWhole } from "../api/client";
 import { PACE_MS, useNodes, useOpenCases } from "../api/queries";
 import { foldFleet, useFleetSize } from "../fleet/source";
@@ -29,6 +30,16 @@ function useTotal(of: "/api/tasks" | "/api/dags" | "/api/clusters", pace: number
   return total ?? undefined;
 }
 
+/** Cases are told of as they come, and only the newest: how many are open is asked for anew each time. */
+function useOpenCaseCount(): number | undefined {
+  const client = useQueryClient();
+  const told = useRoomPart<unknown, unknown>("cases", latest, (seen) => (seen.live ? seen.picture : null));
+  useEffect(() => {
+    if (told !== null) void client.invalidateQueries({ queryKey: ["cases", "open"] });
+  }, [client, told]);
+  return useOpenCases(told !== null).data?.length;
+}
+
 /** The counts by place; undefined where a place has none, or it is not known yet. */
 export function useCounts(): Partial<Record<Place["to"], number | undefined>> {
   const tasks = useRoomPart("tasks", latest, totalOf);
@@ -41,6 +52,6 @@ export function useCounts(): Partial<Record<Place["to"], number | undefined>> {
     "/dags": useTotal("/api/dags", 2 * PACE_MS),
     "/apps": useTotal("/api/clusters", 2 * PACE_MS),
     "/nodes": fleetLives ? nodes : listed,
-    "/cases": useOpenCases().data?.length,
+    "/cases": useOpenCaseCount(),
   };
 }

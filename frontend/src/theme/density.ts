@@ -1,6 +1,6 @@
 /** How close rows of tables are, and whether the stream of tasks glides: choices of this browser. */
 export const DENSITIES = ["compact", "normal", "comfortable"] as const;
-export type Density = (typeof DENSITIES)[number];
+type Density = (typeof DENSITIES)[number];
 
 const KEY = "anchor.density";
 const CALM_KEY = "anchor.calm";

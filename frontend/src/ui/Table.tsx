@@ -19,7 +19,7 @@ export interface Column<Row> {
   by?: (row: Row) => string | number;
 }
 
-export interface TableProps<Row> {
+interface TableProps<Row> {
   /** What it lists, for readers of the screen. */
   label: string;
   columns: readonly Column<Row>[];

@@ -5,7 +5,6 @@ import type { components } from "../../api/schema";
 import type { Role } from "../../api/session";
 
 export type Key = components["schemas"]["AccessKey"];
-export type NewKey = components["schemas"]["NewKey"];
 
 const PACE_MS = 5000;
 
@@ -38,7 +37,7 @@ export function useRevoke() {
 }
 
 /** Somebody: all keys of one name. */
-export interface Person {
+interface Person {
   name: string;
   roles: readonly string[];
   keys: number;

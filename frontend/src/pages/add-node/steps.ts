@@ -75,7 +75,7 @@ function checkedOf(
 }
 
 /** "16 cores, 62.7 GiB, no GPU; isolate, wasm, native". */
-export function foundOf({ specs }: NodeView): string {
+function foundOf({ specs }: NodeView): string {
   const gpu = specs.gpus.length === 0 ? "no GPU" : specs.gpus.join(", ");
   const runtimes = Object.keys(specs.runtimes).sort().join(", ") || "no runtime";
   return `${many(specs.cores, "core")}, ${specs.ram.toFixed(1)} GiB, ${gpu}; ${runtimes}`;

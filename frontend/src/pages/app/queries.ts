@@ -12,7 +12,7 @@ export type AppView = components["schemas"]["AppView"];
 export type Replica = AppView["replicas"][number];
 export type Release = AppView["releases"][number];
 
-/** One app, whole: told over the live link, asked for at a pace where there is none. */
+/** One app, whole: what changes is told over the live link at once, what its replicas use is asked for at a pace. */
 export function useApp(id: string) {
   const client = useQueryClient();
   const room = useRoom<AppView>(`app:${id}`, latest);

@@ -3,7 +3,7 @@ import { count, lasting } from "../../ui/words";
 import type { Change } from "./diff";
 import type { CaseView, Evidence, Vote } from "./evidence";
 
-export interface Reasons {
+interface Reasons {
   likely: string[];
   unlikely: string[];
 }

@@ -1,7 +1,7 @@
 /** Tasks to begin with: each of them runs as it is. */
 import type { Draft } from "./draft";
 
-export interface Example {
+interface Example {
   word: string;
   draft: Partial<Draft>;
 }

@@ -1,7 +1,7 @@
 /** What the form offers to run in, by language, with the limits of each in words. */
 import type { Language } from "./draft";
 
-export interface Runtime {
+interface Runtime {
   name: string;
   says: string;
   /** What holds where nothing is said. */

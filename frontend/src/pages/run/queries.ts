@@ -9,7 +9,7 @@ import { isRunOver, type RunView, type StepView } from "../workflows/queries";
 
 const PAGE = 1000;
 /** Steps that are read; of a run with more, these are the first. */
-export const STEPS_HERE_MAX = 5000;
+const STEPS_HERE_MAX = 5000;
 /** Steps are read again at once when something small changed, and never for more than a tenth of the time. */
 const REST_MS = 300;
 const REST_TIMES = 9;

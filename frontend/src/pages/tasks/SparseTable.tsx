@@ -18,7 +18,7 @@ export interface Place {
   scrolled: number;
 }
 
-export interface SparseTableProps<Row> {
+interface SparseTableProps<Row> {
   label: string;
   columns: readonly FoldingColumn<Row>[];
   /** Where to begin, and told where somebody is when the table goes. */

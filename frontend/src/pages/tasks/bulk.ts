@@ -8,7 +8,7 @@ export type Action = "cancel" | "retry";
 /** The tasks that are meant: all that fit up to the newest one that was seen, or those of a choice. */
 export type Target = { filter: Asked; before: string } | { ids: readonly string[] };
 
-export interface Failure {
+interface Failure {
   id: string;
   code: string;
   message: string;

@@ -6,7 +6,7 @@ import { isOver, PACE_MS } from "../../api/queries";
 import type { Asked } from "./filter";
 
 /** Rows that are fetched together. */
-export const BATCH = 100;
+const BATCH = 100;
 /** Rows that the table has places for: a browser draws nothing taller. */
 export const ROWS_MAX = 1_000_000;
 /** Counting may take this share of the time, however long one count takes. */
@@ -121,7 +121,7 @@ function numberOf(text: string | null): number | null {
 }
 
 /** Where a list goes on, by its Link header; null where it does not. */
-export function nextOf(response: Response): Place | null {
+function nextOf(response: Response): Place | null {
   const link = response.headers.get("link")?.match(/<([^>]*)>; rel="next"/)?.[1];
   if (link === undefined) return null;
   const words = new URL(link, "http://server").searchParams;

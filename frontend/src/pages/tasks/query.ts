@@ -3,7 +3,7 @@
 const ID = /^task_[0-9a-z]{13}$/;
 
 /** The search part of the page's address. */
-export interface TasksSearch {
+interface TasksSearch {
   q?: string;
 }
 

@@ -16,7 +16,7 @@ interface CasesPicture {
 }
 
 /** What the link tells takes the place of what was known of the same cases; new ones come first. */
-export function withNews(old: readonly CaseRow[], news: readonly CaseRow[]): CaseRow[] {
+function withNews(old: readonly CaseRow[], news: readonly CaseRow[]): CaseRow[] {
   const told = new Map(news.map((row) => [row.id, row]));
   const kept = old.map((row) => told.get(row.id) ?? row);
   const known = new Set(old.map((row) => row.id));

@@ -1,7 +1,7 @@
 /** Draws the task stream: time to the right, a row for each node, and finds what is drawn at a point. */
 import { ENDS, type Stream } from "./stream";
 
-export const LABELS_PX = 92;
+const LABELS_PX = 92;
 const TOP_PX = 20;
 const RIGHT_PX = 10;
 const ROW_MIN_PX = 9;
@@ -20,7 +20,7 @@ export interface View {
   rows: readonly number[];
 }
 
-export interface StreamColours {
+interface StreamColours {
   sheet: string;
   hair: string;
   mute: string;

@@ -8,7 +8,7 @@ const SITES_MAX = 2;
 const NAMED_MAX = 5;
 
 /** Where a need is looked into. */
-export interface Way {
+interface Way {
   says: string;
   to: "/cases/$id" | "/clusters/$id" | "/nodes" | "/nodes/$id" | "/tasks" | "/settings";
   params?: { id: string };

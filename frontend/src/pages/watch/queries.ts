@@ -97,7 +97,7 @@ export function useInconclusive(enabled: boolean) {
 /** Every app, as it changes. */
 export function useLiveApps() {
   const room = useRoom<AppsPicture>("apps", foldApps);
-  const listed = useApps();
+  const listed = useApps(!room.live);
   return room.live && room.picture !== null
     ? { data: room.picture.apps, isPending: false, error: null }
     : { data: listed.data, isPending: listed.isPending, error: listed.error };
@@ -111,7 +111,7 @@ const casesOf = (seen: { live: boolean; picture: CasesPicture | null }) => (seen
 /** Cases that nobody has judged, as they come. */
 export function useLiveCases() {
   const picture = useRoomPart("cases", latest, casesOf);
-  const listed = useOpenCases();
+  const listed = useOpenCases(picture !== null);
   return picture !== null
     ? { data: picture.cases.filter((row) => row.state === "open"), isPending: false }
     : { data: listed.data, isPending: listed.isPending };

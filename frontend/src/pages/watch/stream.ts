@@ -3,7 +3,7 @@ import type { Mark } from "../../live/marks";
 
 const CAPACITY = 1 << 15;
 /** Tasks of one node that are drawn above each other. */
-export const LANES_MAX = 4;
+const LANES_MAX = 4;
 const STILL = Number.POSITIVE_INFINITY;
 /** A list of what runs is older than a task that began this shortly before it came. */
 const SLACK_MS = 3000;
@@ -22,7 +22,7 @@ export interface Running {
 }
 
 /** A task of before, as the list has it. */
-export interface Past extends Running {
+interface Past extends Running {
   state: string;
   finishedAt: string | null;
 }
