@@ -34,6 +34,15 @@ test("what a node is comes before how busy it is", () => {
   expect(fleet.loadOf(1)).toBe(0.5);
 });
 
+test("what the list says of a node before the link names it is known of it then", () => {
+  const fleet = new Fleet();
+  fleet.learn([view("A", ["site:Vigo"], "anna")], true);
+  expect(fleet.size).toBe(0);
+  fleet.apply([["A", "online", 0, 4, 1, ""]]);
+  expect(groupsOf(fleet, "site").map((group) => group.name)).toEqual(["Vigo"]);
+  expect(fleet.unknown).toBe(0);
+});
+
 test("a frame changes the nodes it names and no others, and there is room for any number", () => {
   const fleet = new Fleet();
   fleet.apply(Array.from({ length: 1000 }, (_, at) => [`N${at}`, "online", at % 5, 4, at % 100, ""]));
