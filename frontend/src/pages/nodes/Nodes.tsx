@@ -9,6 +9,7 @@ import { useSlow } from "../../fleet/slow";
 import { useFleet } from "../../fleet/source";
 import { useKeys } from "../../shell/keys";
 import { AsCurl } from "../../ui/AsCurl";
+import { Choice, Choices } from "../../ui/Choices";
 import { Page } from "../../ui/Page";
 import { Empty, Failed, Loading } from "../../ui/Said";
 import { StateMark } from "../../ui/StateMark";
@@ -190,19 +191,17 @@ function Filters({ rows, by, wanted, set }: FiltersProps) {
             </option>
           ))}
       </select>
-      <div className={styles.states} role="toolbar" aria-label="Show by state">
+      <Choices label="Show by state">
         {states.map(([mark, many]) => (
-          <button
+          <Choice
             key={mark}
-            type="button"
-            className={styles.state}
-            aria-pressed={wanted.state === mark}
-            onClick={() => set({ state: wanted.state === mark ? undefined : mark })}
+            chosen={wanted.state === mark}
+            choose={() => set({ state: wanted.state === mark ? undefined : mark })}
           >
             <StateMark state={mark} /> <span className="mono">{count(many)}</span>
-          </button>
+          </Choice>
         ))}
-      </div>
+      </Choices>
     </div>
   );
 }

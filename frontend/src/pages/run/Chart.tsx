@@ -7,6 +7,7 @@ import { inOrder, wordOf } from "../../graph/StateBar";
 import { useDrawing } from "../../graph/useDrawing";
 import { useLiveness } from "../../live/liveness";
 import { useKeys } from "../../shell/keys";
+import { Choice } from "../../ui/Choices";
 import { StateMark } from "../../ui/StateMark";
 import { NARROW } from "../../ui/useMedia";
 import { useNow } from "../../ui/useNow";
@@ -89,15 +90,13 @@ export function Chart({ run, steps }: { run: RunView; steps: readonly StepView[]
     <div className={styles.chart}>
       <div className={styles.bench} role="toolbar" aria-label="Show of the run">
         {inOrder(counts).map(([state, many]) => (
-          <button
+          <Choice
             key={state}
-            type="button"
-            className={styles.state}
-            aria-pressed={shown.state === state}
-            onClick={() => show({ state: shown.state === state ? undefined : state })}
+            chosen={shown.state === state}
+            choose={() => show({ state: shown.state === state ? undefined : state })}
           >
             <StateMark state={state} word={wordOf(state)} /> <span className="mono">{count(many)}</span>
-          </button>
+          </Choice>
         ))}
         <span className={styles.space} />
         <button type="button" className="button" aria-pressed={graph} onClick={toggle}>

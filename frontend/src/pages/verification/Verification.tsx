@@ -3,6 +3,7 @@ import { createLazyRoute, Link, useNavigate, useSearch } from "@tanstack/react-r
 import type { CaseRow, NodeView } from "../../api/client";
 import { useNodes } from "../../api/queries";
 import { AsCurl } from "../../ui/AsCurl";
+import { Choice, Choices } from "../../ui/Choices";
 import { Page } from "../../ui/Page";
 import { Panel } from "../../ui/Panel";
 import { Empty, Failed, Loading } from "../../ui/Said";
@@ -75,17 +76,11 @@ function Verification() {
         <NoCases />
       ) : (
         <>
-          <div className={styles.filter} role="toolbar" aria-label="Show">
+          <Choices label="Show">
             {SHOWN.map((one) => (
-              <button
-                key={one}
-                type="button"
-                className={styles.state}
-                aria-pressed={one === shown}
-                onClick={() => go({ show: one })}
-              >
+              <Choice key={one} chosen={one === shown} choose={() => go({ show: one })}>
                 {one} <span className="mono">{count(ofNode.filter((row) => fits(row, one)).length)}</span>
-              </button>
+              </Choice>
             ))}
             {node !== undefined && (
               <span>
@@ -95,7 +90,7 @@ function Verification() {
                 </button>
               </span>
             )}
-          </div>
+          </Choices>
           {rows.length === 0 ? (
             <Empty title={EMPTY[shown]}>
               <button type="button" className="link" onClick={() => go({ show: "all", node: undefined })}>

@@ -5,6 +5,7 @@ import { useQueue } from "../../api/queries";
 import { doneOf, inWords, StateBar } from "../../graph/StateBar";
 import { useKeys } from "../../shell/keys";
 import { AsCurl } from "../../ui/AsCurl";
+import { Choice, Choices } from "../../ui/Choices";
 import { Page } from "../../ui/Page";
 import { Empty, Failed, Loading } from "../../ui/Said";
 import { StateMark } from "../../ui/StateMark";
@@ -188,18 +189,12 @@ function States({ chosen, choose }: { chosen: RunState | undefined; choose: (sta
     ["cancelled", queue?.cancelled],
   ];
   return (
-    <div className={styles.states} role="toolbar" aria-label="Show by state">
+    <Choices label="Show by state">
       {counted.map(([state, many]) => (
-        <button
-          key={state}
-          type="button"
-          className={styles.state}
-          aria-pressed={chosen === state}
-          onClick={() => choose(chosen === state ? undefined : state)}
-        >
+        <Choice key={state} chosen={chosen === state} choose={() => choose(chosen === state ? undefined : state)}>
           <StateMark state={state} /> <span className="mono">{many === undefined ? "…" : count(many)}</span>
-        </button>
+        </Choice>
       ))}
-    </div>
+    </Choices>
   );
 }
