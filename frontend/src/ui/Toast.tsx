@@ -1,4 +1,4 @@
-/** What came of something that was done, said once, at the edge of the page, until it is put away. */
+/** What came of something that was done, said once, at the edge of the page: what went wrong until it is put away. */
 import { X } from "lucide-react";
 import { useSyncExternalStore } from "react";
 import { Problem } from "../api/client";
@@ -11,6 +11,8 @@ interface Said {
 }
 
 const SHOWN_MAX = 3;
+/** What went well goes by itself, unless somebody points at it: it covers what lies below. */
+const SHOWN_MS = 12_000;
 let all: readonly Said[] = [];
 let count = 0;
 const listeners = new Set<() => void>();
@@ -22,7 +24,19 @@ function set(next: readonly Said[]): void {
 
 /** Say something; `bad` where it went wrong. */
 export function say(text: string, bad = false): void {
-  set([...all.slice(1 - SHOWN_MAX), { number: count++, text, bad }]);
+  const one = { number: count++, text, bad };
+  set([...all.slice(1 - SHOWN_MAX), one]);
+  if (!bad) setTimeout(goes, SHOWN_MS, one);
+}
+
+function goes(one: Said): void {
+  const isReadNow = document.getElementById(`said-${one.number}`)?.matches(":hover, :focus-within");
+  if (isReadNow) setTimeout(goes, SHOWN_MS, one);
+  else putAway(one);
+}
+
+function putAway(one: Said): void {
+  set(all.filter((other) => other !== one));
 }
 
 /** Say why something could not be done, and what to do about it. */
@@ -41,14 +55,9 @@ export function Toasts() {
   return (
     <div className={styles.toasts} role="status" aria-live="polite">
       {shown.map((one) => (
-        <div key={one.number} className={`${styles.toast} ${one.bad ? styles.bad : ""}`}>
+        <div key={one.number} id={`said-${one.number}`} className={`${styles.toast} ${one.bad ? styles.bad : ""}`}>
           <span>{one.text}</span>
-          <button
-            type="button"
-            className={styles.away}
-            aria-label="Put away"
-            onClick={() => set(all.filter((other) => other !== one))}
-          >
+          <button type="button" className={styles.away} aria-label="Put away" onClick={() => putAway(one)}>
             <X size={14} aria-hidden="true" />
           </button>
         </div>
