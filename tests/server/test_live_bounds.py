@@ -6,6 +6,7 @@ import json
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,11 +16,13 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
+from anchor.core.access import Principal, Role
 from anchor.server import sockets
-from anchor.server.live import visit
+from anchor.server.live import hub, visit
 from anchor.server.live.visit import WAITING_BYTES_MAX, Visit
 from anchor.server.sockets import BoundedSocket
 
+PATIENCE_SECONDS = 30.0
 JOIN = '421["join",{"room":"watch"}]'
 
 
@@ -28,13 +31,13 @@ def raw(server: Served, **options: Any) -> Iterator[ClientConnection]:
     """A socket on which anything can be sent."""
     address = f"ws{server.url.removeprefix('http')}/live/?EIO=4&transport=websocket"
     with connect(address, proxy=None, max_size=None, **options) as link:
-        assert str(link.recv(timeout=5)).startswith("0{")
+        assert str(link.recv(timeout=PATIENCE_SECONDS)).startswith("0{")
         yield link
 
 
 def greeted(link: ClientConnection) -> None:
     link.send("40")
-    assert str(link.recv(timeout=5)).startswith("40{")
+    assert str(link.recv(timeout=PATIENCE_SECONDS)).startswith("40{")
 
 
 def last_words(link: ClientConnection) -> str:
@@ -42,7 +45,7 @@ def last_words(link: ClientConnection) -> str:
     code = ""
     try:
         while True:
-            text = str(link.recv(timeout=5))
+            text = str(link.recv(timeout=PATIENCE_SECONDS))
             if text.startswith('42["stop"'):
                 code = json.loads(text[2:])[1]["code"]
     except ConnectionClosed:
@@ -144,7 +147,7 @@ async def test_a_reader_that_never_reads_costs_a_bounded_amount(monkeypatch: pyt
             await asyncio.sleep(0)
         assert (await receive())["type"] == "websocket.disconnect"
 
-    await asyncio.wait_for(one.run(engine), 5)
+    await asyncio.wait_for(one.run(engine), PATIENCE_SECONDS)
     assert 64 * 1024 < most <= WAITING_BYTES_MAX + 64 * 1024
     assert [message["type"] for message in wire.sent] == ["websocket.accept"]
 
@@ -159,9 +162,50 @@ async def test_who_does_not_say_who_it_is_in_time_is_cut_off(monkeypatch: pytest
         await send({"type": "websocket.accept"})
         await receive()
 
-    await asyncio.wait_for(Visit({"type": "websocket"}, wire.incoming.get, wire.send).run(engine), 5)
+    await asyncio.wait_for(Visit({"type": "websocket"}, wire.incoming.get, wire.send).run(engine), PATIENCE_SECONDS)
     assert "connect_deadline" in wire.sent[1]["text"]
     assert wire.sent[2]["type"] == "websocket.close"
+
+
+@pytest.mark.anyio
+async def test_strangers_keep_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "CLIENTS_MAX", 2)
+
+    async def admit(*_: Any) -> Principal:
+        return Principal("somebody", Role.VIEWER)
+
+    gate = SimpleNamespace(own_url="", admit=admit)
+    live = hub.Live(SimpleNamespace(world=SimpleNamespace(), gate=gate, stopping=asyncio.Event()))  # type: ignore[arg-type]
+    headers = [(b"connection", b"upgrade"), (b"upgrade", b"websocket")]
+    asked = {"path": "/live", "headers": headers, "query_string": b"EIO=4&transport=websocket"}
+    scope = {"type": "websocket", "client": ("127.0.0.1", 1), **asked}
+
+    async def come(says: str = "") -> tuple[Wire, asyncio.Task[None]]:
+        wire = Wire()
+        if says:
+            wire.incoming.put_nowait({"type": "websocket.receive", "text": says})
+        visit = asyncio.create_task(live(scope, wire.incoming.get, wire.send))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not (  # noqa: ASYNC110 - nothing says when
+                visit.done() or (any("40{" in str(one) for one in wire.sent) if says else wire.sent)
+            ):
+                await asyncio.sleep(0.01)
+        return wire, visit
+
+    known, here = await come("40")
+    stranger, gone = await come()
+    other, also_here = await come("40")
+    await asyncio.wait_for(gone, PATIENCE_SECONDS)
+    assert "crowded" in stranger.sent[-2]["text"]
+    assert stranger.sent[-1]["type"] == "websocket.close"
+    late, refused = await come()
+    assert refused.done()
+    assert late.sent == [{"type": "websocket.close", "code": 4429}], "nobody goes who said who it is"
+    assert not here.done()
+    assert not also_here.done()
+    for wire in (known, other):
+        wire.incoming.put_nowait({"type": "websocket.disconnect", "code": 1001})
+    await asyncio.wait_for(asyncio.gather(here, also_here), PATIENCE_SECONDS)
 
 
 @pytest.mark.anyio
@@ -184,9 +228,9 @@ async def test_a_socket_that_nobody_reads_is_cut_soon_after_it_was_served(monkey
         b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
         b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
     )
-    await asyncio.wait_for(over.wait(), 5)
+    await asyncio.wait_for(over.wait(), PATIENCE_SECONDS)
     assert len(server.server_state.connections) == 1  # its sixteen megabytes wait
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while server.server_state.connections:  # noqa: ASYNC110 - nothing says when
             await asyncio.sleep(0.02)
     writer.close()

@@ -100,7 +100,7 @@ class Live:
         self.waits = self._flows.waits
         self._rooms: dict[tuple[str, str | None], Room] = {}
         self._clients: dict[str, Client] = {}
-        self._visits: set[Visit] = set()
+        self._visits: dict[Visit, None] = {}
         self._addresses: Counter[str] = Counter()
         self._io = socketio.AsyncServer(
             async_mode="asgi",
@@ -129,19 +129,30 @@ class Live:
         except Forbidden:
             await send({"type": "websocket.close", "code": 4403})
             return
-        if crowded or len(self._visits) >= CLIENTS_MAX or self._desk.stopping.is_set():
+        if crowded or self._desk.stopping.is_set() or not self._has_room():
             await send({"type": "websocket.close", "code": 4429})
             return
         visit = Visit(scope, receive, send)
-        self._visits.add(visit)
+        self._visits[visit] = None
         self._addresses[address] += 1
         try:
             await visit.run(self._io.handle_request)
         finally:
-            self._visits.discard(visit)
+            self._visits.pop(visit, None)
             self._addresses[address] -= 1
             if not self._addresses[address]:
                 del self._addresses[address]
+
+    def _has_room(self) -> bool:
+        """Whether one more may come. Strangers keep nobody out: if need be, whoever has been here longest without
+        saying who it is has to go."""
+        if len(self._visits) < CLIENTS_MAX:
+            return True
+        stranger = next((visit for visit in self._visits if not visit.greeted), None)
+        if stranger is not None:
+            stranger.stop("crowded", "Too many connect at once, and this one did not say who it is.", retry_seconds=5.0)
+            del self._visits[stranger]
+        return stranger is not None
 
     def close(self) -> None:
         """Hang up on everybody: the server stops."""
