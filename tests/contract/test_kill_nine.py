@@ -15,8 +15,9 @@ from tests.engines.mongo import Engine, running_mongo
 
 from anchor.adapters.mongo import MongoStore
 from anchor.adapters.sqlite import SqliteStore
-from anchor.core.task import State, Task
+from anchor.core.task import TERMINAL, State, Task
 from anchor.core.task_query import TaskQuery
+from anchor.core.usage import ended_uses, summed
 from anchor.ports.store import Store
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
@@ -71,9 +72,11 @@ async def assert_nothing_is_lost(store: Store, acknowledged: dict[int, int]) -> 
     while True:
         counted, everything = await store.counts(None), await listed(store)
         states = Counter(task.state for task in everything)
-        if counted == {state: states[state] for state in State}:
+        used = await store.usage("owner", since=0, owner=None)
+        ended = summed(ended_uses(task for task in everything if task.state in TERMINAL), "owner", since=0, owner=None)
+        if counted == {state: states[state] for state in State} and used == ended:
             break
-        assert asyncio.get_running_loop().time() < until, (counted, states)
+        assert asyncio.get_running_loop().time() < until, (counted, states, used, ended)
     assert store.last_key == max(task.id for task in everything)
 
 

@@ -15,6 +15,7 @@ from anchor.adapters.mongo.runs import run_from
 from anchor.adapters.mongo.schema import MIGRATIONS
 from anchor.adapters.mongo.store import MongoStore
 from anchor.adapters.mongo.trouble import in_our_words
+from anchor.adapters.mongo.usage import SoFar
 from anchor.core.access import Key
 from anchor.core.app import App
 from anchor.core.audit import Entry
@@ -27,7 +28,7 @@ from anchor.ports.store import Claim, LogChunk
 
 T = TypeVar("T")
 BATCH = 1000
-_WITH_PAYLOAD = {field: 0 for field in READ if field != "payload"}
+_WITH_PAYLOAD = {field: 0 for field in READ if field not in {"payload", "ended"}}
 _app_from = msgspec.json.Decoder(App).decode
 _case_from = msgspec.json.Decoder(Case).decode
 _entry_from = msgspec.json.Decoder(Entry).decode
@@ -41,6 +42,7 @@ class MongoSnapshot:
 
     def __init__(self, store: MongoStore) -> None:
         self._store = store
+        self._used: SoFar | None = None
 
     async def epoch(self) -> int:
         """The store's epoch."""
@@ -48,7 +50,13 @@ class MongoSnapshot:
 
     async def tasks(self) -> AsyncIterator[list[tuple[Task, bytes]]]:
         """Tasks by rising id, each with its payload as JSON bytes."""
-        async for batch in self._all("tasks", lambda doc: (task_from(doc), doc.get("payload", b"")), _WITH_PAYLOAD):
+        used = self._used = await self._store.uses_so_far()
+
+        def made_of(doc: Document) -> tuple[Task, bytes]:
+            used.add([doc])
+            return task_from(doc), doc.get("payload", b"")
+
+        async for batch in self._all("tasks", made_of, _WITH_PAYLOAD):
             yield batch
 
     async def logs(self) -> AsyncIterator[list[LogChunk]]:
@@ -89,8 +97,9 @@ class MongoSnapshot:
         return await self._store.keys()
 
     async def usage(self) -> AsyncIterator[list[Use]]:
-        """What was used."""
-        uses = await self._store.uses()
+        """What was used by the tasks that were read as over, and by those that were no more to be read: one that was
+        read as still going on counts once it ends where the backup is restored."""
+        uses = (self._used or await self._store.uses_so_far()).sums.uses()
         for first in range(0, len(uses), BATCH):
             yield uses[first : first + BATCH]
 

@@ -33,10 +33,29 @@ LINK_SECONDS: Final = 600.0
 """A link is not worth its while for less."""
 _TASKS_IN_LINK: Final = 50_000
 _IN_STEPS: Final = 500
+_APART: Final = "task/"
 _TRIES: Final = 5
 _FIELDS: Final = {"owner": 1, "state": 1, "attempts": 1, "ended": 1}
 _encode = msgspec.json.Encoder().encode
 _uses_from = msgspec.json.Decoder(list[Use]).decode
+
+
+class SoFar:
+    """What was used up to some moment: by all tasks that ended (by the store's clock) before `up_to` (Unix ms), and by
+    `tasks`, which ended later or were written down by themselves."""
+
+    def __init__(self, up_to: int) -> None:
+        self.sums = Sums()
+        self.up_to = up_to
+        self.tasks: set[int] = set()
+
+    def add(self, docs: Iterable[Document]) -> None:
+        """Add those tasks that have ended and are not in it."""
+        for doc in docs:
+            task, ended = int(doc["_id"]), doc.get("ended")
+            if ended is not None and ended >= _date(self.up_to) and task not in self.tasks:
+                self.tasks.add(task)
+                self.sums.add_task(doc["owner"], STATES[doc["state"]], attempts_from(doc["attempts"]))
 
 
 class Usages(Part):
@@ -48,12 +67,12 @@ class Usages(Part):
     async def usage(self, by: By, *, since: int, owner: str | None) -> list[Sum]:
         """The sums of an owner (None: of everybody) since a day (since 1970, UTC), by one thing."""
         with in_our_words():
-            return summed(await self._all_uses(), by, since=since, owner=owner)
+            return summed((await self._all_uses()).sums.uses(), by, since=since, owner=owner)
 
-    async def uses(self) -> list[Use]:
-        """All that was used."""
+    async def uses_so_far(self) -> "SoFar":
+        """All that was used, and how to tell the tasks that are in it."""
         with in_our_words():
-            return list(await self._all_uses())
+            return await self._all_uses()
 
     async def add_usage(self, uses: Sequence[Use]) -> None:
         """Add to what was used."""
@@ -136,20 +155,21 @@ class Usages(Part):
         newest = await self.database["usage"].find({}, {"until": 1}).sort("_id", -1).limit(1).to_list()
         return int(newest[0]["until"]) if newest else 0
 
-    async def _all_uses(self) -> Iterable[Use]:
+    async def _all_uses(self) -> "SoFar":
         for _ in range(_TRIES):
             linked = await self._links()
-            rest = Sums()
-            rest.add_uses(linked)
-            await self._add_apart(rest)
+            found = SoFar(self._up_to)
+            found.sums.add_uses(linked)
+            await self._add_apart(found)
             cursor = self.database["tasks"].find({"ended": {"$gte": _date(self._up_to)}}, _FIELDS)
             while docs := await cursor.to_list(_IN_STEPS):
-                await self._add_tasks(rest, docs)
+                await self._add_tasks(found.sums, docs)
+                found.tasks.update(int(doc["_id"]) for doc in docs)
             await cursor.close()
             # A link that was added meanwhile may have let tasks go that it counts.
             if await self._newest_until() == self._up_to:
                 break
-        return rest.uses()
+        return found
 
     async def _links(self) -> list[Use]:
         """All links added up; those that were read before are remembered."""
@@ -162,10 +182,12 @@ class Usages(Part):
             self._up_to = int(doc["until"])
         return sums.uses()
 
-    async def _add_apart(self, sums: Sums) -> None:
+    async def _add_apart(self, found: "SoFar") -> None:
+        sums = found.sums
         async for doc in self.database["usage_apart"].find({}):
             if "uses" in doc:
                 sums.add_uses(_uses_from(doc["uses"]))
+                found.tasks.add(int(doc["_id"].removeprefix(_APART)))
             else:
                 amounts = (doc["tasks"], doc["failed"], doc["attempts"], doc["cpu_ms"], doc["wall_ms"])
                 place = (int(doc["day"]), doc["owner"], doc["node"], doc["app"])
@@ -183,7 +205,7 @@ class Usages(Part):
 
 
 def _apart(task: int) -> str:
-    return f"task/{task}"
+    return f"{_APART}{task}"
 
 
 def _date(ms: int) -> datetime:
