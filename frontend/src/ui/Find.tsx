@@ -1,7 +1,7 @@
 /** The row in which one looks for a text in an output. */
 import { useEffect, useRef } from "react";
 import styles from "./Output.module.css";
-import { count } from "./words";
+import { count, many } from "./words";
 
 interface FindProps {
   wanted: string;
@@ -41,8 +41,8 @@ export function Find({ wanted, search, found, place, goTo }: FindProps) {
           : found === 0
             ? "in no line"
             : place < 0
-              ? `in ${count(found)} lines`
-              : `${count(place + 1)} of ${count(found)} lines`}
+              ? `in ${many(found, "line")}`
+              : `${count(place + 1)} of ${many(found, "line")}`}
       </span>
       <button type="button" className="link" disabled={found === 0} onClick={() => step(-1)}>
         before

@@ -111,7 +111,11 @@ export function Output({ output, rawUrl, memory, cut = false, show }: OutputProp
           )}
         </p>
         <p className={styles.tools}>
-          {dropped > 0 && <span>The first {count(dropped)} lines are only in the raw log.</span>}
+          {dropped > 0 && (
+            <span>
+              {dropped === 1 ? "The first line is" : `The first ${count(dropped)} lines are`} only in the raw log.
+            </span>
+          )}
           <button type="button" className="link" onClick={() => setWanted((text) => text ?? "")}>
             find
           </button>

@@ -8,7 +8,7 @@ import { serverNow } from "../../live/pulse";
 import { useKeys } from "../../shell/keys";
 import { Panel } from "../../ui/Panel";
 import { Loading } from "../../ui/Said";
-import { count } from "../../ui/words";
+import { count, many } from "../../ui/words";
 import { useAllRunning } from "./queries";
 import { useRecent } from "./recent";
 import { SPAN_MIN_MS, SPAN_MS, type Still, StreamPicture } from "./StreamPicture";
@@ -77,7 +77,7 @@ export function TaskStream({ fleet }: { fleet: Fleet }) {
     const failed = seen.filter((one) => one.end === "failed").length;
     return seen.length === 0
       ? "Nothing has run in the last 60 seconds."
-      : `${count(seen.length)} tasks seen in the last 60 seconds, ${count(failed)} of them failed.`;
+      : `${many(seen.length, "task")} seen in the last 60 seconds, ${count(failed)} of them failed.`;
   };
   const said = useSlow(words, SUMMARY_MS);
   const isEmpty = useSlow(() => stream.within(serverNow() - SPAN_MS, Number.POSITIVE_INFINITY, 1).length === 0, 1000);

@@ -3,7 +3,7 @@ import { useRef } from "react";
 import { useLiveness } from "../../live/liveness";
 import { Figure, Figures } from "../../ui/Figure";
 import { Failed } from "../../ui/Said";
-import { count, lasting } from "../../ui/words";
+import { count, lasting, many } from "../../ui/words";
 import { useFigures } from "./figures";
 import { RANGES, type Range, useHistory } from "./queries";
 
@@ -61,7 +61,7 @@ export function Tide({ minutes }: { minutes: Range }) {
       <Figure
         label="Nodes online"
         value={show(figures?.online)}
-        says={figures === null ? "" : `Of ${count(figures.nodes)} nodes`}
+        says={figures === null ? "" : `Of ${many(figures.nodes, "node")}`}
         tone="go"
         samples={course((point) => point.nodes)}
         {...shared}
