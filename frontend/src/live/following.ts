@@ -2,6 +2,8 @@
 import type { Output } from "./lines";
 
 const AGAIN_MS = 2000;
+/** What there is before anything has come. */
+export const NOTHING: Output = { lines: [], dropped: 0, ended: false, broken: false };
 
 /** What gathers pieces into lines: one that was seen before changes nothing. */
 export interface Gatherer<Piece> {
@@ -22,7 +24,7 @@ export class Following<Piece> {
   private source: EventSource | null = null;
 
   constructor(
-    private readonly url: string,
+    readonly url: string,
     private readonly gatherer: Gatherer<Piece>,
   ) {}
 

@@ -1,5 +1,6 @@
 /** What a task prints as lines, none of them lost or doubled where it is read on. */
 import type { LogLine } from "../api/client";
+import { NOTHING } from "./following";
 import { inert, LINE_CHARACTERS_MAX } from "./inert";
 import { useFollowing } from "./useFollowing";
 
@@ -22,8 +23,6 @@ export interface Output {
   ended: boolean;
   broken: boolean;
 }
-
-export const NOTHING: Output = { lines: [], dropped: 0, ended: false, broken: false };
 
 /** Gathers pieces into lines. A piece may end within a line, which the next one of its stream and attempt goes on. */
 export class Gathering {

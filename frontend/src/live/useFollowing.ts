@@ -1,6 +1,6 @@
 /** What is printed at an address, for whoever shows it. */
 import { useEffect, useState, useSyncExternalStore } from "react";
-import { Following, type Gatherer } from "./following";
+import { Following, type Gatherer, NOTHING } from "./following";
 import type { Output } from "./lines";
 
 /** `gather` makes what the lines of this address are gathered by; it is a function that stays the same. */
@@ -11,5 +11,6 @@ export function useFollowing<Piece>(url: string, gather: () => Gatherer<Piece>):
     setFollowing(next);
     return next.start();
   }, [url, gather]);
-  return useSyncExternalStore(following.subscribe, following.read);
+  // Another address begins with nothing, not with the lines of the one before.
+  return useSyncExternalStore(following.subscribe, () => (following.url === url ? following.read() : NOTHING));
 }
