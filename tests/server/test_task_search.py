@@ -122,6 +122,14 @@ def test_running_again_is_done_once_for_one_key_even_over_a_crash(own_server: Se
     assert_problem(answer, 422, "idempotency_key_reused")
 
 
+def test_behind_the_last_id_that_there_can_be_is_nothing(own_server: Served) -> None:
+    [task], last = many(own_server, 1), {"before": "task_7zzzzzzzzzzzz"}
+    counted = own_server.client.get("/api/tasks/counts", params=last | {"name": "t"})
+    assert counted.status_code == 200, counted.text
+    assert in_bulk(own_server.client, "cancel", filter={}, **last)["done"] == 1
+    assert own_server.client.get(f"/api/tasks/{task}").json()["state"] == "cancelled"
+
+
 def test_a_bulk_that_died_half_way_is_finished_and_repeats_nothing(tmp_path: Path) -> None:
     # The first time is the submit itself; the second, the first fifty that are run again.
     dying = Served(tmp_path, test_failpoint="submit.inserted:3")

@@ -20,6 +20,11 @@ def read_cursor(prefix: str, text: str | None) -> int | None:
         ) from None
 
 
+def behind(key: int) -> int:
+    """What that key and all before it are below; at most the last key of all, which nothing has: stores hold it."""
+    return min(key + 1, (1 << 63) - 1)
+
+
 def next_link(path: str, prefix: str, below: int, **kept: object) -> str:
     """The value of a Link header to the page below a key, with whatever else was asked for."""
     asked = {**kept, "cursor": wire_id(prefix, below)}

@@ -15,7 +15,7 @@ from anchor.orchestrator.bulk import retried_before, run_again
 from anchor.orchestrator.cancel import cancel_all
 from anchor.orchestrator.once import Claimed, once
 from anchor.server.http import Answer, Call, Route, checked_key
-from anchor.server.paging import read_cursor
+from anchor.server.paging import behind, read_cursor
 from anchor.server.task_filter import TaskFilter, query_of, words_of
 from anchor.server.task_lists import page_of
 from anchor.wire.rest import BulkFailure, BulkOutcome
@@ -93,7 +93,7 @@ async def _chosen(call: Call, wish: Bulk, below: int | None) -> _Chosen:
 def _below(wish: Bulk) -> int | None:
     below = read_cursor(CURSOR, wish.cursor)
     if below is None and wish.before is not None:
-        below = key_of("task", wish.before) + 1
+        below = behind(key_of("task", wish.before))
     return below
 
 

@@ -22,7 +22,7 @@ from anchor.ports.bus import Watch
 from anchor.server import named_blobs, views
 from anchor.server.faults import require_none
 from anchor.server.http import MIB, Answer, Call, Route, checked_key
-from anchor.server.paging import next_link, read_cursor
+from anchor.server.paging import behind, next_link, read_cursor
 from anchor.server.task_filter import TaskFilter, query_of, words_of
 from anchor.server.task_lists import count_of, page_of
 from anchor.server.veil import lifted, require_no_copy
@@ -158,7 +158,7 @@ async def counts(call: Call) -> TaskCounts:
         every = await store.counts(query.owner)
         counted = every if query.state is None else {query.state: every[query.state]}
     else:
-        older = await count_of(store, query, below=None if seen is None else seen + 1)
+        older = await count_of(store, query, below=None if seen is None else behind(seen))
         counted = {state: newer.get(state, 0) + older.counts.get(state, 0) for state in State}
     return TaskCounts(
         counts={state.value: counted.get(state, 0) for state in State},
