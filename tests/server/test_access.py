@@ -148,8 +148,13 @@ def test_there_is_nothing_beside_the_table(guarded: Guarded) -> None:
     assert {(method.upper(), path) for path, methods in described.items() for method in methods} == {
         (route.method, route.path) for route in ROUTES
     }
-    for path in ("/", "/api", "/docs", "/openapi.json", "/metrics", "/agent", "/api/docs/../health", "//health"):
+    for path in ("/api", "/docs", "/openapi.json", "/metrics", "/agent", "/api/docs/../health", "//health"):
         assert guarded.server.client.get(path).status_code == 404
+    # The dashboard's page is a file like any other: the same for everybody, whatever may be seen through it.
+    with guarded.server.as_holder_of(None) as stranger:
+        pages = [client.get("/") for client in (stranger, guarded.server.client)]
+    assert [page.headers["content-type"] for page in pages] == ["text/html; charset=utf-8"] * 2
+    assert pages[0].content == pages[1].content
 
 
 @pytest.mark.parametrize("house", ["open_house", "guarded"])

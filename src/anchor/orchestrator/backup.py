@@ -18,8 +18,8 @@ transaction spans our documents, so the order is chosen for the dependencies bet
 * *Tasks and apps before output.* Output of an attempt newer than the task that was read is left out, or the attempt
   that gets this number after a restore would be shown with the output of another one; so is that of generations newer
   than the app that was read.
-* *Tasks before usage.* Of what was used, the backup has what the tasks that were read as over used: one that was read as
-  still going on ends once more after a restore, and counts then.
+* *Tasks before usage.* The backup has what those tasks used that were read as over: one that was read as still
+  going on ends once more after a restore, and counts then.
 * *Documents before blobs.* A blob is there before a document names it.
 * *The audit trail last.* It is written before what it tells of, so nothing in the backup is unaccounted for.
 """
