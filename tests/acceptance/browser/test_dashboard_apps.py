@@ -176,7 +176,7 @@ def _put_out_a_bad_release(page: Page, network: Network, axe: str, wrong: list[s
     steps = page.get_by_label("Deployment of release 2")
     expect(steps).to_contain_text("Release 2 failed. Release 1 still serves.")
     expect(steps).to_contain_text("no such thing")
-    expect(steps.locator("li[data-state=failed]")).to_contain_text("Built")
+    expect(steps.locator("li[data-state=failed]")).to_contain_text("Was not built")
     assert network.get("shop").text == "here"
     wrong += check(page, axe, "a failed release")
 
