@@ -149,7 +149,7 @@ def test_there_is_nothing_beside_the_table(guarded: Guarded) -> None:
         (route.method, route.path) for route in ROUTES
     }
     for path in ("/api", "/docs", "/openapi.json", "/metrics", "/agent", "/api/docs/../health", "//health"):
-        assert guarded.server.client.get(path).status_code == 404
+        assert guarded.server.client.get(guarded.server.url + path).status_code == 404
     # The dashboard's page is a file like any other: the same for everybody, whatever may be seen through it.
     with guarded.server.as_holder_of(None) as stranger:
         pages = [client.get("/") for client in (stranger, guarded.server.client)]
