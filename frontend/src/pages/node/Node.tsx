@@ -1,8 +1,10 @@
 /** One node: what it has and was found to have, what it does, how far to trust it, and what is decided about it. */
 import { createLazyRoute, Link, useParams } from "@tanstack/react-router";
-import { useState } from "react";
+import { useState, useSyncExternalStore } from "react";
 import { type NodeView, Problem } from "../../api/client";
 import { useMay } from "../../api/session";
+import { fleet, foldFleet, watchFleet } from "../../fleet/source";
+import { useRoomPart } from "../../live/socket";
 import { useKeys } from "../../shell/keys";
 import { AsCurl, copy } from "../../ui/AsCurl";
 import { Fact, Facts } from "../../ui/Facts";
@@ -40,8 +42,17 @@ function Node() {
   );
 }
 
-/** The state as the fleet's map names it. */
-export function markOf(node: NodeView): string {
+/** The state as the fleet's map has it now; while that is not live, as the record says. */
+function useMark(node: NodeView): string {
+  const live = useRoomPart("fleet", foldFleet, (seen) => seen.live);
+  const drawn = useSyncExternalStore(watchFleet, () => {
+    const place = fleet.placeOf(node.nodeId);
+    return place < 0 ? null : fleet.markOf(place);
+  });
+  return (live ? drawn : null) ?? markOf(node);
+}
+
+function markOf(node: NodeView): string {
   if (node.status === "quarantined") return "flagged";
   if (node.status === "offline") return "lost";
   if (node.status !== "online") return node.status;
@@ -55,6 +66,7 @@ function Found({ node }: { node: NodeView }) {
   const [blocking, setBlocking] = useState(false);
   const [busy, setBusy] = useState(false);
   const mayAct = useMay("operator");
+  const mark = useMark(node);
   const all = useNodeList().data ?? [];
   const become = async (verb: Verb, reason = "") => {
     setBusy(true);
@@ -115,7 +127,7 @@ function Found({ node }: { node: NodeView }) {
     >
       <Facts>
         <Fact name="state">
-          <StateMark state={markOf(node)} />
+          <StateMark state={mark} />
         </Fact>
         <Fact name="slots in use">{node.active === null ? "not known here" : `${node.active} of ${node.slots}`}</Fact>
         <Fact name="CPU">{`${Math.round(node.metrics.cpuUsage ?? 0)} %`}</Fact>
