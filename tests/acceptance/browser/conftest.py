@@ -3,15 +3,19 @@
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 
 from .harbour import Harbour
 
 CHROMIUM = os.environ.get("ANCHOR_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+PATIENCE_MS = 20_000
+"""How long is waited for what has to come: that takes a while on a busy machine. What has to come soon is timed."""
+expect.set_options(timeout=PATIENCE_MS)
 LISTEN = """
 window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) =>
@@ -67,25 +71,38 @@ def yard(can_be_seen: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yard.stop()
 
 
-@pytest.fixture
+@contextmanager
+def opened(browser: Browser, url: str, width: int = 1280, height: int = 800) -> Iterator[BrowserContext]:
+    """A browser before this server. What it has loaded once it keeps, as anybody's does: a file's tests share it."""
+    with closing(browser.new_context(base_url=url, viewport={"width": width, "height": height})) as context:
+        context.set_default_timeout(PATIENCE_MS)
+        context.grant_permissions(["clipboard-read", "clipboard-write"])
+        context.add_init_script(LISTEN)
+        yield context
+
+
+@pytest.fixture(scope="module")
 def context(browser: Browser, harbour: Harbour) -> Iterator[BrowserContext]:
-    context = browser.new_context(base_url=harbour.url, viewport={"width": 1280, "height": 800})
-    context.set_default_timeout(10_000)
-    context.add_init_script(LISTEN)
-    yield context
-    context.close()
+    with opened(browser, harbour.url) as context:
+        yield context
 
 
 @pytest.fixture
 def page(context: BrowserContext) -> Iterator[Page]:
-    """A tab; at its end nothing may have been thrown in it, nor its own policy been broken."""
+    """A tab of a browser that remembers nothing; at its end nothing may have been thrown in it, nor its own policy been
+    broken."""
     page = context.new_page()
+    page.goto("/health")
+    page.evaluate("localStorage.clear()")
     thrown: list[str] = []
     page.on("pageerror", lambda error: thrown.append(str(error)))
-    yield page
-    assert thrown == []
-    if page.url != "about:blank":
+    try:
+        yield page
+        assert thrown == []
         assert page.evaluate("window.violations") == []
+    finally:
+        for each in context.pages:
+            each.close()
 
 
 @pytest.fixture(scope="session")

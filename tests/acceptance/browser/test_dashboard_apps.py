@@ -10,14 +10,13 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 from tests.acceptance.network import Network, a_network_with
 from tests.acceptance.small_apps import FAILING_BUILD, MAIN, SERVER
 
-from .conftest import LISTEN
-from .looks import check, sideways
+from .conftest import opened
+from .looks import at_all_widths, check, go, slack
 
 SLOW_START = SERVER + "print('<b>ready</b> soon', flush=True)\ntime.sleep(2)\nserve()\n"
 """Takes a moment to come up, so that it can be seen to be down."""
 DOWN_SECONDS_MAX = 5.0
 pytestmark = pytest.mark.timeout(180)
-WIDTHS = (320, 390, 768, 1440)
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +25,10 @@ def network(can_be_seen: None, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield network
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def context(browser: Browser, network: Network) -> Iterator[BrowserContext]:
-    context = browser.new_context(base_url=network.url, viewport={"width": 1280, "height": 800})
-    context.set_default_timeout(15_000)
-    context.add_init_script(LISTEN)
-    yield context
-    context.close()
+    with opened(browser, network.url) as context:
+        yield context
 
 
 @pytest.fixture
@@ -51,7 +47,7 @@ def test_14_an_app_is_deployed_falls_is_up_again_and_outlives_a_bad_release(
     page: Page, network: Network, axe: str, folder: Path
 ) -> None:
     wrong: list[str] = []
-    _see_pages_without_apps(page, axe, wrong)
+    _see_pages_without_apps(page)
     _deploy(page, network, axe, wrong, folder)
     _see_it_fall(page, network)
     _read_its_log(page, axe, wrong)
@@ -60,27 +56,24 @@ def test_14_an_app_is_deployed_falls_is_up_again_and_outlives_a_bad_release(
     assert wrong == []
 
 
-def _see_pages_without_apps(page: Page, axe: str, wrong: list[str]) -> None:
+def _see_pages_without_apps(page: Page) -> None:
     page.goto("/apps")
     expect(page.get_by_text("No app is deployed yet.")).to_be_visible()
     expect(page.get_by_text("anchor app deploy .")).to_be_visible()
-    wrong += check(page, axe, "no apps")
     page.goto("/clusters/none")
     expect(page.get_by_role("alert")).to_contain_text("There is no app")
-    wrong += check(page, axe, "no such app")
-    _see_apps_loading_and_failed(page.context, axe, wrong)
+    _see_apps_loading_and_failed(page.context)
     page.goto("/apps")
     page.get_by_role("link", name="choose a folder here").click()
 
 
-def _see_apps_loading_and_failed(context: BrowserContext, axe: str, wrong: list[str]) -> None:
+def _see_apps_loading_and_failed(context: BrowserContext) -> None:
     page = context.new_page()
     page.route_web_socket("**/live/**", lambda _: None)  # which would tell of them, too
     waiting: list[Route] = []
     page.route("**/api/clusters?*", lambda route: waiting.append(route))
     page.goto("/apps")
     expect(page.get_by_text("Loading apps")).to_be_visible()
-    wrong += check(page, axe, "loading apps")
     assert waiting
     page.unroute_all(behavior="ignoreErrors")
     broken = {"detail": "It broke.", "hint": "Wait."}
@@ -88,7 +81,6 @@ def _see_apps_loading_and_failed(context: BrowserContext, axe: str, wrong: list[
     page.goto("/apps")
     expect(page.get_by_role("alert")).to_contain_text("It broke.")
     expect(page.get_by_role("button", name="Try again")).to_be_visible()
-    wrong += check(page, axe, "apps failed")
     page.unroute_all(behavior="ignoreErrors")
     page.reload()
     expect(page.get_by_text("No app is deployed yet.")).to_be_visible()
@@ -133,7 +125,7 @@ def _see_it_fall(page: Page, network: Network) -> None:
     program.kill()
     begun = time.monotonic()
     expect(page.get_by_text("down", exact=True).first).to_be_visible()
-    assert time.monotonic() - begun <= DOWN_SECONDS_MAX
+    assert time.monotonic() - begun <= DOWN_SECONDS_MAX * slack()
     expect(page.locator("dd").nth(2)).to_have_text("1")
     expect(page.get_by_text("running", exact=True).first).to_be_visible()
     page.goto("/apps")
@@ -152,19 +144,10 @@ def _read_its_log(page: Page, axe: str, wrong: list[str]) -> None:
     expect(log.get_by_text("web.0 │ <b>ready</b> soon")).to_have_count(2)
     assert page.locator("[role=log] b").count() == 0
     wrong += check(page, axe, "log of an app")
-    for width in WIDTHS:
-        page.set_viewport_size({"width": width, "height": 800})
-        for path in (
-            "/apps",
-            "/clusters/new",
-            "/clusters/new?as=json",
-            "/clusters/shop",
-            "/clusters/shop?part=releases",
-        ):
-            page.goto(path)
-            expect(page.get_by_text("Loading")).to_have_count(0)
-            wrong += sideways(page)
-    page.set_viewport_size({"width": 1280, "height": 800})
+    for path in ("/apps", "/clusters/new", "/clusters/new?as=json", "/clusters/shop", "/clusters/shop?part=releases"):
+        go(page, path)
+        expect(page.get_by_text("Loading")).to_have_count(0)
+        wrong += at_all_widths(page)
 
 
 def _put_out_a_bad_release(page: Page, network: Network, axe: str, wrong: list[str]) -> None:

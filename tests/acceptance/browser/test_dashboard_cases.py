@@ -12,8 +12,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 from tests.system.fleet import Agent, Server
 
-from .conftest import LISTEN
-from .looks import check, sideways
+from .conftest import opened
+from .looks import at_all_widths, check, slack
 
 LIAR = Path(__file__).parents[2] / "system" / "liar.py"
 SEEN_SECONDS_MAX = 2.0
@@ -21,7 +21,6 @@ ANSWER = "const end = Date.now() + 200; while (Date.now() < end); return -42"
 """What the liar says to it is -1: of its two bytes only the second is wrong."""
 HERS = {"labels": ["of:eve"]}
 pytestmark = pytest.mark.timeout(180)
-WIDTHS = (320, 390, 768, 1440)
 
 
 class Cheat(Agent):
@@ -79,20 +78,17 @@ def court(can_be_seen: None, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         court.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def context(browser: Browser, court: Court) -> Iterator[BrowserContext]:
-    context = browser.new_context(base_url=court.server.url, viewport={"width": 1440, "height": 900})
-    context.set_default_timeout(15_000)
-    context.add_init_script(LISTEN)
-    yield context
-    context.close()
+    with opened(browser, court.server.url, 1440, 900) as context:
+        yield context
 
 
 def test_13_a_cheat_is_seen_shown_blocked_and_taken_back(page: Page, court: Court, axe: str) -> None:
     wrong: list[str] = []
     doubtful = [court.submit(requirements=HERS) for _ in range(2)]
     assert {court.state_of(task, 30) for task in doubtful} == {"succeeded"}
-    _see_pages_without_cases(page, axe, wrong)
+    _see_pages_without_cases(page)
     _see_it_opened(page, court)
     _look_at_the_evidence(page, court, axe, wrong)
     _block(page, court, axe, wrong)
@@ -100,10 +96,9 @@ def test_13_a_cheat_is_seen_shown_blocked_and_taken_back(page: Page, court: Cour
     assert wrong == []
 
 
-def _see_pages_without_cases(page: Page, axe: str, wrong: list[str]) -> None:
+def _see_pages_without_cases(page: Page) -> None:
     page.goto("/cases/case_0000000000000")
     expect(page.get_by_role("alert")).to_contain_text("There is no case")
-    wrong += check(page, axe, "no such case")
     waiting: list[Route] = []
     page.route("**/api/verification/cases?*", lambda route: waiting.append(route))
     page.goto("/cases")
@@ -118,7 +113,6 @@ def _see_pages_without_cases(page: Page, axe: str, wrong: list[str]) -> None:
     page.reload()
     expect(page.get_by_text("Nobody has contradicted what was agreed on.")).to_be_visible()
     expect(page.get_by_text("anchor run script.js --verify quorum")).to_be_visible()
-    wrong += check(page, axe, "no cases")
 
 
 def _see_it_opened(page: Page, court: Court) -> None:
@@ -127,7 +121,7 @@ def _see_it_opened(page: Page, court: Court) -> None:
     expect(row).to_be_visible(timeout=30_000)
     seen = datetime.now(UTC)
     [case] = court.http.get("/api/verification/cases").json()
-    assert (seen - datetime.fromisoformat(case["openedAt"])).total_seconds() <= SEEN_SECONDS_MAX
+    assert (seen - datetime.fromisoformat(case["openedAt"])).total_seconds() <= SEEN_SECONDS_MAX * slack()
     page.get_by_role("grid").focus()
     page.keyboard.press("Home")
     page.keyboard.press("Enter")
@@ -151,12 +145,10 @@ def _look_at_the_evidence(page: Page, court: Court, axe: str, wrong: list[str]) 
     excuse = page.locator("section").filter(has_text="Why it may not be").last
     expect(excuse).to_contain_text("the program asks for chance or the time (Date.now)", ignore_case=True)
     wrong += check(page, axe, "case")
-    for path in (page.url, f"{court.server.url}/cases"):
-        page.goto(path)
-        for width in WIDTHS:
-            page.set_viewport_size({"width": width, "height": 900})
-            expect(page.get_by_text("Loading")).to_have_count(0)
-            wrong += sideways(page)
+    wrong += at_all_widths(page)
+    page.goto("/cases")
+    expect(page.get_by_text("Loading")).to_have_count(0)
+    wrong += at_all_widths(page)
     wrong += check(page, axe, "cases")
     page.go_back()
 

@@ -22,12 +22,12 @@ from anchor.adapters.sqlite.store import SqliteStore
 from anchor.core.node import Metrics, Node, Profile
 from anchor.core.reputation import Reputation
 
-from .looks import check, sideways
+from .conftest import opened
+from .looks import at_all_widths, check
 
 NODES = 300
 ROWS_MAX = 60
 JOIN_MS = 60_000
-WIDTHS = (320, 390, 768, 1440)
 SITES = ("Lisbon", "Porto", "Vigo")
 
 
@@ -77,22 +77,10 @@ def served(can_be_seen: None, tmp_path_factory: pytest.TempPathFactory) -> Itera
     served.end()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def context(browser: Browser, served: Served) -> Iterator[BrowserContext]:
-    context = browser.new_context(base_url=served.url, viewport={"width": 1440, "height": 900})
-    context.set_default_timeout(10_000)
-    context.grant_permissions(["clipboard-read", "clipboard-write"])
-    yield context
-    context.close()
-
-
-def _at_all_widths(page: Page) -> list[str]:
-    found = []
-    for width in WIDTHS:
-        page.set_viewport_size({"width": width, "height": 800})
-        found += sideways(page)
-    page.set_viewport_size({"width": 1440, "height": 900})
-    return found
+    with opened(browser, served.url, 1440, 900) as context:
+        yield context
 
 
 def _machine(directory: Path) -> dict[str, str]:
@@ -119,16 +107,13 @@ def _stop_agent(home: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32" or not shutil.which("curl"), reason="curl and sh make the machine join")
-def test_a_machine_joins_by_the_line_that_is_shown(
-    context: BrowserContext, served: Served, tmp_path: Path, axe: str
-) -> None:
+def test_a_machine_joins_by_the_line_that_is_shown(page: Page, served: Served, tmp_path: Path, axe: str) -> None:
     wrong: list[str] = []
-    page = context.new_page()
     page.goto("/nodes/add")
     shown = page.get_by_role("tabpanel").locator("pre")
     expect(shown).to_contain_text(f"curl -fsSL {served.url}/join.sh | sh -s -- {served.url} ancj_")
     expect(page.get_by_text("Waiting for it to call in")).to_be_visible()
-    wrong += _at_all_widths(page)
+    wrong += at_all_widths(page)
     page.keyboard.press("c")
     expect(page.get_by_text("Copied.")).to_be_visible()
     command: str = page.evaluate("navigator.clipboard.readText()")
@@ -169,24 +154,11 @@ def test_a_machine_joins_by_the_line_that_is_shown(
 
 
 def test_a_token_that_nobody_used_says_so_and_a_new_one_is_at_hand(
-    context: BrowserContext, served: Served, axe: str
+    page: Page, browser: Browser, served: Served, axe: str
 ) -> None:
     wrong: list[str] = []
-    page = context.new_page()
-    page.clock.install()
-    page.goto("/nodes/add")
-    page.get_by_role("tab", name="Windows").click()
-    expect(page.locator("pre")).to_contain_text("join.ps1")
-    page.get_by_role("tab", name="Python").click()
-    expect(page.locator("pre")).to_contain_text("pip install")
-    expect(page.get_by_role("heading", name="No call after a minute?")).to_have_count(0)
-    page.clock.fast_forward(61_000)
-    expect(page.get_by_role("heading", name="No call after a minute?")).to_be_visible()
-    expect(page.get_by_text(f"anchor doctor --url {served.url}")).to_be_visible()
-    wrong += check(page, axe, "no call")
-    page.close()
-
-    page = context.new_page()
+    with opened(browser, served.url) as context:  # whose clock is one's own
+        _see_nobody_call(context.new_page(), served, axe, wrong)
     page.route(
         "**/api/nodes/join-tokens",
         lambda route: route.continue_(post_data='{"seconds": 1}'),
@@ -217,14 +189,27 @@ def test_a_token_that_nobody_used_says_so_and_a_new_one_is_at_hand(
     assert wrong == []
 
 
-def test_a_fleet_is_found_in_and_acted_on(context: BrowserContext, served: Served, axe: str) -> None:
+def _see_nobody_call(page: Page, served: Served, axe: str, wrong: list[str]) -> None:
+    page.clock.install()
+    page.goto("/nodes/add")
+    page.get_by_role("tab", name="Windows").click()
+    expect(page.locator("pre")).to_contain_text("join.ps1")
+    page.get_by_role("tab", name="Python").click()
+    expect(page.locator("pre")).to_contain_text("pip install")
+    expect(page.get_by_role("heading", name="No call after a minute?")).to_have_count(0)
+    page.clock.fast_forward(61_000)
+    expect(page.get_by_role("heading", name="No call after a minute?")).to_be_visible()
+    expect(page.get_by_text(f"anchor doctor --url {served.url}")).to_be_visible()
+    wrong += check(page, axe, "no call")
+
+
+def test_a_fleet_is_found_in_and_acted_on(page: Page, served: Served, axe: str) -> None:
     wrong: list[str] = []
-    page = context.new_page()
     page.goto("/nodes")
     rows = page.get_by_role("row")
     expect(page.get_by_role("button", name=re.compile(r"^lost"))).to_contain_text(re.compile(r"30\d"))
     assert rows.count() <= ROWS_MAX
-    wrong += check(page, axe, "nodes") + _at_all_widths(page)
+    wrong += check(page, axe, "nodes") + at_all_widths(page)
     page.keyboard.press("f")
     page.keyboard.type("vigo pc-11")
     expect(page.get_by_text(re.compile(r"^5 of 30\d nodes$"))).to_be_visible()
@@ -256,15 +241,14 @@ def test_a_fleet_is_found_in_and_acted_on(context: BrowserContext, served: Serve
     assert wrong == []
 
 
-def test_one_node_is_looked_at_and_decided_about(context: BrowserContext, served: Served, axe: str) -> None:
+def test_one_node_is_looked_at_and_decided_about(page: Page, served: Served, axe: str) -> None:
     wrong: list[str] = []
-    page = context.new_page()
     page.goto("/nodes/REX-000007")
     expect(page.locator("h1")).to_have_text("REX-000007")
     expect(page.get_by_text(re.compile(r"400 k/s · 1\.0. the fleet's middle"))).to_be_visible()
     expect(page.get_by_text("bubblewrap is not installed")).to_be_visible()
     expect(page.get_by_role("region", name="Trust").get_by_text("1 wrong")).to_be_visible()
-    wrong += check(page, axe, "node") + _at_all_widths(page)
+    wrong += check(page, axe, "node") + at_all_widths(page)
     labels = page.get_by_role("list", name="Labels of the node")
     page.get_by_label("Labels to give").fill("by-the-sea")
     page.get_by_role("button", name="Give").click()

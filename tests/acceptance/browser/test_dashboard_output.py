@@ -1,12 +1,10 @@
 """What a task prints, looked at: it stays put, is searched, holds a hundred thousand lines, and does nothing."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
-from .conftest import LISTEN
 from .harbour import Harbour
 
 GOES_ON = """
@@ -32,6 +30,14 @@ READ = """
 }
 """
 
+AT_ITS_END = """
+() => {
+  const log = document.querySelector("[role=log]");
+  const lines = Number(document.body.innerText.match(/([\\d,]+) lines\\. It is over/)[1].replaceAll(",", ""));
+  const last = log.querySelector(`[data-line='${lines}']`);
+  return last && last.getBoundingClientRect().top < log.getBoundingClientRect().bottom;
+}
+"""
 AT_THE_TOP = """
 (line) => {
   const found = document.querySelector(`[data-line='${line}']`);
@@ -41,25 +47,10 @@ AT_THE_TOP = """
 """
 
 
-@pytest.fixture(scope="module")
-def harbour(can_be_seen: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harbour]:
-    """A server of these tests alone: what they run, others would find."""
-    harbour = Harbour(tmp_path_factory.mktemp("quay"))
-    try:
-        harbour.start()
-        yield harbour
-    finally:
-        harbour.stop()
-
-
-@pytest.fixture
-def context(browser: Browser, harbour: Harbour) -> Iterator[BrowserContext]:
-    context = browser.new_context(base_url=harbour.url, viewport={"width": 1280, "height": 800})
-    context.set_default_timeout(10_000)
-    context.grant_permissions(["clipboard-read", "clipboard-write"])
-    context.add_init_script(LISTEN)
-    yield context
-    context.close()
+@pytest.fixture(scope="session")
+def harbour(yard: Harbour) -> Harbour:
+    """Here things are run."""
+    return yard
 
 
 def read(log: Locator) -> dict[str, Any]:
@@ -109,8 +100,7 @@ def test_who_reads_further_up_is_left_alone_and_at_the_end_is_kept_there(page: P
     with harbour.client() as client:
         assert client.post(f"/api/tasks/{task}/cancel").status_code == 202
     expect(page.get_by_text("lines. It is over.")).to_be_visible()
-    last = log.evaluate("(log) => Math.floor(log.querySelector('div').offsetHeight / 19)")
-    expect(log.locator(f"[data-line='{last}']")).to_be_in_viewport()
+    page.wait_for_function(AT_ITS_END)
 
 
 def test_a_hundred_thousand_lines_are_walked_through_and_searched(page: Page, harbour: Harbour) -> None:
