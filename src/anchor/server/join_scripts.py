@@ -20,12 +20,12 @@ _HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?")
 def commands(url: str, token: str) -> JoinCommands:
     """The lines to run on a machine that has no Anchor yet."""
     wheel = wheel_name()
-    package = PACKAGE if wheel is None else _word(f"{url}/dist/{wheel}")
+    install = "" if wheel is None else f"pip install {_word(f'{url}/dist/{wheel}')} && "
     shell, powershell, server = _word(f"{url}/{SHELL}"), _word(f"{url}/{POWERSHELL}"), _word(url)
     return JoinCommands(
         linux=f"curl -fsSL {shell} | sh -s -- {server} {token}",
         windows=f"& ([scriptblock]::Create((irm {powershell}))) {server} {token}",
-        python=f"pip install {package} && anchor join {server} {token}",
+        python=f"{install}anchor join {server} {token}",
     )
 
 

@@ -52,8 +52,8 @@ if (-not (Test-Path $Python)) {
 $Pip = @('-m', 'pip', '--disable-pip-version-check', '--quiet', 'install')
 $Mark = Join-Path $Place 'venv\anchor.sha256'
 if (-not $Wheel) {
-    Write-Host "Installing $Package from the package index."
-    Invoke-Checked $Python ($Pip + @('--upgrade', $Package))
+    # No public index is asked instead: whatever has that name there need not be Anchor.
+    throw "This server was never installed as a package, so it has none to hand out. Install Anchor here as it was there, then: anchor join $Url TOKEN"
 } elseif (-not (Test-Path $Mark) -or (Get-Content $Mark) -ne $Sha256) {
     Write-Host "Installing $Wheel. What it needs comes from the package index: that may take a minute."
     Invoke-Checked $Python ($Pip + @('--force-reinstall', '--no-deps', "$Url/dist/$Wheel#sha256=$Sha256"))

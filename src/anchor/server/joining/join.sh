@@ -65,8 +65,9 @@ make_venv() {
 install_anchor() {
     pip="$home/venv/bin/python -m pip --disable-pip-version-check --quiet"
     if [ -z "$WHEEL" ]; then
-        say "Installing $PACKAGE from the package index."
-        $pip install --upgrade "$PACKAGE"
+        # No public index is asked instead: whatever has that name there need not be Anchor.
+        give_up "This server was never installed as a package, so it has none to hand out." \
+            "Install Anchor here as it was there, then: anchor join $url TOKEN"
     elif [ "$(cat "$home/venv/anchor.sha256" 2>/dev/null)" != "$SHA256" ]; then
         say "Installing $WHEEL. What it needs comes from the package index: that may take a minute."
         $pip install --force-reinstall --no-deps "$url/dist/$WHEEL#sha256=$SHA256"
