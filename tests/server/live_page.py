@@ -9,7 +9,7 @@ from typing import Any
 import socketio
 from served import Served
 
-PATIENCE_SECONDS = 15.0
+PATIENCE_SECONDS = 30.0
 
 
 class Page:
@@ -55,7 +55,7 @@ async def page(
     one = Page()
     auth = None if token is None else {"token": token}
     await one.io.connect(
-        server.url, headers=headers or {}, auth=auth, socketio_path="live", transports=["websocket"], wait_timeout=10
+        server.url, headers=headers or {}, auth=auth, socketio_path="live", transports=["websocket"], wait_timeout=30
     )
     try:
         yield one

@@ -43,9 +43,9 @@ async def test_a_watcher_sees_what_happens_counted_exactly_and_sampled(server: S
     puppet = await asyncio.to_thread(Puppet, server, name="Watched", slots=400)
     with await asyncio.to_thread(puppet.connect) as session:
         async with page(server) as watcher:
+            began = time.monotonic()
             joined = await watcher.join("watch")
             before = (await watcher.join("tasks"))["snapshot"]
-            began = time.monotonic()
             await submitted(server, 300, retry={"attempts": 1})
             items = await asyncio.to_thread(session.assigned, 300)
             bad = [Ending(items[0].task, 1, Outcome.ERRORED, reason=Reason("user_error", "No."))]
@@ -53,7 +53,7 @@ async def test_a_watcher_sees_what_happens_counted_exactly_and_sampled(server: S
             await asyncio.to_thread(session.report, [*bad, *good])
             await watcher.until(lambda: (watcher.newest("tasks") or before)["counts"]["succeeded"] >= 299)
             await watcher.until(lambda: (watcher.newest("watch") or {"counts": before["counts"]})["counts"]["failed"])
-            took = time.monotonic() - began
+        took = time.monotonic() - began
         frames = watcher.frames["watch"]
         assert_in_order(frames, joined["seq"])
         assert len(frames) <= took * 10 + 1
@@ -199,7 +199,7 @@ async def test_who_may_not_watch_is_told_why(guarded: Served, token: str | None,
             auth=None if token is None else {"token": token},
             socketio_path="live",
             transports=["websocket"],
-            wait_timeout=5,
+            wait_timeout=15,
         )
     [error] = one.said["connect_error"]
     assert (error["data"]["kind"], error["data"]["code"]) == ("refused", code)
@@ -212,9 +212,9 @@ async def test_a_revoked_key_watches_no_longer(guarded: Served) -> None:
     async with page(guarded, token=made["token"]) as one:
         await one.join("watch")
         await asyncio.to_thread(guarded.client.delete, f"/api/keys/{made['id']}")
-        [stop] = await one.until(lambda: one.said["stop"], 3)
+        [stop] = await one.until(lambda: one.said["stop"])
         assert (stop["code"], stop["retrySeconds"]) == ("unauthenticated", None)
-        await one.until(lambda: one.said["disconnect"], 3)
+        await one.until(lambda: one.said["disconnect"])
 
 
 async def test_a_page_is_told_that_the_server_stops_and_does_not_keep_it(own_server: Served) -> None:
