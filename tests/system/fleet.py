@@ -82,6 +82,13 @@ class Program:
     def said(self) -> str:
         return self._log.read_text(errors="replace")[-LOG_TAIL:] if self._log.exists() else ""
 
+    def wait_until_it_says(self, words: str) -> None:
+        """Wait until it has said something."""
+        deadline = time.monotonic() + GIVE_UP_SECONDS
+        while words not in self.said():
+            assert time.monotonic() < deadline, self.said()
+            time.sleep(0.02)
+
 
 class Server(Program):
     def __init__(self, directory: Path, *, name: str = "server", lease_seconds: float = 3, **settings: object) -> None:

@@ -219,7 +219,7 @@ def test_an_agent_pointed_at_something_else_says_so(tmp_path: Path) -> None:
     assert "Traceback" not in agent.stderr
 
 
-def test_a_blocked_node_loses_its_work_uncharged_and_its_agent_ends(
+def test_a_blocked_node_loses_its_work_uncharged_and_works_again_once_it_is_taken_back(
     new_agent: Callable[[str], Agent], client: Client
 ) -> None:
     first = new_agent("one")
@@ -230,5 +230,9 @@ def test_a_blocked_node_loses_its_work_uncharged_and_its_agent_ends(
     done = client.until(task, "succeeded", "failed")
     assert (done["state"], done["nodeId"]) == ("succeeded", second.node)
     assert [attempt["outcome"] for attempt in done["attempts"]] == ["released", "succeeded"]
-    assert first.wait() == 5
-    assert "is blocked" in first.said()
+    first.wait_until_it_says("is blocked")
+    assert client.post(f"/api/nodes/{second.node}/block").json()["status"] == "blocked"
+    again = client.submit(BRIEF | {"payload": {"sourceCode": "return 1"}})
+    assert client.post(f"/api/nodes/{first.node}/resume").is_success
+    done = client.until(again, "succeeded")
+    assert done["nodeId"] == first.node

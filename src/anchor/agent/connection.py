@@ -20,9 +20,10 @@ from anchor.agent.journal import Journal
 from anchor.agent.measuring import measured
 from anchor.agent.parcels import Parcels
 from anchor.agent.pauses import Pauses
+from anchor.agent.refusals import Blocked, NotNow, TurnedAway, UpgradeRequired, refusal_of
 from anchor.agent.trust import trusted
 from anchor.core.attempt import Ending, Outcome, Reason
-from anchor.core.errors import AnchorError, Conflict, FailureCode, Unauthenticated
+from anchor.core.errors import AnchorError, Conflict, FailureCode
 from anchor.core.node import Metrics, Profile
 from anchor.failpoints import reached
 from anchor.wire import link as wire
@@ -50,7 +51,7 @@ from anchor.wire.link import (
 
 log = structlog.get_logger("anchor.agent")
 OPEN_SECONDS = 10.0
-UPGRADE_SAID_SECONDS = 3600.0
+TURNED_AWAY_SAID_SECONDS = 3600.0
 """How often an agent that the server is too new or too old for says so again."""
 FAREWELL_SECONDS = 3.0
 METRICS_SECONDS = 1.0
@@ -83,7 +84,7 @@ class Connection:
         epoch = journal.epoch(identity.node)
         self._epoch = wire.UNKNOWN_EPOCH if epoch is None else epoch
         self._pauses = Pauses()
-        self._upgrade_said_at = float("-inf")
+        self._turned_away_said_at = float("-inf")
         self._profile = profile
         self._metrics = metrics
         self._slots = slots
@@ -157,11 +158,15 @@ class Connection:
                 opened = time.monotonic()
                 try:
                     await self._session_of_its_own()
-                except _Refusal as refusal:
+                except NotNow as refusal:
                     wait = self._pauses.after_refusal(refusal.seconds)
-                except _UpgradeRequired as error:
-                    self._say_upgrade(error)
+                except UpgradeRequired as away:
+                    self._say_turned_away(away)
                     wait = self._pauses.for_upgrade()
+                except Blocked as away:
+                    self._say_turned_away(away)
+                    self._let_all_go()
+                    wait = self._pauses.while_blocked()
                 except (OSError, ConnectionClosed, InvalidHandshake, TimeoutError) as error:
                     log.info("not connected", url=self._url, error=str(error) or type(error).__name__)
                     wait = self._pause_after(before, opened)
@@ -180,16 +185,17 @@ class Connection:
             return self._pauses.after_failure()
         return self._pauses.after_session(time.monotonic() - opened)
 
-    def _say_upgrade(self, error: "_UpgradeRequired") -> None:
+    def _say_turned_away(self, away: TurnedAway) -> None:
         now = time.monotonic()
-        if now - self._upgrade_said_at >= UPGRADE_SAID_SECONDS:
-            self._upgrade_said_at = now
-            log.error(
-                "this agent and the server do not speak the same protocol",
-                url=self._url,
-                message=str(error),
-                hint=f"{error.hint} The agent stays up and asks again every few minutes.",
-            )
+        if now - self._turned_away_said_at >= TURNED_AWAY_SAID_SECONDS:
+            self._turned_away_said_at = now
+            log.error(away.event, url=self._url, message=str(away), hint=f"{away.hint} {away.meanwhile}")
+
+    def _let_all_go(self) -> None:
+        if self._executor.busy:
+            self._executor.stop_all("the node was blocked")
+        if self._hosting is not None:
+            self._hosting.want([])
 
     async def _session_of_its_own(self) -> None:
         address = "ws" + self._url.removeprefix("http") + "/agent"
@@ -242,7 +248,7 @@ class Connection:
             await socket.send(wire.encode(hello))
             answer = await _next(socket)
         if isinstance(answer, Refused):
-            raise _refusal(answer)
+            raise refusal_of(answer)
         if not isinstance(answer, Welcome):
             raise not_anchor(self._url)
         if answer.epoch not in {self._epoch, wire.UNKNOWN_EPOCH}:
@@ -251,6 +257,7 @@ class Connection:
             await self._journal.keep_epoch(self._identity.node, answer.epoch)
             reached("link.epoch_kept")
             self._epoch = answer.epoch
+        self._turned_away_said_at = float("-inf")
         self._session = answer.session
         self._protocol = answer.protocol
         self._lease_seconds = answer.lease_seconds
@@ -396,30 +403,6 @@ class Connection:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(FAREWELL_SECONDS):
                     await self._executor.settled()
-
-
-class _Refusal(Exception):
-    """Not now; `seconds` is when the server wants to be asked again."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__()
-        self.seconds = seconds
-
-
-class _UpgradeRequired(Exception):
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.hint = hint
-
-
-def _refusal(refused: Refused) -> Exception:
-    """What a refusal means for this agent: to come back, soon or after an upgrade, or that it is not wanted."""
-    if refused.code == "upgrade_required":
-        return _UpgradeRequired(refused.message, refused.hint)
-    if refused.retry_after is not None:
-        return _Refusal(refused.retry_after)
-    kind = Unauthenticated if refused.code == "unknown_node" else Conflict
-    return kind(refused.message, hint=refused.hint, code=refused.code)
 
 
 async def _next(socket: ClientConnection) -> wire.FromServer:

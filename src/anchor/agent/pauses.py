@@ -12,6 +12,7 @@ BACKOFF_CAP_SECONDS = 60.0
 HOSTING_CAP_SECONDS = 8.0
 """The same where apps run, which nobody reaches meanwhile."""
 UPGRADE_SECONDS = (300.0, 600.0)
+BLOCKED_SECONDS = (5.0, 10.0)
 
 
 class Pauses:
@@ -44,6 +45,10 @@ class Pauses:
     def for_upgrade(self) -> float:
         """Nothing changes until somebody installs another version here or there."""
         return random.uniform(*UPGRADE_SECONDS)
+
+    def while_blocked(self) -> float:
+        """Somebody may take the node back at any moment."""
+        return random.uniform(*BLOCKED_SECONDS)
 
     @property
     def _backoff(self) -> float:
