@@ -10,9 +10,10 @@ import { isRunOver, type RunView, type StepView } from "../workflows/queries";
 const PAGE = 1000;
 /** Steps that are read; of a run with more, these are the first. */
 const STEPS_HERE_MAX = 5000;
-/** Steps are read again at once when something small changed, and never for more than a tenth of the time. */
+/** Steps are read again at once when something small changed, and for no more than a tenth of the time, up to a point. */
 const REST_MS = 300;
 const REST_TIMES = 9;
+const REST_MS_MAX = 5000;
 
 /** The run without its steps. */
 export function useRun(id: string) {
@@ -53,7 +54,7 @@ export function useSteps(id: string, version: string, over: boolean) {
   });
   const { data, dataUpdatedAt, isFetching, refetch } = asked;
   const stale = data !== undefined && data.version !== version;
-  const rest = Math.max(REST_MS, REST_TIMES * (data?.ms ?? 0));
+  const rest = Math.min(Math.max(REST_MS, REST_TIMES * (data?.ms ?? 0)), REST_MS_MAX);
   useEffect(() => {
     if (!stale || isFetching) return;
     const timer = setTimeout(() => void refetch(), Math.max(0, dataUpdatedAt + rest - Date.now()));

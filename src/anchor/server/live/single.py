@@ -14,7 +14,7 @@ from anchor.ports.bus import Watch
 from anchor.server import app_views, run_views, views
 from anchor.server.desk import Desk
 from anchor.server.live.rooms import LOOK_SECONDS, TICK_SECONDS, Picture
-from anchor.server.routes.dags import LOOK_COST, seen_of
+from anchor.server.routes.dags import pause_after, seen_of
 from anchor.server.veil import lifted
 from anchor.wire.apps import AppView as ShownApp
 from anchor.wire.dags import RunView as ShownRun
@@ -30,7 +30,8 @@ class Hinted(Picture):
         self._key = key
         self._open = ExitStack()
         self._watch: Watch | None = None
-        self._cost = 0.0
+        self._pause = 0.0
+        self._steps = 0
 
     def open(self) -> None:
         """Somebody looks from now on."""
@@ -43,7 +44,7 @@ class Hinted(Picture):
 
     async def turn(self) -> None:
         """Wait until there may be something new; longer after what took long."""
-        await asyncio.sleep(max(TICK_SECONDS, LOOK_COST * self._cost))
+        await asyncio.sleep(max(TICK_SECONDS, self._pause))
         if self._watch is not None:
             await self._watch.changed(LOOK_SECONDS - TICK_SECONDS)
 
@@ -51,7 +52,7 @@ class Hinted(Picture):
         """It, as it is now."""
         began = time.monotonic()
         found = await self._find()
-        self._cost = time.monotonic() - began
+        self._pause = pause_after(time.monotonic() - began, self._steps)
         return found
 
     @abstractmethod
@@ -85,6 +86,7 @@ class RunView(Hinted):
         run = await self._world.store.run(self._key)
         if run is None or self._owner not in (None, run.owner):
             raise _none("dag", self._key)
+        self._steps = run.steps
         return await run_views.view(await seen_of(self._desk, run), self._desk, steps_max=0)
 
 

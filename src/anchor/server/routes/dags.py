@@ -29,6 +29,8 @@ LOOK_SECONDS = 1.0
 """How often a run that somebody watches is looked at though nobody said that it changed: a step's start is not told."""
 LOOK_COST = 20.0
 """Looking at a large run may take this share of a core at most (one part in LOOK_COST)."""
+LOOK_SECONDS_LEAST, LOOK_SECONDS_A_STEP = 0.005, 10e-6
+"""More than this a look never costs, whatever it takes on a machine that is busy with something else."""
 STEPS_INLINE_MAX = 1_000
 COUNTED_STEPS_MAX = 20_000
 """Steps of runs that are not over which a list of runs looks at; what is beyond that is not counted."""
@@ -157,6 +159,11 @@ async def _sketch(desk: Desk, run: Run) -> Sketch:
     return sketch
 
 
+def pause_after(seconds: float, steps: int) -> float:
+    """How long to wait before the next look at so many steps, after one that took `seconds`."""
+    return LOOK_COST * min(seconds, LOOK_SECONDS_LEAST + steps * LOOK_SECONDS_A_STEP)
+
+
 async def seen_of(desk: Desk, run: Run) -> Seen:
     """A run and where each of its steps is."""
     sketch = await _sketch(desk, run)
@@ -184,7 +191,7 @@ async def show(call: Call) -> RunView:
             began = world.clock.now()
             run = await find(call)
             view = await run_views.view(await seen_of(call.desk, run), call.desk, steps_max=query.steps)
-            pause = LOOK_COST * (world.clock.now() - began) / 1000
+            pause = pause_after((world.clock.now() - began) / 1000, run.steps)
     return view
 
 
