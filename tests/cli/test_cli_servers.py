@@ -52,7 +52,7 @@ def test_on_an_open_address_everybody_needs_a_token_and_the_owner_has_it(tmp_pat
             assert "SEC-" in cli("node", "ls").stdout
             again = cli("join", cli.url, command[3], "--data", str(tmp_path / "third"))
             assert again.returncode == 4
-            assert "join token is not valid" in again.stderr
+            assert "was used before" in again.stderr
         finally:
             agent.send_signal(signal.SIGINT)
             agent.communicate(timeout=20)
