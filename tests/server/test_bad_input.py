@@ -237,7 +237,7 @@ def test_json_may_be_announced_in_several_ways(server: Served, kind: str) -> Non
     ("path", "code", "says", "hints"),
     [
         ("/api/tasks?limt=5", "invalid_query", "'limt'", "Did you mean 'limit'"),
-        ("/api/tasks?limit=0", "invalid_query", ">= 1", "cursor, label, limit, state"),
+        ("/api/tasks?limit=0", "invalid_query", ">= 1", "cursor, ids, label, limit, name, .*, state, until"),
         ("/api/tasks?limit=1001", "invalid_query", "<= 1000", ""),
         ("/api/tasks?limit=ten", "invalid_query", "Expected `int`", ""),
         ("/api/tasks?limit=" + "9" * 5000, "invalid_query", "", ""),

@@ -30,10 +30,9 @@ def test_a_poison_task_over_twenty_machines_takes_none_of_them_out_of_service(tm
                 attempt += 1
             assert view["reason"]["code"] == "poison", str(view["attempts"])
             assert len({attempt["nodeId"] for attempt in view["attempts"]}) == POISON_NODES
-        nodes = server.client.get("/api/nodes").json()
+        nodes = machines.until_all_is_counted()
         assert {node["status"] for node in nodes} == {"online"}
         assert machines.taken_down == {node["nodeId"] for node in nodes}
-        assert sum(node["faults"]["node"] for node in nodes) == machines.deaths
         machines.close()
     finally:
         server.end()
@@ -71,6 +70,17 @@ class Machines:
         session.report([Ending(item.task, item.attempt, Outcome.CRASHED, reason=DOWN)])
         self.taken_down.add(node)
         self.deaths += 1
+
+    def until_all_is_counted(self) -> list[dict[str, Any]]:
+        """The nodes, once every death is counted: that is written down behind the end of its task."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            nodes: list[dict[str, Any]] = self._server.client.get("/api/nodes").json()
+            counted = sum(node["faults"]["node"] for node in nodes)
+            if counted == self.deaths:
+                return nodes
+            assert time.monotonic() < deadline, f"{counted} of {self.deaths} deaths are counted"
+            time.sleep(0.02)
 
     def close(self) -> None:
         for session in self._sessions.values():

@@ -323,6 +323,11 @@ def test_an_app_answers_by_name_and_by_path_whichever_server_nginx_asks(
         while (app := client.get("/api/clusters/page", params={"wait": 10, "version": version}).json())["ready"] == 0:
             version = app["version"]
         by_name = {"Host": f"page.{APP_NAMES}"}
+        for server in site.servers:  # one has heard of it, the other is about to
+            deadline = time.monotonic() + 10
+            while httpx.get(f"{server.url}/", headers=by_name, trust_env=False).status_code == 503:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
         answers = [client.get("/", headers=by_name) for _ in range(10)]
         answers += [client.get("/apps/page/") for _ in range(10)]
         assert {(answer.status_code, answer.text) for answer in answers} == {(200, "an app")}

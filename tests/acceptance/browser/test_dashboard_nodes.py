@@ -135,7 +135,7 @@ def test_a_machine_joins_by_the_line_that_is_shown(page: Page, served: Served, t
         expect(steps.nth(0)).to_contain_text("Called in from 127.0.0.1")
         expect(steps.nth(1)).to_contain_text(f"Named {node[0]}, agent ")
         expect(steps.nth(2)).to_contain_text(re.compile(r"Found \d+ cores?, [\d.]+ GiB, .*; .*isolate"))
-        expect(steps.nth(3)).to_contain_text(re.compile(r"Passed its first check: \d+ thousand hash rounds"))
+        expect(steps.nth(3)).to_contain_text(re.compile(r"Passed its first check: [\d,]+ thousand hash rounds"))
         expect(page.get_by_text("lets no other machine join")).to_be_visible()
         wrong += check(page, axe, "joined")
         again = _run(command, machine)

@@ -82,7 +82,7 @@ def test_one_signs_in_with_a_token_and_out_again(browser: Browser, guarded: Serv
         assert (cookie["name"], cookie["httpOnly"], cookie["sameSite"]) == ("anchor", True, "Lax")
         assert page.evaluate("[document.cookie, localStorage.length, sessionStorage.length]") == ["", 0, 0]
         page.get_by_role("button", name="eve operator").click()
-        expect(page.get_by_role("dialog")).to_contain_text("add, drain and block nodes")
+        expect(page.get_by_role("dialog")).to_contain_text("adds, drains and blocks nodes")
         wrong += check(page, axe, "who you are")
         page.get_by_role("button", name="Sign out").click()
         expect(page.get_by_label("Token")).to_be_visible()
