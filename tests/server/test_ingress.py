@@ -246,6 +246,25 @@ async def test_a_replica_that_nobody_could_have_heard_is_replaced_by_another(gro
 
 
 @pytest.mark.anyio
+async def test_a_request_whose_replica_died_waits_a_moment_for_the_other_to_come_within_reach(ground: Ground) -> None:
+    heard: list[bytes] = []
+
+    async def die(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.close()
+
+    async with a_port(die) as port:
+        app = ground.app("shop", "a", "b")
+        ground.doors["N1"].ports[app.id, 1] = port
+        other = ground.doors["N2"].ports.pop((app.id, 2))
+        asking = asyncio.create_task(ground.caller.get("/"))
+        await until(lambda: heard and ground.doors["N2"].asked)
+        ground.doors["N2"].ports[app.id, 2] = other
+        assert (await asking).text == "b /"
+    assert len(heard) == 1
+
+
+@pytest.mark.anyio
 async def test_what_may_be_repeated_is_and_what_may_not_is_not(ground: Ground) -> None:
     ground.app("shop", "a", "a")
     assert (await ground.caller.get("/hangup")).status_code == 502

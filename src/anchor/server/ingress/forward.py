@@ -134,6 +134,7 @@ class _Exchange:
 
     async def _until_answered(self, head: bytes) -> None:
         tried: set[int] = set()
+        heard: set[int] = set()
         patience = time.monotonic() + PATIENCE_SECONDS
         tries = 0
         unanswered: NoAnswer | None = None
@@ -145,11 +146,11 @@ class _Exchange:
                 connected = self._ingress.picker.connect(self._app.id, replica.generation, line)
                 tried.add(replica.generation)
             if connected is None:
-                if unanswered is not None:  # everybody was asked
+                if unanswered is not None and self._is_known_to_all(heard):
                     self._give_up(unanswered)
                     return
                 await self._be_patient(patience)
-                tried.clear()
+                tried = set(heard)
                 continue
             upstream, was_used = connected
             tries += 1
@@ -168,10 +169,16 @@ class _Exchange:
                     self._give_up(failure)
                     return
                 if not failure.is_unheard and not was_used:
+                    heard.add(replica.generation)
                     unanswered = failure
             finally:
                 self._ingress.picker.done(self._app.id, replica.generation, upstream)
                 self._upstream = None
+
+    def _is_known_to_all(self, heard: set[int]) -> bool:
+        """Whether every replica that there is now was sent the request and gave no answer."""
+        app = self._ingress.app(self._app.name)
+        return app is None or all(one.generation in heard for one in routable(app))
 
     def _may_repeat(self, failure: NoAnswer) -> bool:
         if failure.code == "timed_out":
