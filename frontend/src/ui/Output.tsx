@@ -59,6 +59,7 @@ export function Output({ output, rawUrl, memory, cut = false, show }: OutputProp
     { keys: "e", says: "end of the output: follow it", run: reading.follow },
   ]);
   const pressed = (event: React.KeyboardEvent) => {
+    reading.touched();
     if (event.key !== "End") return;
     // The browser's own way there ends where the end was when it began.
     event.preventDefault();
@@ -75,6 +76,8 @@ export function Output({ output, rawUrl, memory, cut = false, show }: OutputProp
         className={styles.lines}
         onScroll={reading.scrolled}
         onKeyDown={pressed}
+        onWheel={reading.touched}
+        onPointerDown={reading.touched}
         tabIndex={0}
         role="log"
         aria-live="off"

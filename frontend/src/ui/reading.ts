@@ -23,6 +23,8 @@ export function useReading({ box, memory, linePx, lines, dropped, ended }: Readi
   const [following, setFollowing] = useState(kept === null);
   const top = useRef(0);
   const gone = useRef(dropped);
+  // When it was asked to follow.
+  const asked = useRef(Number.NEGATIVE_INFINITY);
   // How high it all was in the last moment: who scrolls to the end of a fast output reaches where that was.
   const heights = useRef<{ at: number; px: number }[]>([]);
 
@@ -36,6 +38,7 @@ export function useReading({ box, memory, linePx, lines, dropped, ended }: Readi
   };
   const follow = () => {
     pending.current = null;
+    asked.current = performance.now();
     setFollowing(true);
     sessionStorage.removeItem(name);
     if (box.current !== null) put(box.current, box.current.scrollHeight);
@@ -68,6 +71,11 @@ export function useReading({ box, memory, linePx, lines, dropped, ended }: Readi
     if (at === null || pending.current !== null || at.scrollTop === top.current) return;
     const bottom = at.scrollTop + at.clientHeight + NEAR_END_PX;
     const [up, down] = [at.scrollTop < top.current, at.scrollTop > top.current];
+    if (up && following && performance.now() - asked.current < A_MOMENT_MS) {
+      // A movement that was under way when it was asked to follow: browsers scroll by key over several frames.
+      put(at, at.scrollHeight);
+      return;
+    }
     top.current = at.scrollTop;
     const next = bottom > at.scrollHeight || (down && bottom > (heights.current[0]?.px ?? 0)) || (following && !up);
     setFollowing(next);
@@ -82,5 +90,9 @@ export function useReading({ box, memory, linePx, lines, dropped, ended }: Readi
     setFollowing(false);
     put(at, Math.max(0, (key - dropped) * linePx - at.clientHeight / 2));
   };
-  return { following, follow, scrolled, goTo };
+  /** Somebody is about to move: whatever moves from here on is meant. */
+  const touched = () => {
+    asked.current = Number.NEGATIVE_INFINITY;
+  };
+  return { following, follow, scrolled, touched, goTo };
 }

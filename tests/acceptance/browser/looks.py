@@ -15,6 +15,7 @@ PATHS = [path.replace("$id", "none") for path in SOURCE_PATHS]
 WIDTHS = (320, 390, 720, 768, 1440)
 """720 is 1440 at 200 % zoom."""
 SPIN_SECONDS = 0.1
+PATIENCE_SECONDS = 20.0
 WIDE_MS = 5000
 """What is drawn to measure is measured anew a moment after a window has changed."""
 ALIKE = [["[role=row]:nth-child(n + 9)"]]
@@ -45,19 +46,27 @@ def faults(page: Page, axe: str, where: str, part: str = "main", rules: list[str
     return [f"{where}: {one['id']} at {[node['target'] for node in one['nodes']]}" for one in found]
 
 
+def until(page: Page, holds: str, arg: object = None) -> None:
+    """Wait until a function of the page's says yes. It is asked from here each time: Playwright's own wait would
+    evaluate text inside the page, which its policy forbids."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not page.evaluate(holds, arg):
+        assert time.monotonic() < deadline, holds
+        page.wait_for_timeout(50)
+
+
 def go(page: Page, path: str) -> None:
     """Another page, as a link would go there: nothing is loaded again."""
     page.evaluate("(path) => { history.pushState({}, '', path); dispatchEvent(new PopStateEvent('popstate')); }", path)
-    page.wait_for_function("(path) => location.pathname + location.search === path", arg=path)
+    until(page, "(path) => location.pathname + location.search === path", path)
     page.locator("main h1").wait_for()
 
 
 def sideways(page: Page) -> list[str]:
     """Says so where the page or its main part stays wider than what is seen of it."""
-    # Asked from here: a wait inside the page would evaluate text there, which its policy forbids.
-    until = time.monotonic() + WIDE_MS / 1000
+    deadline = time.monotonic() + WIDE_MS / 1000
     while max(page.evaluate(SIDEWAYS)) > 0:
-        if time.monotonic() > until:
+        if time.monotonic() > deadline:
             return [f"{page.url} scrolls sideways at {page.viewport_size}"]
         page.wait_for_timeout(50)
     return []

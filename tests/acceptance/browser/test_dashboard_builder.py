@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from .harbour import Harbour
-from .looks import at_all_widths, check
+from .looks import at_all_widths, check, until
 
 FOUR = {"fetch": [], "process_1": ["fetch"], "process_2": ["fetch"], "aggregate": ["process_1", "process_2"]}
 
@@ -168,7 +168,7 @@ def test_the_drawing_and_its_json_follow_each_other(page: Page) -> None:
     assert _top(second) < _top(first)
     first.click()
     page.get_by_role("button", name="Tidy up").click()
-    page.wait_for_function(IN_A_ROW)
+    until(page, IN_A_ROW)
 
     text.fill('{"name": "n", "steps": [{"id": "a"}, {"id": "a"}]}')
     expect(_said(page)).to_contain_text("Two steps are called “a”")

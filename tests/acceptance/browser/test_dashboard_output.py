@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from .harbour import Harbour
+from .looks import until
 
 GOES_ON = """
 for (let i = 1; i <= 80000; i++) {
@@ -60,7 +61,7 @@ def read(log: Locator) -> dict[str, Any]:
 
 
 def has_more_than(page: Page, lines: int) -> None:
-    page.wait_for_function("(lines) => document.querySelector('[role=log]')?.scrollHeight / 19 > lines", arg=lines)
+    until(page, "(lines) => document.querySelector('[role=log]')?.scrollHeight / 19 > lines", lines)
 
 
 def test_who_reads_further_up_is_left_alone_and_at_the_end_is_kept_there(page: Page, harbour: Harbour) -> None:
@@ -78,7 +79,7 @@ def test_who_reads_further_up_is_left_alone_and_at_the_end_is_kept_there(page: P
     assert (after["line"], after["at"]) == (before["line"], before["at"])
     page.reload()  # also over a reload
     expect(log.locator(f"[data-line='{before['line']}']")).to_be_visible()
-    page.wait_for_function(AT_THE_TOP, arg=before["line"])
+    until(page, AT_THE_TOP, before["line"])
     expect(page.get_by_text("Paused where you are.")).to_be_visible()
     log.hover()
     for _ in range(20):
@@ -100,7 +101,7 @@ def test_who_reads_further_up_is_left_alone_and_at_the_end_is_kept_there(page: P
     with harbour.client() as client:
         assert client.post(f"/api/tasks/{task}/cancel").status_code == 202
     expect(page.get_by_text("lines. It is over.")).to_be_visible()
-    page.wait_for_function(AT_ITS_END)
+    until(page, AT_ITS_END)
 
 
 def test_a_hundred_thousand_lines_are_walked_through_and_searched(page: Page, harbour: Harbour) -> None:

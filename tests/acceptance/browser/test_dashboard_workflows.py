@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from .harbour import Harbour
-from .looks import at_all_widths, check, go, slack
+from .looks import at_all_widths, check, go, slack, until
 
 USABLE_SECONDS_MAX = 2.0
 BLOCKED_MS_MAX = 200
@@ -31,9 +31,9 @@ def schedule(harbour: Harbour, name: str, *steps: dict[str, Any], over: bool = T
         answer = client.post("/api/dags", json={"name": name, "steps": list(steps)})
         assert answer.status_code == 201, answer.text
         run: str = answer.json()["id"]
-        until = time.monotonic() + 20
+        deadline = time.monotonic() + 20
         while over and client.get(f"/api/dags/{run}", params={"steps": 0}).json()["state"] == "running":
-            assert time.monotonic() < until, "the run does not end"
+            assert time.monotonic() < deadline, "the run does not end"
             time.sleep(0.05)
     return run
 
@@ -83,7 +83,7 @@ def test_a_run_is_found_looked_at_and_run_again(page: Page, runs: dict[str, str]
     def again(button: str) -> None:
         before = page.url.split("?")[0]
         page.get_by_role("button", name=button, exact=True).click()
-        page.wait_for_function("(before) => location.href.split('?')[0] !== before", arg=before)
+        until(page, "(before) => location.href.split('?')[0] !== before", before)
         expect(page.get_by_text("4 of 4 over")).to_be_visible(timeout=20_000)
         expect(page.locator("[data-box]")).to_have_count(4, timeout=20_000)
 
