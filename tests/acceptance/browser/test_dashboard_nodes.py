@@ -27,7 +27,7 @@ from .looks import at_all_widths, check
 
 NODES = 300
 ROWS_MAX = 60
-JOIN_MS = 60_000
+JOIN_MS = 90_000
 SITES = ("Lisbon", "Porto", "Vigo")
 
 
