@@ -80,6 +80,7 @@ def test_the_request_of_the_specification_works_as_written(server: Served) -> No
     assert view["requirements"] == {"minRam": 2.0}
 
 
+@pytest.mark.timeout(300)
 def test_no_generated_request_finds_a_mistake_of_the_server(own_server: Served, tmp_path: Path) -> None:
     token = own_server.key("generator", "admin")
     checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
@@ -94,7 +95,7 @@ def test_no_generated_request_finds_a_mistake_of_the_server(own_server: Served, 
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=280,
     )
     assert ran.returncode == 0, ran.stdout[-5000:] + ran.stderr[-2000:]
     assert own_server.is_well()

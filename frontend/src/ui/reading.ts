@@ -23,8 +23,8 @@ export function useReading({ box, memory, linePx, lines, dropped, ended }: Readi
   const [following, setFollowing] = useState(kept === null);
   const top = useRef(0);
   const gone = useRef(dropped);
-  // When it was asked to follow.
-  const asked = useRef(Number.NEGATIVE_INFINITY);
+  // Asked to follow, and nothing was touched since: what still moves up began before, as scrolling by key takes frames.
+  const held = useRef(false);
   // How high it all was in the last moment: who scrolls to the end of a fast output reaches where that was.
   const heights = useRef<{ at: number; px: number }[]>([]);
 
@@ -38,7 +38,7 @@ export function useReading({ box, memory, linePx, lines, dropped, ended }: Readi
   };
   const follow = () => {
     pending.current = null;
-    asked.current = performance.now();
+    held.current = true;
     setFollowing(true);
     sessionStorage.removeItem(name);
     if (box.current !== null) put(box.current, box.current.scrollHeight);
@@ -71,8 +71,7 @@ export function useReading({ box, memory, linePx, lines, dropped, ended }: Readi
     if (at === null || pending.current !== null || at.scrollTop === top.current) return;
     const bottom = at.scrollTop + at.clientHeight + NEAR_END_PX;
     const [up, down] = [at.scrollTop < top.current, at.scrollTop > top.current];
-    if (up && following && performance.now() - asked.current < A_MOMENT_MS) {
-      // A movement that was under way when it was asked to follow: browsers scroll by key over several frames.
+    if (up && following && held.current) {
       put(at, at.scrollHeight);
       return;
     }
@@ -92,7 +91,7 @@ export function useReading({ box, memory, linePx, lines, dropped, ended }: Readi
   };
   /** Somebody is about to move: whatever moves from here on is meant. */
   const touched = () => {
-    asked.current = Number.NEGATIVE_INFINITY;
+    held.current = false;
   };
   return { following, follow, scrolled, touched, goTo };
 }

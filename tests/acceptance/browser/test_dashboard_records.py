@@ -229,6 +229,7 @@ def test_what_was_used_adds_up(page: Page, records: Harbour, axe: str) -> None:
 
 
 def test_settings_are_shown_and_this_browser_keeps_its_own(page: Page, axe: str) -> None:
+    assert page.request.post("/api/keys", data={"name": "seen", "role": "viewer"}).status == 201  # for an event
     page.goto("/settings")
     port = page.locator("dl > div").filter(has=page.get_by_text("port", exact=True))
     expect(port).to_contain_text("from --port")

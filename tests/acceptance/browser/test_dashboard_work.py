@@ -23,6 +23,7 @@ def test_the_keyboard_goes_everywhere(page: Page, harbour: Harbour) -> None:
     page.keyboard.press("3")
     expect(page.get_by_role("tab", name="Attempts")).to_have_attribute("aria-selected", "true")
     page.keyboard.press("Control+k")
+    page.wait_for_selector("dialog input:focus")
     page.keyboard.type("watch\n")
     expect(page.locator("h1")).to_have_text("The watch")
     expect(page.locator("dialog")).to_have_count(0)
