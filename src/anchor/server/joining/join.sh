@@ -134,7 +134,7 @@ UNIT
 }
 
 start_in_background() {
-    if [ -s "$home/agent.pid" ] && ps -p "$(cat "$home/agent.pid")" -o args= 2>/dev/null | grep -q agent; then
+    if [ -s "$home/agent.pid" ] && ps -ww -p "$(cat "$home/agent.pid")" -o args= 2>/dev/null | grep -q agent; then
         say "Its agent runs already; what it says is in $home/agent.log"
         return
     fi
