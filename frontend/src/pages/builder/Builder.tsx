@@ -45,7 +45,7 @@ function Builder() {
   const { draft, write, name, change, move, back, forth, canGoBack } = useDraft();
   const { graph, places, wrong } = draft;
   const [chosen, setChosen] = useState(-1);
-  const [focus, setFocus] = useState(0);
+  const [focus, setFocus] = useState({ at: 0, turn: 0 });
   const [fit, setFit] = useState(0);
   const [line, setLine] = useState<{ from: string; to: string } | null>(null);
   const [over, setOver] = useState<Over>(null);
@@ -79,7 +79,7 @@ function Builder() {
   const take = (at: number) => {
     setChosen(at);
     setLine(null);
-    setFocus((before) => before + 1);
+    setFocus(({ turn }) => ({ at, turn: turn + 1 }));
   };
   const add = (place?: Place, after?: string) => {
     const spots = allPlaces(graph, places);
@@ -200,7 +200,6 @@ function Builder() {
                   setChosen(at);
                   setLine(null);
                 }}
-                walk={take}
                 line={line}
                 chooseLine={setLine}
                 move={move}
@@ -231,7 +230,7 @@ function Builder() {
           connect={(to, wanted) => {
             if (wanted) change(connected(graph, over.from, to, true));
             else disconnect(over.from, to);
-            setFocus((before) => before + 1);
+            take(chosen);
           }}
           close={() => setOver(null)}
         />

@@ -34,18 +34,22 @@ interface BoxData extends Record<string, unknown> {
 }
 type BoxNode = Node<BoxData, "box">;
 
+export interface Focus {
+  at: number;
+  turn: number;
+}
+
 interface CanvasProps {
   graph: GraphDraft;
   places: Places;
   /** Numbers of the steps with something wrong. */
   faulty: ReadonlySet<number>;
   chosen: number;
-  /** Grows whenever the chosen box is to have the focus. */
-  focus: number;
+  /** The box that is to have the focus; whenever the turn grows. */
+  focus: Focus;
   /** Grows whenever all of it is to be brought into sight. */
   fit: number;
   choose: (at: number) => void;
-  walk: (at: number) => void;
   line: { from: string; to: string } | null;
   chooseLine: (line: { from: string; to: string } | null) => void;
   move: (places: Places) => void;
@@ -85,7 +89,7 @@ function Inner(props: CanvasProps) {
             faulty: faulty.has(at),
             chosen: at === chosen,
             reached: at === Math.max(0, chosen),
-            focus: at === chosen ? focus : 0,
+            focus: at === focus.at ? focus.turn : 0,
             editable,
           },
         }),
@@ -118,7 +122,10 @@ function Inner(props: CanvasProps) {
     if (here === undefined || !event.key.startsWith("Arrow")) return;
     event.preventDefault();
     const next = nearest(spots, Number(here), event.key);
-    if (next !== null) props.walk(next);
+    if (next === null) return;
+    // At once, so that the next arrow goes on from there however late the sheet is drawn.
+    sheet.current?.querySelector<HTMLElement>(`[data-box="${next}"]`)?.focus({ preventScroll: true });
+    props.choose(next);
   };
   return (
     <div
