@@ -49,6 +49,17 @@ def host_apps(tour: Tour) -> None:
     remove(tour, app)
 
 
+def use_time(tour: Tour) -> None:
+    """An app whose time is counted."""
+    tour.machine(HOSTS)
+    tour.checks.add(check_apps)
+    until(tour, _that_stays(tour), runs(1))
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not any(row["name"] == "stays" for row in tour.ask("GET", "/api/usage?by=app").json()["rows"]):
+        assert time.monotonic() < deadline, "nobody counts it"
+        time.sleep(0.1)
+
+
 def have_an_app(tour: Tour) -> None:
     """An app that waits for a machine."""
     tour.checks.add(check_apps)
@@ -72,7 +83,7 @@ def forget_old_logs(tour: Tour) -> None:
     """Retention takes what generations printed that are over for long."""
     tour.machine(HOSTS)
     tour.checks.add(check_apps)
-    app = _created(tour, "stays")
+    app = _that_stays(tour)
     until(tour, app, runs(1))
     tour.restart(meanwhile=lambda: asyncio.run(_leave_logs(tour, key_of("app", app))))
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -107,6 +118,11 @@ def runs(release: int) -> Callable[[View], bool]:
 
 def is_moving(view: View) -> bool:
     return view["ready"] != len(view["replicas"])
+
+
+def _that_stays(tour: Tour) -> str:
+    """The app that every step leaves there. Retention may have forgotten the key it was asked for with."""
+    return tour.apps.get("stays") or _created(tour, "stays")
 
 
 def _created(tour: Tour, name: str, command: str = "serve") -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.engines.valkey import free_port
 from tests.failpoints.agents import AGENT_STEPS, AgentTour
-from tests.failpoints.app_steps import forget_old_logs, host_apps, print_without_end
+from tests.failpoints.app_steps import forget_old_logs, host_apps, print_without_end, use_time
 from tests.failpoints.checking_steps import (
     be_measured,
     find_rounds_without_copies,
@@ -91,8 +91,8 @@ SHORTCUTS: dict[str, Step] = {
     "server/app_output.py": print_without_end,
     "server/app_log.py": forget_old_logs,
     "server/app_sources.py": host_apps,
-    "server/app_usage.py": host_apps,
-    "mongo.usage_added": host_apps,
+    "server/app_usage.py": use_time,
+    "mongo.usage_added": use_time,
     "link.hosted": host_apps,
 }
 """The step to begin with, so that a point is reached sooner; the other steps follow where it is not."""
@@ -147,6 +147,7 @@ ALL_STEPS: tuple[Step, ...] = (
     be_measured,
     forget_evidence,
     host_apps,
+    use_time,
     print_without_end,
     forget_old_logs,
 )
