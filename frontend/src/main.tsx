@@ -9,10 +9,10 @@ import { RouterProvider } from "@tanstack/react-router";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { queries } from "./api/queries";
+import { listen } from "./keyboard/keys";
 import { openLink } from "./live/socket";
 import { router } from "./routes";
 import { Gate } from "./shell/Gate";
-import { listen } from "./shell/keys";
 import { followDensity } from "./theme/density";
 import { follow } from "./theme/theme";
 

@@ -1,6 +1,6 @@
 /** The REST API, typed by what the server says of itself; every failure is a Problem with a sentence and a hint. */
 import createClient from "openapi-fetch";
-import { heard, lost } from "../live/liveness";
+import { heard, lost } from "./liveness";
 import type { components, paths } from "./schema";
 
 type Schemas = components["schemas"];

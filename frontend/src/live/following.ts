@@ -1,9 +1,7 @@
 /** Follows what is printed, as it comes: server-sent events, told once per frame, opened again where they broke off. */
-import type { Output } from "./lines";
+import type { Output } from "./output";
 
 const AGAIN_MS = 2000;
-/** What there is before anything has come. */
-export const NOTHING: Output = { lines: [], dropped: 0, ended: false, broken: false };
 
 /** What gathers pieces into lines: one that was seen before changes nothing. */
 export interface Gatherer<Piece> {

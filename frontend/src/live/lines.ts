@@ -1,28 +1,11 @@
 /** What a task prints as lines, none of them lost or doubled where it is read on. */
 import type { LogLine } from "../api/client";
-import { NOTHING } from "./following";
 import { inert, LINE_CHARACTERS_MAX } from "./inert";
+import { type Line, NOTHING, type Output } from "./output";
 import { useFollowing } from "./useFollowing";
 
 /** Lines that are kept; earlier ones are in the raw log. */
 export const LINES_MAX = 100_000;
-
-/** A line that is shown: `key` counts from the first line of the task on. */
-export interface Line {
-  key: number;
-  at: string;
-  attempt: number;
-  stream: string;
-  text: string;
-}
-
-/** `dropped` lines were forgotten at the front; `ended`: nothing more will come; `broken`: it is asked for again. */
-export interface Output {
-  lines: readonly Line[];
-  dropped: number;
-  ended: boolean;
-  broken: boolean;
-}
 
 /** Gathers pieces into lines. A piece may end within a line, which the next one of its stream and attempt goes on. */
 export class Gathering {

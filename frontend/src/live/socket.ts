@@ -1,8 +1,8 @@
 /** The one live link of this page, and the hook with which a page is in a room of it. */
 import { useCallback, useSyncExternalStore } from "react";
 import { io } from "socket.io-client";
+import { heard, listenForSilence, lost } from "../api/liveness";
 import { lookAgain } from "../api/session";
-import { heard, listenForSilence, lost } from "./liveness";
 import { framed, received, synced } from "./pulse";
 import { type Fold, type Frame, Rooms, type Seen } from "./rooms";
 

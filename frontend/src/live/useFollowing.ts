@@ -1,7 +1,7 @@
 /** What is printed at an address, for whoever shows it. */
 import { useEffect, useState, useSyncExternalStore } from "react";
-import { Following, type Gatherer, NOTHING } from "./following";
-import type { Output } from "./lines";
+import { Following, type Gatherer } from "./following";
+import { NOTHING, type Output } from "./output";
 
 /** `gather` makes what the lines of this address are gathered by; it is a function that stays the same. */
 export function useFollowing<Piece>(url: string, gather: () => Gatherer<Piece>): Output {

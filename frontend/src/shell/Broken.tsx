@@ -1,7 +1,7 @@
 /** Said in place of a page that could not be loaded, or that broke. */
 import { useEffect, useRef } from "react";
 import { Problem } from "../api/client";
-import { useLiveness } from "../live/liveness";
+import { useLiveness } from "../api/liveness";
 import { Page } from "../ui/Page";
 import { Failed } from "../ui/Said";
 

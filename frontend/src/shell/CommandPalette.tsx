@@ -3,11 +3,11 @@ import { useNavigate } from "@tanstack/react-router";
 import { useId, useState } from "react";
 import { useApps, useNodes } from "../api/queries";
 import { may, useSession } from "../api/session";
+import { shortcuts } from "../keyboard/keys";
 import { choose, type Theme } from "../theme/theme";
 import { Dialog } from "../ui/Dialog";
+import { fits } from "../ui/fits";
 import styles from "./CommandPalette.module.css";
-import { fits } from "./fits";
-import { shortcuts } from "./keys";
 import { needOf, PLACES, placeOfId } from "./places";
 
 interface Command {

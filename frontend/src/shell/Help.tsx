@@ -1,7 +1,8 @@
 /** The shortcuts of the page one looks at, and those of every page. */
+
+import { type Shortcut, shortcuts } from "../keyboard/keys";
 import { Dialog } from "../ui/Dialog";
 import styles from "./Help.module.css";
-import { type Shortcut, shortcuts } from "./keys";
 
 export function Help({ close }: { close: () => void }) {
   const all = shortcuts();

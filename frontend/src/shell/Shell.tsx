@@ -1,12 +1,12 @@
 /** What is around every page: header, navigation, whether it is live, and the keyboard. */
 import { Outlet, useNavigate, useRouterState } from "@tanstack/react-router";
 import { useCallback, useEffect, useRef, useState } from "react";
+import { useLiveness } from "../api/liveness";
 import { may, useSession } from "../api/session";
-import { useLiveness } from "../live/liveness";
+import { useKeys } from "../keyboard/keys";
 import { NotLive } from "../ui/Said";
 import { say, Toasts } from "../ui/Toast";
 import { Actions, Header } from "./Header";
-import { useKeys } from "./keys";
 import { Nav } from "./Nav";
 import { NotAllowed } from "./NotAllowed";
 import { Pulse } from "./Pulse";

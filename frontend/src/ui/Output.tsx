@@ -1,9 +1,9 @@
 /** What a task prints, as it comes: it follows the newest line, and stays put while somebody reads further up. */
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useLayoutEffect, useRef, useState } from "react";
-import type { Line, Output as Lines } from "../live/lines";
+import { useKeys } from "../keyboard/keys";
+import type { Line, Output as Lines } from "../live/output";
 import { type Place, placeIn } from "../live/places";
-import { useKeys } from "../shell/keys";
 import { copy } from "./AsCurl";
 import { Find } from "./Find";
 import { Finder, pieces } from "./find";

@@ -1,7 +1,7 @@
 /** A table of any length: only the rows in sight are drawn; keyboard, sorting and selection are the same everywhere. */
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useId, useRef, useState } from "react";
-import { useKeys } from "../shell/keys";
+import { useKeys } from "../keyboard/keys";
 import { rowPx } from "../theme/density";
 import styles from "./Table.module.css";
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { Line } from "../live/lines";
+import type { Line } from "../live/output";
 import { Finder, pieces } from "./find";
 
 const lines = (texts: readonly string[], first = 0): Line[] =>

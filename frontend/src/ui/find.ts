@@ -1,5 +1,5 @@
 /** Finds a text in lines that keep coming: only what is new is looked at. */
-import type { Line } from "../live/lines";
+import type { Line } from "../live/output";
 
 /** Remembers what was looked at for the newest question. */
 export class Finder {

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { problemOf } from "../api/client";
 import { nextCursor } from "../api/queries";
-import { fits } from "../shell/fits";
 import { curlOf } from "./AsCurl";
+import { fits } from "./fits";
 import { courseOf } from "./Sparkline";
 import { nextOrder, sorted } from "./Table";
 import { ago, bytes, lasting } from "./words";

@@ -3,7 +3,7 @@ import { createLazyRoute, Link } from "@tanstack/react-router";
 import { useState } from "react";
 import { ROLE_WORDS } from "../../api/roles";
 import { ROLES } from "../../api/session";
-import { useKeys } from "../../shell/keys";
+import { useKeys } from "../../keyboard/keys";
 import { AsCurl } from "../../ui/AsCurl";
 import { Page } from "../../ui/Page";
 import { Panel } from "../../ui/Panel";

@@ -1,7 +1,7 @@
 /** A machine becomes a node: one line to run on it, and the steps that tick as it calls in. */
 import { createLazyRoute, Link } from "@tanstack/react-router";
 import { useCallback, useEffect, useRef, useState } from "react";
-import { useKeys } from "../../shell/keys";
+import { useKeys } from "../../keyboard/keys";
 import { AsCurl, copy } from "../../ui/AsCurl";
 import { Page } from "../../ui/Page";
 import { Failed, Loading } from "../../ui/Said";

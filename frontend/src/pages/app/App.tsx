@@ -1,7 +1,7 @@
 /** One app: where it answers, what runs of it, what it prints, its releases and its variables. */
 import { createLazyRoute, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { useMay } from "../../api/session";
-import { useKeys } from "../../shell/keys";
+import { useKeys } from "../../keyboard/keys";
 import { AsCurl } from "../../ui/AsCurl";
 import { Fact, Facts } from "../../ui/Facts";
 import { Page } from "../../ui/Page";

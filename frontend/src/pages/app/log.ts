@@ -1,8 +1,8 @@
 /** What the replicas of an app print, as it comes: all of them in one order, or those that are asked for. */
 import type { components } from "../../api/schema";
-import { NOTHING } from "../../live/following";
 import { inert } from "../../live/inert";
-import { LINES_MAX, type Line, type Output } from "../../live/lines";
+import { LINES_MAX } from "../../live/lines";
+import { type Line, NOTHING, type Output } from "../../live/output";
 import { useFollowing } from "../../live/useFollowing";
 
 type AppLine = components["schemas"]["AppLine"];

@@ -2,7 +2,7 @@
 import { createLazyRoute, Link, useNavigate } from "@tanstack/react-router";
 import type { AppRow } from "../../api/client";
 import { useMay } from "../../api/session";
-import { useKeys } from "../../shell/keys";
+import { useKeys } from "../../keyboard/keys";
 import { AsCurl } from "../../ui/AsCurl";
 import { Page } from "../../ui/Page";
 import { Empty, Failed, Loading } from "../../ui/Said";

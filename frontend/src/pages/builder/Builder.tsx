@@ -2,7 +2,7 @@
 import { createLazyRoute } from "@tanstack/react-router";
 import { useCallback, useMemo, useState } from "react";
 import { useDraw } from "../../graph/useDrawing";
-import { useKeys } from "../../shell/keys";
+import { useKeys } from "../../keyboard/keys";
 import { Page } from "../../ui/Page";
 import { Empty } from "../../ui/Said";
 import { say } from "../../ui/Toast";

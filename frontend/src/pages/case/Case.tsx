@@ -2,7 +2,7 @@
 import { createLazyRoute, Link, useParams } from "@tanstack/react-router";
 import { useState } from "react";
 import { useMay } from "../../api/session";
-import { useKeys } from "../../shell/keys";
+import { useKeys } from "../../keyboard/keys";
 import { AsCurl } from "../../ui/AsCurl";
 import { Page } from "../../ui/Page";
 import { Panel } from "../../ui/Panel";

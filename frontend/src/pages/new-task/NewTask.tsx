@@ -3,7 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { createLazyRoute, useNavigate, useSearch } from "@tanstack/react-router";
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { api, Problem, type TaskView, take } from "../../api/client";
-import { useKeys } from "../../shell/keys";
+import { useKeys } from "../../keyboard/keys";
 import { Hint } from "../../ui/Hint";
 import { Menu } from "../../ui/Menu";
 import { Page } from "../../ui/Page";

@@ -1,7 +1,7 @@
 /** What can be done with the nodes that are selected, and what came of it. */
 import { useState } from "react";
 import { useMay } from "../../api/session";
-import { useKeys } from "../../shell/keys";
+import { useKeys } from "../../keyboard/keys";
 import { say } from "../../ui/Toast";
 import { count } from "../../ui/words";
 import { each, outcomeOf } from "./many";

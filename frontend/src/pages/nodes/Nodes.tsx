@@ -7,7 +7,7 @@ import { type By, GROUPINGS } from "../../fleet/fleet";
 import { nameOf } from "../../fleet/groups";
 import { useSlow } from "../../fleet/slow";
 import { useFleet } from "../../fleet/source";
-import { useKeys } from "../../shell/keys";
+import { useKeys } from "../../keyboard/keys";
 import { AsCurl } from "../../ui/AsCurl";
 import { Choice, Choices } from "../../ui/Choices";
 import { Page } from "../../ui/Page";

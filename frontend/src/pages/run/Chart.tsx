@@ -1,12 +1,12 @@
 /** Graph, table and line of time of a run: what is chosen in one is chosen in all, and in the address. */
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useCallback, useMemo } from "react";
+import { useLiveness } from "../../api/liveness";
 import { BOX, BOXES_MAX } from "../../graph/fold";
 import type { Drawing } from "../../graph/layout";
 import { inOrder, wordOf } from "../../graph/StateBar";
 import { useDrawing } from "../../graph/useDrawing";
-import { useLiveness } from "../../live/liveness";
-import { useKeys } from "../../shell/keys";
+import { useKeys } from "../../keyboard/keys";
 import { Choice } from "../../ui/Choices";
 import { StateMark } from "../../ui/StateMark";
 import { NARROW } from "../../ui/useMedia";

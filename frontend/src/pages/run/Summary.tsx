@@ -2,9 +2,9 @@
 import { useMutation } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { problemOf } from "../../api/client";
+import { useLiveness } from "../../api/liveness";
 import { queries } from "../../api/queries";
 import { doneOf, inWords, StateBar } from "../../graph/StateBar";
-import { useLiveness } from "../../live/liveness";
 import { AsCurl, copy } from "../../ui/AsCurl";
 import { Fact, Facts } from "../../ui/Facts";
 import { Hint } from "../../ui/Hint";

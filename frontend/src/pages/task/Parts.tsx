@@ -1,7 +1,7 @@
 /** What there is of a task that was submitted, in parts: what it prints, its result, its attempts, where it ran. */
 import type { TaskView } from "../../api/client";
 import { isOver } from "../../api/queries";
-import type { Output as Lines } from "../../live/lines";
+import type { Output as Lines } from "../../live/output";
 import type { Place } from "../../live/places";
 import { Output } from "../../ui/Output";
 import { Tabs } from "../../ui/Tabs";

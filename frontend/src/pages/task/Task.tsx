@@ -4,8 +4,8 @@ import { createLazyRoute, useNavigate, useParams, useSearch } from "@tanstack/re
 import { api, type TaskView, take } from "../../api/client";
 import { isOver, queries } from "../../api/queries";
 import { useMay } from "../../api/session";
+import { useKeys } from "../../keyboard/keys";
 import { useLines } from "../../live/lines";
-import { useKeys } from "../../shell/keys";
 import { AsCurl, copy } from "../../ui/AsCurl";
 import { Menu } from "../../ui/Menu";
 import { Page } from "../../ui/Page";

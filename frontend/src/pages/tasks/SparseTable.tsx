@@ -1,7 +1,7 @@
 /** A table of rows that are fetched as they come into sight: as long as it likes, with keys for every way through it. */
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useId, useLayoutEffect, useRef, useState } from "react";
-import { useKeys } from "../../shell/keys";
+import { useKeys } from "../../keyboard/keys";
 import { rowPx } from "../../theme/density";
 import type { Column } from "../../ui/Table";
 import look from "../../ui/Table.module.css";

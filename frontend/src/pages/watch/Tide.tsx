@@ -1,6 +1,6 @@
 /** The six figures: as they are now, and how they went over the last minutes or hours. */
 import { useRef } from "react";
-import { useLiveness } from "../../live/liveness";
+import { useLiveness } from "../../api/liveness";
 import { Figure, Figures } from "../../ui/Figure";
 import { Failed } from "../../ui/Said";
 import { count, lasting, many } from "../../ui/words";

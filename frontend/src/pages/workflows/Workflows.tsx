@@ -3,7 +3,7 @@ import { createLazyRoute, Link, useNavigate, useSearch } from "@tanstack/react-r
 import { useCallback, useState } from "react";
 import { useQueue } from "../../api/queries";
 import { doneOf, inWords, StateBar } from "../../graph/StateBar";
-import { useKeys } from "../../shell/keys";
+import { useKeys } from "../../keyboard/keys";
 import { AsCurl } from "../../ui/AsCurl";
 import { Choice, Choices } from "../../ui/Choices";
 import { Page } from "../../ui/Page";
