@@ -2,18 +2,19 @@
 
 import asyncio
 import time
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 from hosting_puppet import create
-from live_page import Page, page
+from live_page import PATIENCE_SECONDS, Page, page
 from puppet import Puppet
 from served import ELSEWHERE, Served
 from socketio.exceptions import ConnectionError as NotConnected
 
 from anchor.core.access import Role, may
 from anchor.core.attempt import Ending, Outcome, Reason, Result
-from anchor.server.live.hub import ROLES
+from anchor.server.live.hub import CLIENTS_PER_NAME_MAX, ROLES
 from anchor.wire.live import MARKS_MAX
 
 pytestmark = pytest.mark.anyio
@@ -205,6 +206,41 @@ async def test_who_may_not_watch_is_told_why(guarded: Served, token: str | None,
     assert (error["data"]["kind"], error["data"]["code"]) == ("refused", code)
     assert error["message"]
     assert error["data"]["hint"]
+
+
+async def test_nobody_holds_every_place_alone(guarded: Served) -> None:
+    one, other, neighbour = (guarded.key(name, "viewer") for name in ("hoarder", "hoarder", "neighbour"))
+    async with AsyncExitStack() as stack:
+        links = [
+            await stack.enter_async_context(page(guarded, token=token))
+            for token in [one, other] * (CLIENTS_PER_NAME_MAX // 2)
+        ]
+        refused = Page()
+        with pytest.raises(NotConnected):
+            await refused.io.connect(
+                guarded.url, auth={"token": one}, socketio_path="live", transports=["websocket"], wait_timeout=30
+            )
+        [error] = refused.said["connect_error"]
+        assert (error["data"]["kind"], error["data"]["code"]) == ("refused", "too_many_clients")
+        assert error["message"] == f"hoarder has {CLIENTS_PER_NAME_MAX} live links here, and may have no more."
+        assert "Close some" in error["data"]["hint"]
+        async with page(guarded, token=neighbour) as next_door:
+            assert (await next_door.join("tasks"))["kind"] == "joined"
+        assert (await links[0].join("tasks"))["kind"] == "joined", "who is there stays there"
+        await links[-1].io.disconnect()
+        await links[0].until(lambda: not links[-1].io.connected)
+        assert (await joined_again(guarded, one))["kind"] == "joined"
+
+
+async def joined_again(server: Served, token: str) -> dict[str, Any]:
+    """What a page gets once there is a place for it: the server learns a little later that one left."""
+    give_up = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            async with page(server, token=token) as one:
+                return await one.join("tasks")
+        except NotConnected:
+            assert time.monotonic() < give_up
 
 
 async def test_a_revoked_key_watches_no_longer(guarded: Served) -> None:

@@ -13,7 +13,7 @@ import structlog
 from socketio.exceptions import ConnectionRefusedError as Refused
 
 from anchor.core.access import Principal, Role, may
-from anchor.core.errors import AnchorError, Forbidden, InvalidRequest, NotFound, Unauthenticated
+from anchor.core.errors import AnchorError, Forbidden, InvalidRequest, NotFound, TooManyRequests, Unauthenticated
 from anchor.core.ids import key_of
 from anchor.ports.store import UnknownOutcome
 from anchor.server.desk import Desk
@@ -35,6 +35,8 @@ log = structlog.get_logger("anchor.live")
 CLIENTS_MAX = 1_000
 CLIENTS_PER_ADDRESS_MAX = 100
 """Callers on this machine, as a reverse proxy is, count in the total only."""
+CLIENTS_PER_NAME_MAX = 100
+"""Of whoever shows keys of this name, or is signed in with them: nobody holds every place alone."""
 ROOMS_PER_CLIENT_MAX = 32
 PING_SECONDS = 2.0
 PONG_SECONDS = 10.0
@@ -194,6 +196,7 @@ class Live:
             headers["authorization"] = f"Bearer {auth['token']}"
         try:
             principal = await self._desk.gate.admit((Role.VIEWER,), visit.scope, headers)
+            self._refuse_more_of(principal)
         except AnchorError as error:
             visit.hang_up_soon()
             raise Refused(error.message, Refusal("", error.code, error.message, error.hint)) from None
@@ -205,6 +208,15 @@ class Live:
         client.member = Member(lambda: not visit.waiting_bytes, send)
         self._clients[sid] = client
         visit.greeted = True
+
+    def _refuse_more_of(self, who: Principal) -> None:
+        if sum(client.principal.name == who.name for client in self._clients.values()) >= CLIENTS_PER_NAME_MAX:
+            raise TooManyRequests(
+                f"{who.name} has {CLIENTS_PER_NAME_MAX} live links here, and may have no more.",
+                hint="Close some (tabs, scripts), join several rooms on one link, or use a key of another name.",
+                code="too_many_clients",
+                retry_after_seconds=CHECK_SECONDS,
+            )
 
     async def _disconnect(self, sid: str, _: str) -> None:
         client = self._forget(sid)
