@@ -215,7 +215,6 @@ class Live:
                 f"{who.name} has {CLIENTS_PER_NAME_MAX} live links here, and may have no more.",
                 hint="Close some (tabs, scripts), join several rooms on one link, or use a key of another name.",
                 code="too_many_clients",
-                retry_after_seconds=CHECK_SECONDS,
             )
 
     async def _disconnect(self, sid: str, _: str) -> None:
