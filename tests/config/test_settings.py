@@ -8,7 +8,7 @@ from anchor.agent.policy import Policy, share_bytes, task_memory_mib
 from anchor.config import Settings, load
 from anchor.core.errors import InvalidRequest
 from anchor.core.spec import MIB
-from anchor.wiring.own_agent import policy_of
+from anchor.wiring.agent import policy_of
 
 
 @pytest.fixture(autouse=True)

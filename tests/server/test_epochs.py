@@ -8,10 +8,10 @@ import pytest
 from puppet import Puppet, Session
 from served import Served
 
-from anchor import wiring
 from anchor.config import Settings
 from anchor.core.ids import key_of
 from anchor.wire.link import UNKNOWN_EPOCH, Challenge, Held, Refused, Welcome
+from anchor.wiring.backup import adopt_epoch
 
 
 def greet(session: Session, *, epoch: int, held: list[tuple[int, int]]) -> Welcome | Refused:
@@ -26,7 +26,7 @@ def greet(session: Session, *, epoch: int, held: list[tuple[int, int]]) -> Welco
 def adopt(server: Served, epoch: int) -> int:
     """What `anchor restore --adopt-epoch` does, with the server stopped."""
     server.stop()
-    adopted = asyncio.run(wiring.adopt_epoch(Settings(data=server.data), epoch))
+    adopted = asyncio.run(adopt_epoch(Settings(data=server.data), epoch))
     server.start()
     return adopted
 
@@ -116,4 +116,4 @@ def test_an_old_copy_takes_in_nobody_who_knows_a_newer_epoch_until_it_is_told_to
 
 def test_an_epoch_is_adopted_only_while_no_server_runs(own_server: Served, tmp_path: Path) -> None:
     with pytest.raises(Exception, match="in use by another Anchor server"):
-        asyncio.run(wiring.adopt_epoch(Settings(data=own_server.data), 3))
+        asyncio.run(adopt_epoch(Settings(data=own_server.data), 3))

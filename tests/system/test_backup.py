@@ -16,7 +16,7 @@ import msgspec
 import pytest
 from tests.engines.mongo import Engine, running_mongo
 
-from anchor import failpoints, wiring
+from anchor import failpoints
 from anchor.adapters.files.archive import ArchiveWriter
 from anchor.adapters.files.blobs import FileBlobs
 from anchor.adapters.local.clock import SystemClock
@@ -47,6 +47,7 @@ from anchor.orchestrator.restore import GENERATIONS_OF_AN_EPOCH
 from anchor.ports.blobs import Blobs
 from anchor.ports.store import Claim, Duty, LogChunk, Store, Swap
 from anchor.wire.archive import FORMAT, KINDS, Member, TaskDocument, sealed
+from anchor.wiring.backup import adopt_epoch, back_up, restore
 
 T = TypeVar("T")
 NODE = "REX-A1B2C3"
@@ -242,10 +243,10 @@ async def test_everything_comes_back_and_leases_end_uncharged(data: Path, tmp_pa
     file, target = tmp_path / "b.tar", tmp_path / "restored"
     async with opened(data) as store:  # the server runs on
         before = await everything(store)
-        manifest = await wiring.back_up(Settings(data=data), file, force=False, told=quiet)
+        manifest = await back_up(Settings(data=data), file, force=False, told=quiet)
     assert (manifest.epoch, manifest.blobs, manifest.missing_count) == (0, 14, 0)
     assert file.stat().st_mode & 0o077 == 0
-    _, epoch = await wiring.restore(Settings(data=target), file, replace=False, known_epoch=0, told=quiet)
+    _, epoch = await restore(Settings(data=target), file, replace=False, known_epoch=0, told=quiet)
     assert epoch == 1
     async with opened(target) as store:
         after = await everything(store)
@@ -292,12 +293,12 @@ def placed_anew(app: App, *, epoch: int) -> App:
 async def test_each_restore_is_of_a_newer_epoch_than_all_that_is_known_of(data: Path, tmp_path: Path) -> None:
     file = tmp_path / "b.tar"
     settings = Settings(data=data)
-    await wiring.back_up(settings, file, force=False, told=quiet)
+    await back_up(settings, file, force=False, told=quiet)
     for epoch in (1, 2):
-        assert (await wiring.restore(settings, file, replace=True, known_epoch=0, told=quiet))[1] == epoch
+        assert (await restore(settings, file, replace=True, known_epoch=0, told=quiet))[1] == epoch
     assert len(found(data, "before-restore-*/anchor.db")) == 2
-    assert (await wiring.restore(settings, file, replace=True, known_epoch=7, told=quiet))[1] == 8
-    assert await wiring.adopt_epoch(settings, 3) == 9
+    assert (await restore(settings, file, replace=True, known_epoch=7, told=quiet))[1] == 8
+    assert await adopt_epoch(settings, 3) == 9
     async with opened(data) as store:
         assert await store.epoch() == 9
         app = await store.app(APP)
@@ -309,23 +310,23 @@ async def test_each_restore_is_of_a_newer_epoch_than_all_that_is_known_of(data: 
 @pytest.mark.anyio
 async def test_data_in_place_is_kept_unless_told_otherwise(data: Path, tmp_path: Path) -> None:
     file = tmp_path / "b.tar"
-    await wiring.back_up(Settings(data=data), file, force=False, told=quiet)
+    await back_up(Settings(data=data), file, force=False, told=quiet)
     with pytest.raises(Conflict, match="exists already"):
-        await wiring.back_up(Settings(data=data), file, force=False, told=quiet)
-    await wiring.back_up(Settings(data=data), file, force=True, told=quiet)
+        await back_up(Settings(data=data), file, force=False, told=quiet)
+    await back_up(Settings(data=data), file, force=True, told=quiet)
     with pytest.raises(Conflict) as refused:
-        await wiring.restore(Settings(data=data), file, replace=False, known_epoch=0, told=quiet)
+        await restore(Settings(data=data), file, replace=False, known_epoch=0, told=quiet)
     assert refused.value.code == "not_empty"
     async with opened(data):
         with pytest.raises(Conflict) as refused:
-            await wiring.restore(Settings(data=data), file, replace=True, known_epoch=0, told=quiet)
+            await restore(Settings(data=data), file, replace=True, known_epoch=0, told=quiet)
     assert refused.value.code == "data_directory_in_use"
 
 
 @pytest.mark.anyio
 async def test_a_file_that_was_cut_or_altered_is_refused_and_nothing_is_touched(data: Path, tmp_path: Path) -> None:
     file, target = tmp_path / "b.tar", tmp_path / "restored"
-    await wiring.back_up(Settings(data=data), file, force=False, told=quiet)
+    await back_up(Settings(data=data), file, force=False, told=quiet)
     whole = file.read_bytes()
     sealed = whole.index(b'"seal"')
     places = [5, 300, sealed - 3, *range(20_000, len(whole), len(whole) // 40)]
@@ -334,21 +335,21 @@ async def test_a_file_that_was_cut_or_altered_is_refused_and_nothing_is_touched(
     for content in damaged:
         file.write_bytes(content)
         with pytest.raises(Unprocessable) as refused:
-            await wiring.restore(Settings(data=target), file, replace=False, known_epoch=0, told=quiet)
+            await restore(Settings(data=target), file, replace=False, known_epoch=0, told=quiet)
         assert refused.value.code in {"backup_damaged", "not_a_backup"}
         assert not target.exists()
     file.write_bytes(whole)
-    await wiring.restore(Settings(data=target), file, replace=False, known_epoch=0, told=quiet)
+    await restore(Settings(data=target), file, replace=False, known_epoch=0, told=quiet)
 
 
 @pytest.mark.anyio
 async def test_a_blob_that_is_damaged_is_named_and_the_rest_is_kept(data: Path, tmp_path: Path) -> None:
     [digest] = found(data, f"blobs/*/*/{sha256(b'an input file').hexdigest()}")
     digest.write_bytes(b"something else")
-    manifest = await wiring.back_up(Settings(data=data), tmp_path / "b.tar", force=False, told=quiet)
+    manifest = await back_up(Settings(data=data), tmp_path / "b.tar", force=False, told=quiet)
     assert manifest.missing == (digest.name,)
     target = Settings(data=tmp_path / "restored")
-    await wiring.restore(target, tmp_path / "b.tar", replace=False, known_epoch=0, told=quiet)
+    await restore(target, tmp_path / "b.tar", replace=False, known_epoch=0, told=quiet)
 
 
 async def submitting(store: Store, keys: KeySequence, stop: asyncio.Event, many: asyncio.Event, name: str) -> None:
@@ -403,7 +404,7 @@ async def test_a_backup_taken_under_load_doubles_nothing_and_forgets_nothing(dat
             writers.create_task(submitting(store, keys, stop, many, str(number)))
         await many.wait()
         acknowledged = await ids_of(store)
-        await wiring.back_up(Settings(data=data), tmp_path / "b.tar", force=False, told=quiet)
+        await back_up(Settings(data=data), tmp_path / "b.tar", force=False, told=quiet)
         stop.set()
     assert_nothing_doubled_or_forgotten(tmp_path / "b.tar", acknowledged)
 
@@ -424,7 +425,7 @@ def anchor(*words: str, failpoint: str = "", **settings: str) -> subprocess.Comp
 @pytest.mark.anyio
 async def test_a_backup_of_an_earlier_format_is_still_read(number: int, data: Path, tmp_path: Path) -> None:
     now_file, old_file, target = tmp_path / "now.tar", tmp_path / "old.tar", tmp_path / "restored"
-    manifest = await wiring.back_up(Settings(data=data), now_file, force=False, told=quiet)
+    manifest = await back_up(Settings(data=data), now_file, force=False, told=quiet)
     members: list[Member] = []
     with ArchiveWriter(old_file, force=False) as archive:
         for kind in KINDS[number]:
@@ -439,7 +440,7 @@ async def test_a_backup_of_an_earlier_format_is_still_read(number: int, data: Pa
             members.append(Member(f"{kind}.jsonl", len(documents), *archive.end()))
         changes = {"format": number, "blobs": 0, "blob_bytes": 0, "members": tuple(members)}
         archive.finish(sealed(msgspec.structs.replace(manifest, **changes)))
-    await wiring.restore(Settings(data=target), old_file, replace=False, known_epoch=0, told=quiet)
+    await restore(Settings(data=target), old_file, replace=False, known_epoch=0, told=quiet)
     async with opened(target) as store:
         assert sum((await store.counts(None)).values()) == (8 if number == 1 else 12)
         assert sum((await store.run_counts(None)).values()) == (0 if number == 1 else 2)
@@ -471,7 +472,7 @@ async def test_a_restore_that_is_killed_leaves_the_old_or_asks_to_be_repeated(
     failpoint: str, data: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "b.tar"
-    await wiring.back_up(Settings(data=data), file, force=False, told=quiet)
+    await back_up(Settings(data=data), file, force=False, told=quiet)
     async with opened(data) as store:
         [extra] = KeySequence(1, last_key=store.last_key).take(1, now_ms=0)
         await store.insert([queued(key=extra, owner="ann", spec=TaskSpec(name="late"), shape="{}", now=0)])
@@ -482,12 +483,12 @@ async def test_a_restore_that_is_killed_leaves_the_old_or_asks_to_be_repeated(
             state = await store.epoch(), (await store.get([extra]))[0] is not None
         assert state == ((1, False) if failpoint == "restore.placed" else (0, True))
         return
-    for refused in (SqliteStore.open(data), wiring.back_up(Settings(data=data), file, force=True, told=quiet)):
+    for refused in (SqliteStore.open(data), back_up(Settings(data=data), file, force=True, told=quiet)):
         with pytest.raises(Conflict) as why:
             await refused
         assert why.value.code == "restore_unfinished"
     # Nothing is in the way any more, so nothing has to be replaced.
-    await wiring.restore(Settings(data=data), file, replace=False, known_epoch=0, told=quiet)
+    await restore(Settings(data=data), file, replace=False, known_epoch=0, told=quiet)
     async with opened(data) as store:
         # 2 where the copy with epoch 1 was half in place already: one more than whatever is known.
         assert await store.epoch() in (1, 2)
@@ -530,13 +531,13 @@ async def test_a_backup_moves_to_mongodb_and_back(mongo_engine: Engine, data: Pa
     here, back = Settings(data=data), Settings(data=tmp_path / "back")
     there = Settings(data=tmp_path / "unused", store=mongo_engine.url_of("moves"))
     first, second = tmp_path / "1.tar", tmp_path / "2.tar"
-    await wiring.back_up(here, first, force=False, told=quiet)
-    await wiring.restore(there, first, replace=False, known_epoch=0, told=quiet)
+    await back_up(here, first, force=False, told=quiet)
+    await restore(there, first, replace=False, known_epoch=0, told=quiet)
     with pytest.raises(Conflict, match="data in the database"):
-        await wiring.restore(there, first, replace=False, known_epoch=0, told=quiet)
-    manifest = await wiring.back_up(there, second, force=False, told=quiet)
+        await restore(there, first, replace=False, known_epoch=0, told=quiet)
+    manifest = await back_up(there, second, force=False, told=quiet)
     assert (manifest.engine, manifest.epoch, manifest.blobs) == ("mongodb", 1, 14)
-    await wiring.restore(back, second, replace=False, known_epoch=0, told=quiet)
+    await restore(back, second, replace=False, known_epoch=0, told=quiet)
     async with opened_shared(there.store) as store:
         moved = await everything(store)
         assert (await store.claim(Claim("ann", "key", "digest", 0, 0, False, 0))).done
@@ -556,7 +557,7 @@ async def test_a_database_in_use_is_left_alone_and_a_replaced_one_is_kept(
 ) -> None:
     file = tmp_path / "b.tar"
     settings = Settings(data=tmp_path / "unused", store=mongo_engine.url_of("replaced"))
-    await wiring.back_up(Settings(data=data), file, force=False, told=quiet)
+    await back_up(Settings(data=data), file, force=False, told=quiet)
     async with opened_shared(settings.store) as store:
         now = store.clock.now()
         [late] = KeySequence(1).take(1, now_ms=now)
@@ -564,15 +565,15 @@ async def test_a_database_in_use_is_left_alone_and_a_replaced_one_is_kept(
         mine = Duty("server/0", "me", 1, now + 60_000)
         assert await store.swap_duty(None, mine)
         for refused in (
-            wiring.restore(settings, file, replace=True, known_epoch=0, told=quiet),
-            wiring.adopt_epoch(settings, 3),
+            restore(settings, file, replace=True, known_epoch=0, told=quiet),
+            adopt_epoch(settings, 3),
         ):
             with pytest.raises(Conflict) as why:
                 await refused
             assert why.value.code == "database_in_use"
         assert await store.swap_duty(mine, Duty("server/0", "me", 1, 0))
-    assert await wiring.adopt_epoch(settings, 3) == 4
-    assert (await wiring.restore(settings, file, replace=True, known_epoch=0, told=quiet))[1] == 5
+    assert await adopt_epoch(settings, 3) == 4
+    assert (await restore(settings, file, replace=True, known_epoch=0, told=quiet))[1] == 5
     async with opened_shared(settings.store) as store:
         assert await store.get([late]) == [None]
         names = await store.database.list_collection_names()
@@ -589,7 +590,7 @@ async def test_a_restore_into_mongodb_that_is_killed_asks_to_be_repeated(
 ) -> None:
     file = tmp_path / "b.tar"
     settings = Settings(data=tmp_path / "unused", store=mongo_engine.url_of(failpoint.replace(".", "_")))
-    await wiring.back_up(Settings(data=data), file, force=False, told=quiet)
+    await back_up(Settings(data=data), file, force=False, told=quiet)
     async with opened_shared(settings.store) as store:
         await store.insert([queued(key=7, owner="ann", spec=TaskSpec(name="old"), shape="{}", now=0)])
     killed = anchor("restore", str(file), "--replace", failpoint=failpoint, ANCHOR_STORE=settings.store)
@@ -597,7 +598,7 @@ async def test_a_restore_into_mongodb_that_is_killed_asks_to_be_repeated(
     with pytest.raises(Conflict) as refused:
         await MongoStore.open(settings.store)
     assert refused.value.code == "restore_unfinished"
-    await wiring.restore(settings, file, replace=False, known_epoch=0, told=quiet)
+    await restore(settings, file, replace=False, known_epoch=0, told=quiet)
     async with opened_shared(settings.store) as store:
         assert await store.epoch() == 1
         assert sum((await store.counts(None)).values()) == 12
@@ -618,7 +619,7 @@ async def test_a_backup_of_mongodb_under_load_doubles_nothing_and_forgets_nothin
             writers.create_task(submitting(store, keys, stop, many, str(number)))
         await many.wait()
         acknowledged = await ids_of(store)
-        await wiring.back_up(settings, tmp_path / "b.tar", force=False, told=quiet)
+        await back_up(settings, tmp_path / "b.tar", force=False, told=quiet)
         stop.set()
     assert_nothing_doubled_or_forgotten(tmp_path / "b.tar", acknowledged)
 

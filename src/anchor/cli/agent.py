@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from anchor import wiring
 from anchor.cli.options import (
     AllowApps,
     AllowGpu,
@@ -26,6 +25,7 @@ from anchor.cli.options import (
     settings_of,
 )
 from anchor.cli.process import run_until_stopped
+from anchor.wiring.agent import run_agent
 
 app = typer.Typer(add_completion=False)
 
@@ -72,4 +72,4 @@ def agent(
         log_format=log_format,
     )
     where = server_url(url, settings)
-    run_until_stopped(lambda stop: wiring.run_agent(settings, where, join_token=token, stop=stop))
+    run_until_stopped(lambda stop: run_agent(settings, where, join_token=token, stop=stop))

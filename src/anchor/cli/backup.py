@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
-from anchor import wiring
 from anchor.cli import show
 from anchor.cli.options import ConfigFile, Data, Format, settings_of
 from anchor.cli.progress import counting
 from anchor.cli.show import Output
 from anchor.cli.talk import say
 from anchor.wire.archive import Manifest
+from anchor.wiring.backup import back_up
+from anchor.wiring.program import run
 
 app = typer.Typer(add_completion=False)
 
@@ -31,7 +32,7 @@ def backup(
     settings = settings_of(config, data=data)
     target = file or Path(f"anchor-backup-{datetime.datetime.now(datetime.UTC):%Y-%m-%d}.tar")
     with counting() as told:
-        manifest = wiring.run(wiring.back_up(settings, target, force=force, told=told))
+        manifest = run(back_up(settings, target, force=force, told=told))
     if output is Output.JSON:
         return show.as_json(manifest)
     say_missing(manifest)

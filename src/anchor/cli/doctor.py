@@ -6,12 +6,12 @@ import typing
 import typer
 from rich.text import Text
 
-from anchor import wiring
 from anchor.cli import show
 from anchor.cli.checks import Check, checks
 from anchor.cli.exits import Exit
 from anchor.cli.options import ConfigFile, Data, Format, Host, Port, Url, server_url, settings_of
 from anchor.cli.show import Output
+from anchor.wiring.agent import policy_of
 
 app = typer.Typer(add_completion=False)
 
@@ -29,7 +29,7 @@ def doctor(
 ) -> None:
     """Check this machine: what works, what does not, and what to do about it."""
     settings = settings_of(config, host=host, port=port, data=data)
-    policy = wiring.policy_of(settings)
+    policy = policy_of(settings)
     found = asyncio.run(checks(settings, policy, server_url(url, settings), is_remote=url is not None))
     if output is Output.JSON:
         show.as_json(found)

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from anchor import wiring
 from anchor.cli.options import (
     AllowApps,
     AllowGpu,
@@ -26,6 +25,7 @@ from anchor.cli.options import (
 )
 from anchor.cli.process import run_until_stopped
 from anchor.cli.talk import say
+from anchor.wiring.agent import enrol, run_agent
 
 app = typer.Typer(add_completion=False)
 
@@ -70,6 +70,6 @@ def join(
     )
     where = server_url(url, settings)
     if start:
-        return run_until_stopped(lambda stop: wiring.run_agent(settings, where, join_token=token, stop=stop))
-    node = asyncio.run(wiring.enrol(settings, where, token))
+        return run_until_stopped(lambda stop: run_agent(settings, where, join_token=token, stop=stop))
+    node = asyncio.run(enrol(settings, where, token))
     return say(f"This machine is {node} now. `anchor agent {where}` starts its agent.")

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from anchor import wiring
+from anchor.wiring.program import run
 
 Work = Callable[[asyncio.Event], Awaitable[None]]
 
@@ -14,7 +14,7 @@ Work = Callable[[asyncio.Event], Awaitable[None]]
 def run_until_stopped(work: Work) -> None:
     """Run `work` to its end. Ctrl-C or SIGTERM sets the event it was given; the second one cancels it."""
     with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
-        wiring.run(_attended(work))
+        run(_attended(work))
 
 
 async def until(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from anchor import wiring
 from anchor.cli import show
 from anchor.cli.backup import say_missing
 from anchor.cli.exits import Usage
@@ -13,6 +12,8 @@ from anchor.cli.options import ConfigFile, Data, Format, settings_of
 from anchor.cli.progress import counting
 from anchor.cli.show import Output
 from anchor.cli.talk import say
+from anchor.wiring import backup
+from anchor.wiring.program import run
 
 app = typer.Typer(add_completion=False)
 
@@ -41,14 +42,12 @@ def restore(
     if file is None:
         if adopt_epoch is None or replace:
             raise Usage("There is nothing to restore from.", hint="Name the file that `anchor backup` wrote.")
-        epoch = wiring.run(wiring.adopt_epoch(settings, adopt_epoch))
+        epoch = run(backup.adopt_epoch(settings, adopt_epoch))
         if output is Output.JSON:
             return show.as_json({"epoch": epoch})
         return say(f"The data in place is at epoch {epoch} now; whatever agents hold of it is run again.")
     with counting() as told:
-        manifest, epoch = wiring.run(
-            wiring.restore(settings, file, replace=replace, known_epoch=adopt_epoch or 0, told=told)
-        )
+        manifest, epoch = run(backup.restore(settings, file, replace=replace, known_epoch=adopt_epoch or 0, told=told))
     if output is Output.JSON:
         return show.as_json({"epoch": epoch, "manifest": manifest})
     say_missing(manifest)

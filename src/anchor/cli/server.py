@@ -4,11 +4,11 @@ import asyncio
 
 import typer
 
-from anchor import wiring
 from anchor.cli.greeting import greet
 from anchor.cli.options import ConfigFile, Data, Host, LogFormat, LogLevel, Port, settings_of
 from anchor.cli.process import run_until_stopped, until
 from anchor.config import Settings
+from anchor.wiring import serving
 
 app = typer.Typer(add_completion=False)
 
@@ -31,4 +31,4 @@ async def _serve(settings: Settings, stop: asyncio.Event) -> None:
     async def started(url: str) -> None:
         await greet(settings, url)
 
-    await until(stop, wiring.serve(settings, started=started))
+    await until(stop, serving.serve(settings, started=started))

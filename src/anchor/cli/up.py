@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from anchor import wiring
 from anchor.cli.demo import tour
 from anchor.cli.exits import Exit, Usage
 from anchor.cli.greeting import greet
@@ -37,6 +36,7 @@ from anchor.cli.talk import say_error
 from anchor.client import AsyncClient
 from anchor.config import Settings
 from anchor.core.errors import AnchorError
+from anchor.wiring import serving
 
 app = typer.Typer(add_completion=False)
 
@@ -110,7 +110,7 @@ class _House:
                 self._guide = asyncio.create_task(self._show_around(url, stop))
 
         try:
-            await until(stop, wiring.up(self._settings, started=started))
+            await until(stop, serving.up(self._settings, started=started))
         finally:
             if self._guide is not None:
                 self._guide.cancel()
