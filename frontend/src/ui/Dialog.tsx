@@ -35,6 +35,12 @@ export function Dialog({ title, close, children, bare = false }: DialogProps) {
         event.preventDefault();
         close?.();
       }}
+      onClose={() => {
+        // Whoever presses Esc again and again is let out by the browser, which asks no more.
+        if (ref.current === null || ref.current.open) return;
+        if (close === undefined) ref.current.showModal();
+        else close();
+      }}
       onClick={(event) => {
         if (event.target === ref.current) close?.();
       }}
@@ -51,5 +57,14 @@ export function Dialog({ title, close, children, bare = false }: DialogProps) {
         {children}
       </div>
     </dialog>
+  );
+}
+
+/** The way out of a window in which nothing is done. */
+export function Leave({ close }: { close: () => void }) {
+  return (
+    <button type="button" className="button" onClick={close}>
+      Leave as it is
+    </button>
   );
 }

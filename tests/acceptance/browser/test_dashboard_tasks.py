@@ -215,7 +215,7 @@ def test_nobody_is_kept_out_of_what_the_page_of_tasks_shows(page: Page, sea: Har
     page.get_by_role("button", name="Cancel…").click()
     wrong += check(page, axe, "asked")
     no_sideways_scroll(page)
-    page.get_by_role("button", name="Leave them").click()
+    page.get_by_role("button", name="Leave as it is").click()
     page.route(
         "**/api/tasks/bulk", lambda route: route.fulfill(status=403, json={"detail": "Not yours.", "hint": "Ask."})
     )

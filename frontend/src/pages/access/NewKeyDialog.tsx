@@ -3,7 +3,7 @@ import { useState } from "react";
 import { ROLE_WORDS } from "../../api/roles";
 import { ROLES, type Role } from "../../api/session";
 import { copy } from "../../ui/AsCurl";
-import { Dialog } from "../../ui/Dialog";
+import { Dialog, Leave } from "../../ui/Dialog";
 import { first } from "../../ui/first";
 import styles from "./Access.module.css";
 import { useNewKey } from "./queries";
@@ -103,9 +103,7 @@ export function NewKeyDialog({ close }: { close: () => void }) {
           <button type="submit" className="button main" disabled={made.isPending}>
             Make the key
           </button>
-          <button type="button" className="button" onClick={close}>
-            Leave it
-          </button>
+          <Leave close={close} />
         </div>
       </form>
     </Dialog>

@@ -1,5 +1,5 @@
 /** Take a key or a join token back: what that does, said before. */
-import { Dialog } from "../../ui/Dialog";
+import { Dialog, Leave } from "../../ui/Dialog";
 import { say } from "../../ui/Toast";
 import { many } from "../../ui/words";
 import styles from "./Access.module.css";
@@ -43,9 +43,7 @@ export function RevokeDialog({ of, close }: { of: Key; close: () => void }) {
         >
           Revoke it
         </button>
-        <button type="button" className="button" onClick={close}>
-          Keep it
-        </button>
+        <Leave close={close} />
       </div>
     </Dialog>
   );

@@ -3,7 +3,7 @@ import { useMutation } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import { copy } from "../../ui/AsCurl";
-import { Dialog } from "../../ui/Dialog";
+import { Dialog, Leave } from "../../ui/Dialog";
 import { first } from "../../ui/first";
 import { Menu } from "../../ui/Menu";
 import { say, sayWhyNot } from "../../ui/Toast";
@@ -76,6 +76,7 @@ function Remove({ app, asked, close }: { app: AppView; asked: string; close: () 
         <button type="submit" className="button main" disabled={typed !== app.name || removing.isPending}>
           Remove it
         </button>
+        <Leave close={close} />
       </form>
     </Dialog>
   );

@@ -1,7 +1,7 @@
 /** The releases of an app: who put out what and when, what changed, and the way back. */
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
-import { Dialog } from "../../ui/Dialog";
+import { Dialog, Leave } from "../../ui/Dialog";
 import { StateMark } from "../../ui/StateMark";
 import { at } from "../../ui/words";
 import { releaseMark } from "../apps/states";
@@ -84,9 +84,7 @@ export function Releases({ app, asked, may }: { app: AppView; asked: string; may
             >
               Roll back
             </button>
-            <button type="button" className="button" onClick={() => setBack(null)}>
-              Leave it
-            </button>
+            <Leave close={() => setBack(null)} />
           </div>
         </Dialog>
       )}

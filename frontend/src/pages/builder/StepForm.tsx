@@ -1,6 +1,6 @@
 /** One step, as a form: its name, what it runs, what it waits for, and whether it does so for each item of a list. */
 import { useId, useState } from "react";
-import { Dialog } from "../../ui/Dialog";
+import { Dialog, Leave } from "../../ui/Dialog";
 import { first } from "../../ui/first";
 import styles from "./Builder.module.css";
 import { type GraphDraft, type StepDraft, sourceOf, waitsFor } from "./draft";
@@ -136,9 +136,7 @@ export function StepForm({ graph, at, step, done, close }: StepFormProps) {
           <button type="submit" className="button main" disabled={wrong !== null}>
             {at < 0 ? "Add" : "Save"}
           </button>
-          <button type="button" className="button" onClick={close}>
-            Leave it
-          </button>
+          <Leave close={close} />
         </div>
       </form>
     </Dialog>

@@ -3,7 +3,7 @@ import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, take } from "../../api/client";
 import { queries } from "../../api/queries";
-import { Dialog } from "../../ui/Dialog";
+import { Dialog, Leave } from "../../ui/Dialog";
 import { first } from "../../ui/first";
 import { sayWhyNot } from "../../ui/Toast";
 import { count, many as inWords } from "../../ui/words";
@@ -72,9 +72,7 @@ export function Block({ view, close }: { view: CaseView; close: () => void }) {
             <button type="submit" className="button main" disabled={reason.trim() === "" || blocking.isPending}>
               Block {names}
             </button>
-            <button type="button" className="button" onClick={close}>
-              Leave as it is
-            </button>
+            <Leave close={close} />
             {reason.trim() === "" && <span className="mute">It needs a reason.</span>}
           </div>
         </form>

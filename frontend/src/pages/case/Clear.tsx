@@ -3,7 +3,7 @@ import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, take } from "../../api/client";
 import { queries } from "../../api/queries";
-import { Dialog } from "../../ui/Dialog";
+import { Dialog, Leave } from "../../ui/Dialog";
 import { first } from "../../ui/first";
 import { say, sayWhyNot } from "../../ui/Toast";
 import styles from "./Case.module.css";
@@ -55,9 +55,7 @@ export function Clear({ view, close }: { view: CaseView; close: () => void }) {
           <button type="submit" className="button main" disabled={clearing.isPending}>
             Clear {names}
           </button>
-          <button type="button" className="button" onClick={close}>
-            Leave as it is
-          </button>
+          <Leave close={close} />
         </div>
       </form>
     </Dialog>

@@ -1,6 +1,6 @@
 /** The windows in which one says why nodes are blocked, and what they are labelled. */
 import { useId, useState } from "react";
-import { Dialog } from "../../ui/Dialog";
+import { Dialog, Leave } from "../../ui/Dialog";
 import { first } from "../../ui/first";
 import { count } from "../../ui/words";
 import styles from "./Nodes.module.css";
@@ -55,9 +55,7 @@ export function BlockDialog({ ids, close, block }: BlockProps) {
           <button type="submit" className="button main" disabled={reason.trim() === ""}>
             {ids.length === 1 ? `Block ${ids[0]}` : `Block ${count(ids.length)} nodes`}
           </button>
-          <button type="button" className="button" onClick={close}>
-            Leave as it is
-          </button>
+          <Leave close={close} />
         </div>
       </form>
     </Dialog>
@@ -106,9 +104,7 @@ export function LabelDialog({ ids, close, label }: LabelProps) {
           <button type="submit" className="button main" disabled={add.trim() === "" && remove.trim() === ""}>
             Label
           </button>
-          <button type="button" className="button" onClick={close}>
-            Leave as it is
-          </button>
+          <Leave close={close} />
         </div>
       </form>
     </Dialog>

@@ -1,7 +1,7 @@
 /** What can be done to selected tasks: asked first with their number, shown as it goes on, and told at the end. */
 import { Link } from "@tanstack/react-router";
 import { useEffect, useRef, useState } from "react";
-import { Dialog } from "../../ui/Dialog";
+import { Dialog, Leave } from "../../ui/Dialog";
 import { count, many } from "../../ui/words";
 import { type Action, type Outcome, type Target, treatAll } from "./bulk";
 import styles from "./Tasks.module.css";
@@ -140,9 +140,7 @@ function Confirm({ action, many, words, target, close, ended }: ConfirmProps) {
         <button type="button" className="button main" onClick={() => void begin()}>
           {action === "cancel" ? `Cancel ${tasks(many)}` : `Run ${tasks(many)} again`}
         </button>
-        <button type="button" className="button" onClick={close}>
-          Leave them
-        </button>
+        <Leave close={close} />
       </div>
     </Dialog>
   );
