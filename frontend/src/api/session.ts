@@ -97,6 +97,18 @@ export async function signIn(token: string): Promise<Session> {
   return opened;
 }
 
+/** The session that was opened in another tab of this browser meanwhile; null where there is none. */
+export async function openedElsewhere(): Promise<Session | null> {
+  try {
+    const opened = await session();
+    turn(false);
+    return opened;
+  } catch (error) {
+    if (error instanceof Problem) return null;
+    throw error;
+  }
+}
+
 /** End the session, and show nothing of it any more. */
 export async function signOut(): Promise<void> {
   await session({ method: "DELETE", headers: { "X-Anchor-CSRF": csrf ?? "" } });

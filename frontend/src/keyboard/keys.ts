@@ -44,9 +44,10 @@ export function useKeys(own: readonly Shortcut[], where: Where = "here"): void {
 function pressed(event: KeyboardEvent): void {
   const name = nameOf(event);
   if (name === null || event.defaultPrevented) return;
+  // Letters go to what is written in, and to an open menu, where they find what begins with them.
   const inText =
     event.target instanceof Element &&
-    event.target.closest("input:not([type=checkbox]), textarea, select, [contenteditable]");
+    event.target.closest("input:not([type=checkbox]), textarea, select, [contenteditable], [role=menu]");
   if ((inText || document.querySelector("dialog[open]")) && !name.startsWith("mod+")) return;
   const all = shortcuts();
   const meant = chords.read(name, new Set(all.map((one) => one.keys)), event.timeStamp);

@@ -87,6 +87,7 @@ export function CommandPalette({ close }: { close: () => void }) {
     document.getElementById(`${list}-${to}`)?.scrollIntoView({ block: "nearest" });
   };
   const pressed = (event: React.KeyboardEvent) => {
+    if (event.nativeEvent.isComposing) return;
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (step !== undefined) {
       event.preventDefault();

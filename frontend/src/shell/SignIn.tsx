@@ -1,8 +1,8 @@
 /** The form that exchanges a token for a session, and a word of warning where others can read along. */
 import { useQueryClient } from "@tanstack/react-query";
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import type { Problem } from "../api/client";
-import { type Session, signIn } from "../api/session";
+import { openedElsewhere, type Session, signIn } from "../api/session";
 import styles from "./Gate.module.css";
 
 const HERE = new Set(["localhost", "127.0.0.1", "[::1]"]);
@@ -17,16 +17,24 @@ export function SignIn({ before }: { before?: Session }) {
   const client = useQueryClient();
   const [refused, setRefused] = useState<Problem | null>(null);
   const [busy, setBusy] = useState(false);
+  const enter = async (session: Session) => {
+    // What was on the screen was somebody else's.
+    if (before !== undefined && (before.name !== session.name || before.role !== session.role)) location.reload();
+    client.setQueryData(["session"], session);
+    await client.invalidateQueries({ predicate: (query) => query.queryKey[0] !== "session" });
+  };
+  // Whoever has signed in in another tab need not do so again in this one.
+  useEffect(() => {
+    const look = () => void openedElsewhere().then((session) => session && enter(session));
+    window.addEventListener("focus", look);
+    return () => window.removeEventListener("focus", look);
+  });
   const submit = async (event: React.FormEvent<HTMLFormElement>) => {
     event.preventDefault();
     const token = new FormData(event.currentTarget).get("token");
     setBusy(true);
     try {
-      const session = await signIn(String(token).trim());
-      // What was on the screen was somebody else's.
-      if (before !== undefined && (before.name !== session.name || before.role !== session.role)) location.reload();
-      client.setQueryData(["session"], session);
-      await client.invalidateQueries({ predicate: (query) => query.queryKey[0] !== "session" });
+      await enter(await signIn(String(token).trim()));
     } catch (error) {
       setRefused(error as Problem);
     } finally {

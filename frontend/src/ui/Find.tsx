@@ -18,6 +18,7 @@ export function Find({ wanted, search, found, place, goTo }: FindProps) {
   useEffect(() => field.current?.focus(), []);
   const step = (by: number) => found > 0 && goTo((place + by + found) % found);
   const pressed = (event: React.KeyboardEvent) => {
+    if (event.nativeEvent.isComposing) return;
     if (event.key === "Escape") search(null);
     else if (event.key === "Enter") step(event.shiftKey ? -1 : 1);
     else return;

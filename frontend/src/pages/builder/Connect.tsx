@@ -24,6 +24,7 @@ export function Connect({ graph, from, connect, close }: ConnectProps) {
     close();
   };
   const pressed = (event: React.KeyboardEvent) => {
+    if (event.nativeEvent.isComposing) return;
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (step !== undefined) {
       event.preventDefault();
