@@ -111,6 +111,22 @@ def test_a_failure_says_which_step_and_why(anchor: Cli) -> None:
     assert "--only-failed" in done.stderr
 
 
+def test_what_failed_of_a_list_is_listed_and_run_again(anchor: Cli) -> None:
+    payload = "{sourceCode: \"if (input === 7) throw new Error('not seven'); return input\"}"
+    each = f"id: each, type: parallel, items: [6, 7, 8], enough: 0.5, retry: {{attempts: 1}}, payload: {payload}"
+    run = anchor("dag", "run", "-o", "json", written(anchor, "list.yaml", f"name: l\nsteps: [{{{each}}}]"))
+    assert run.returncode == 0, run.stderr
+    name = json.loads(run.stdout)["id"]
+    shown = anchor("dag", "items", name, "each", "--state", "failed")
+    assert "3 items: 2 succeeded, 1 failed." in shown.stderr
+    assert re.search(r"1 +failed +task_\w+ +\S+ +1 +.*not seven", shown.stdout), shown.stdout
+    listed = json.loads(anchor("dag", "items", name, "each", "-o", "json").stdout)
+    assert [(one["number"], one["state"]) for one in listed] == [(0, "succeeded"), (1, "failed"), (2, "succeeded")]
+    again = json.loads(anchor("dag", "rerun", name, "--failed-items", "each", "-o", "json").stdout)
+    listed = json.loads(anchor("dag", "items", again["id"], "each", "-o", "json").stdout)
+    assert [one["attempt"] for one in listed] == [0, 1, 0]
+
+
 def test_ctrl_c_cancels_the_run(anchor: Cli) -> None:
     process = anchor.start("dag", "run", written(anchor, "slow.yaml", SLOW))
     assert process.stderr is not None

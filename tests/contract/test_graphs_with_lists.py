@@ -1,13 +1,15 @@
 """A parallel step within a graph, with its items spread over servers: run, run again for one item, cancelled."""
 
 import pytest
-from tests.contract.one_cluster import Server, Ticking, graph, step
+from tests.contract.one_cluster import Failed, Server, Ticking, graph, step
 
 from anchor.adapters.files.blobs import FileBlobs
 from anchor.adapters.local.ready import LocalReady
 from anchor.core.dag import RUN_OVER, RunState
-from anchor.core.task import TERMINAL
+from anchor.core.task import TERMINAL, State
 from anchor.orchestrator import graphs
+from anchor.server import item_views
+from anchor.server.item_views import Listed
 
 pytestmark = pytest.mark.anyio
 STEPS = [
@@ -31,16 +33,16 @@ def does(task, inputs):
     return "item" if task.spec.name.startswith("each") else len(inputs.get("each", []))
 
 
-async def look(servers):
+async def look(servers, how=does):
     for server in servers:
         await server.look()
-        await server.report(5, does)
+        await server.report(5, how)
         await server.look()
 
 
-async def work(servers, run):
+async def work(servers, run, how=does):
     for _ in range(200):
-        await look(servers)
+        await look(servers, how)
         found = await servers[0].world.store.run(run.id)
         if found.state in RUN_OVER:
             return found
@@ -62,6 +64,31 @@ async def test_a_step_over_a_list_hands_the_ordered_results_on_and_one_item_can_
     assert len(begun) == 2, begun
     assert begun[1] == "sum"
     assert await servers[0].result(second, "each") == ["item"] * ITEMS
+
+
+async def test_the_items_that_failed_are_told_from_the_others_and_run_again_alone(servers):
+    def breaks(task, inputs):
+        if task.origin.head and task.origin.number in (3, 8):
+            raise Failed("it broke")
+        return does(task, inputs)
+
+    some = [{**one, "enough": 0.5, "retry": {"attempts": 1}} if one["id"] == "each" else one for one in STEPS]
+    world = servers[0].world
+    first = await graphs.schedule(world, graph(*some), owner="ann")
+    over = await work(servers, first, breaks)
+    assert over.state is RunState.SUCCEEDED
+    assert await states_of(world, first) == [State.FAILED if at in (3, 8) else State.SUCCEEDED for at in range(ITEMS)]
+    for server in servers:
+        server.begun.clear()
+    second = await graphs.rerun(world, over, owner="ann", failed_items="each")
+    assert (await work(servers, second)).state is RunState.SUCCEEDED
+    assert sorted(servers[0].begun + servers[1].begun) == ["each [3]", "each [8]", "sum"]
+    assert await states_of(world, second) == [State.SUCCEEDED] * ITEMS
+
+
+async def states_of(world, run):
+    [head] = await world.store.get([run.key_of(1)])
+    return await item_views.states(world.store, Listed(head, head.parts))
 
 
 async def test_cancelling_a_run_stops_the_items_of_its_steps(servers):

@@ -349,6 +349,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/dags/{id}/items": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Items of a parallel step of a run, in order */
+        get: operations["dag_items_get_dags_id_items"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dags/{id}/items/counts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How many items of a parallel step are in each state */
+        get: operations["dag_items_get_dags_id_items_counts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/dags/{id}/rerun": {
         parameters: {
             query?: never;
@@ -358,7 +392,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Run a graph that is over again: all of it, from a step, what failed, or one item */
+        /** Run a graph that is over again: all of it, from a step, what failed, one item, or the items that failed */
         post: operations["dags_post_dags_id_rerun"];
         delete?: never;
         options?: never;
@@ -1439,32 +1473,6 @@ export interface components {
             limit: number;
         };
         /**
-         * CountsQuery
-         * @description Which tasks are counted; those that came after the task `before` are also counted apart.
-         */
-        CountsQuery: {
-            /** @default null */
-            before: string | null;
-            /** @default null */
-            label: string | null;
-            /** @default null */
-            name: string | null;
-            /** @default null */
-            node: string | null;
-            /** @default null */
-            owner: string | null;
-            /** @default null */
-            run: string | null;
-            /** @default null */
-            runtime: string | null;
-            /** @default null */
-            since: string | null;
-            /** @default null */
-            state: string | null;
-            /** @default null */
-            until: string | null;
-        };
-        /**
          * Created
          * @description A task that was accepted: it is in the truth from this moment on.
          */
@@ -1607,6 +1615,47 @@ export interface components {
          */
         Item: {
             number: number;
+            step: string;
+        };
+        /**
+         * ItemCounts
+         * @description How many items of a parallel step are in each state, and of all. A running one is counted as leased.
+         */
+        ItemCounts: {
+            counts: {
+                [key: string]: number;
+            };
+            total: number;
+        };
+        /**
+         * ItemView
+         * @description An item of a parallel step, counted from 0. `task_id` is its task, or the second copy of that where it was first;
+         *         null where there is none. `attempt` is how often the task was given to a node (0 where its result was taken over
+         *         from the run before), `node_id` the one that has it or had it last, and `reason` why it failed.
+         */
+        ItemView: {
+            attempt: number;
+            finishedAt: string | null;
+            nodeId: string | null;
+            number: number;
+            reason: components["schemas"]["Reason"] | null;
+            startedAt: string | null;
+            state: string;
+            taskId: string | null;
+        };
+        /**
+         * ItemsQuery
+         * @description Of which step, which items, how many, and where to go on; without the first `offset` of those.
+         */
+        ItemsQuery: {
+            /** @default null */
+            cursor: string | null;
+            /** @default 100 */
+            limit: number;
+            /** @default 0 */
+            offset: number;
+            /** @default null */
+            state: ("backoff" | "cancelled" | "cancelling" | "failed" | "inconclusive" | "leased" | "queued" | "removed" | "running" | "skipped" | "succeeded" | "verifying" | "waiting") | null;
             step: string;
         };
         /**
@@ -2224,10 +2273,13 @@ export interface components {
         };
         /**
          * RerunRequest
-         * @description What of a run that is over is to run again, in a new run: `from` a step on, `only_failed` steps, or one `item`;
-         *         each with all that hangs off it. Everything, where none of them is given.
+         * @description What of a run that is over is to run again, in a new run: `from` a step on, `only_failed` steps, one `item`, or
+         *         those items of the step `failed_items` that did not succeed; each with all that hangs off it, and with whatever
+         *         else did not succeed. Everything, where none of them is given.
          */
         RerunRequest: {
+            /** @default null */
+            failedItems: string | null;
             /** @default null */
             from: string | null;
             /** @default null */
@@ -2921,6 +2973,13 @@ export interface components {
             wait: number;
         };
         /**
+         * CountsQuery
+         * @description Of which step.
+         */
+        "anchor.server.routes.dag_items.CountsQuery": {
+            step: string;
+        };
+        /**
          * ListQuery
          * @description Which runs, how many, and where to go on; `counts`: say how many steps of each are in which state.
          */
@@ -2960,6 +3019,32 @@ export interface components {
             follow: boolean;
             /** @default 10000 */
             limit: number;
+        };
+        /**
+         * CountsQuery
+         * @description Which tasks are counted; those that came after the task `before` are also counted apart.
+         */
+        "anchor.server.routes.tasks.CountsQuery": {
+            /** @default null */
+            before: string | null;
+            /** @default null */
+            label: string | null;
+            /** @default null */
+            name: string | null;
+            /** @default null */
+            node: string | null;
+            /** @default null */
+            owner: string | null;
+            /** @default null */
+            run: string | null;
+            /** @default null */
+            runtime: string | null;
+            /** @default null */
+            since: string | null;
+            /** @default null */
+            state: string | null;
+            /** @default null */
+            until: string | null;
         };
         /**
          * ListQuery
@@ -3918,6 +4003,76 @@ export interface operations {
             };
         };
     };
+    dag_items_get_dags_id_items: {
+        parameters: {
+            query?: {
+                step?: string;
+                state?: ("backoff" | "cancelled" | "cancelling" | "failed" | "inconclusive" | "leased" | "queued" | "removed" | "running" | "skipped" | "succeeded" | "verifying" | "waiting") | null;
+                limit?: number;
+                offset?: number;
+                cursor?: string | null;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Items of a parallel step of a run, in order */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ItemView"][];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    dag_items_get_dags_id_items_counts: {
+        parameters: {
+            query?: {
+                step?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How many items of a parallel step are in each state */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ItemCounts"];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     dags_post_dags_id_rerun: {
         parameters: {
             query?: never;
@@ -3936,7 +4091,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Run a graph that is over again: all of it, from a step, what failed, or one item */
+            /** @description Run a graph that is over again: all of it, from a step, what failed, one item, or the items that failed */
             201: {
                 headers: {
                     [name: string]: unknown;

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
@@ -22,7 +22,7 @@ from anchor.client import Client, dags
 from anchor.client.graph_files import read_graph, with_files
 from anchor.core.dag import RUN_OVER, RunState
 from anchor.core.errors import AnchorError, InvalidRequest
-from anchor.wire.dags import Item, RerunRequest, RunCreated, RunRow, RunView, StepView
+from anchor.wire.dags import Item, ItemState, ItemView, RerunRequest, RunCreated, RunRow, RunView, StepView
 
 WAIT_SECONDS = 20.0
 PAUSE_SECONDS = 0.1
@@ -146,6 +146,54 @@ def get(
     return show.as_lines(tree.fitting(view, tree.TREE_STEPS_MAX))
 
 
+@app.command("items")
+def items(
+    run: RunId,
+    step: Annotated[str, typer.Argument(help="A parallel step of it.")],
+    state: Annotated[
+        str | None, typer.Option(help=f"Only items in this state: {', '.join(get_args(ItemState))}.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 50,
+    url: Url = None,
+    token: Token = None,
+    output: Format = Output.TABLE,
+) -> None:
+    """List the items of a parallel step: how many are in which state, and each with why it failed."""
+    with connect(url, token) as client:
+        rows = list(itertools.islice(_items(client, run, step, state or "", limit), limit))
+        if output is Output.JSON:
+            return show.as_json(rows)
+        known = client.call(dags.item_counts(run, step))
+    told = ", ".join(f"{many:,} {word}" for word, many in sorted(known.counts.items(), key=lambda one: -one[1]))
+    say(f"{known.total:,} items: {told}.")
+    if not rows:
+        return None
+    return show.as_table(
+        ("ITEM", "STATE", "TASK", "NODE", "ATTEMPTS", "WHY"),
+        (
+            (
+                str(row.number),
+                show.state(row.state),
+                row.task_id or "",
+                row.node_id or "",
+                str(row.attempt),
+                row.reason.message if row.reason else "",
+            )
+            for row in rows
+        ),
+    )
+
+
+def _items(client: Client, run: str, step: str, state: str, limit: int) -> Iterator[ItemView]:
+    cursor = ""
+    while True:
+        page = client.call(dags.items(run, step, state=state, limit=min(limit, 1000), cursor=cursor))
+        yield from page.items
+        cursor = page.cursor
+        if not cursor:
+            return
+
+
 @app.command("graph")
 def graph(
     run: RunId,
@@ -190,13 +238,22 @@ def rerun(
         str | None,
         typer.Option(metavar="STEP:N", help="Only item N (from 0) of a parallel step, and what hangs off it."),
     ] = None,
+    failed_items: Annotated[
+        str | None,
+        typer.Option(metavar="STEP", help="Only the items of a parallel step that failed, and what hangs off it."),
+    ] = None,
     detach: Detach = False,
     url: Url = None,
     token: Token = None,
     output: Format = Output.TABLE,
 ) -> None:
     """Run a graph that is over again, as a new run; what need not run again keeps its results."""
-    wish = RerunRequest(from_step=from_step, only_failed=only_failed, item=None if item is None else _item(item))
+    wish = RerunRequest(
+        from_step=from_step,
+        only_failed=only_failed,
+        item=None if item is None else _item(item),
+        failed_items=failed_items,
+    )
     with connect(url, token) as client:
         created = client.call(dags.rerun(run, wish))
     _attend_or_leave(created, url, token, output, detach=detach)

@@ -49,6 +49,17 @@ def steps(run_id: str, *, state: str = "", limit: int = 100, cursor: str = "") -
     return get(f"{_of(run_id)}/steps", answers.page_of(dags.StepView), query)
 
 
+def items(run_id: str, step: str, *, state: str = "", limit: int = 100, cursor: str = "") -> Call[Page[dags.ItemView]]:
+    """A page of a parallel step's items, in order; `state` as in `wire.dags.ItemState`."""
+    query = {"step": step, "state": state, "limit": limit, "cursor": cursor}
+    return get(f"{_of(run_id)}/items", answers.page_of(dags.ItemView), query)
+
+
+def item_counts(run_id: str, step: str) -> Call[dags.ItemCounts]:
+    """How many items of a parallel step are in each state."""
+    return get(f"{_of(run_id)}/items/counts", answers.json_as(dags.ItemCounts), {"step": step})
+
+
 def graph(run_id: str, form: str) -> Call[bytes]:
     """The graph of a run: json as submitted, or a drawing as dot or mermaid."""
     return get(f"{_of(run_id)}/graph", answers.raw, {"format": form})

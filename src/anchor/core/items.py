@@ -44,6 +44,10 @@ class Items(msgspec.Struct, frozen=True, omit_defaults=True, tag="items"):
         """The key of item `number`, or of the copy of item `number` - count."""
         return self.first + number * STEP
 
+    def item_of(self, key: int) -> int:
+        """The number of the item that a key is of, or is a copy of."""
+        return (key - self.first) // STEP % self.count
+
 
 class NoList(Exception):
     """There is no list where one was promised; the message says what is there."""

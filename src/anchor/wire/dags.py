@@ -1,11 +1,31 @@
 """The answers of the REST API about graphs; what goes in is `core.dag.Graph`."""
 
+from typing import Literal
+
 import msgspec
 
 from anchor.core.attempt import Reason
 from anchor.core.dag import StepId
 from anchor.core.errors import Fault
 from anchor.wire.rest import Time
+
+ItemState = Literal[
+    "waiting",
+    "queued",
+    "leased",
+    "running",
+    "verifying",
+    "backoff",
+    "cancelling",
+    "succeeded",
+    "failed",
+    "inconclusive",
+    "cancelled",
+    "skipped",
+    "removed",
+]
+"""What an item can be: `waiting` to be made, `skipped` where it never was, `removed` where its task is past its
+retention, or else what its task is. `running` finds what is leased."""
 
 
 class _View(msgspec.Struct, frozen=True, rename="camel", omit_defaults=False):
@@ -59,6 +79,28 @@ class ItemsView(_View, frozen=True):
     total: int
 
 
+class ItemCounts(_View, frozen=True):
+    """How many items of a parallel step are in each state, and of all. A running one is counted as leased."""
+
+    counts: dict[str, int]
+    total: int
+
+
+class ItemView(_View, frozen=True):
+    """An item of a parallel step, counted from 0. `task_id` is its task, or the second copy of that where it was first;
+    null where there is none. `attempt` is how often the task was given to a node (0 where its result was taken over
+    from the run before), `node_id` the one that has it or had it last, and `reason` why it failed."""
+
+    number: int
+    state: str
+    task_id: str | None
+    node_id: str | None
+    attempt: int
+    reason: Reason | None
+    started_at: Time | None
+    finished_at: Time | None
+
+
 class StepView(_View, frozen=True):
     """A step of a run. `state` is waiting, skipped or reused, or else that of its task; `level` is how many steps lie
     on the longest way to it, `attempt` how often its task was given to a node and `node_id` the one that has it, or had
@@ -109,9 +151,11 @@ class Item(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=Tr
 
 
 class RerunRequest(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
-    """What of a run that is over is to run again, in a new run: `from` a step on, `only_failed` steps, or one `item`;
-    each with all that hangs off it. Everything, where none of them is given."""
+    """What of a run that is over is to run again, in a new run: `from` a step on, `only_failed` steps, one `item`, or
+    those items of the step `failed_items` that did not succeed; each with all that hangs off it, and with whatever
+    else did not succeed. Everything, where none of them is given."""
 
     from_step: StepId | None = msgspec.field(default=None, name="from")
     only_failed: bool = False
     item: Item | None = None
+    failed_items: StepId | None = None

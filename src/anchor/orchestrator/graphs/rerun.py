@@ -21,13 +21,15 @@ async def rerun(
     from_step: str | None = None,
     only_failed: bool = False,
     item: tuple[str, int] | None = None,
+    failed_items: str | None = None,
 ) -> Run:
-    """Run a graph again: all of it, what begins at a step, what did not succeed, or one item of a parallel step.
+    """Run a graph again: all of it, what begins at a step, what did not succeed, or of a parallel step one item, or
+    (`failed_items`) those that did not succeed.
 
     Whatever hangs off a step that runs again does so too. Conflict while the run is not over, NotFound where there is
     no such step or item.
     """
-    return await begin(world, await _order(world, run, owner, from_step, only_failed, item))
+    return await begin(world, await _order(world, run, owner, from_step, only_failed, item, failed_items))
 
 
 async def rerun_once(
@@ -40,15 +42,22 @@ async def rerun_once(
     from_step: str | None = None,
     only_failed: bool = False,
     item: tuple[str, int] | None = None,
+    failed_items: str | None = None,
 ) -> Scheduled:
     """As `rerun`, but one new run per (owner, Idempotency-Key)."""
     return await begin_once(
-        world, await _order(world, run, owner, from_step, only_failed, item), key=key, digest=digest
+        world, await _order(world, run, owner, from_step, only_failed, item, failed_items), key=key, digest=digest
     )
 
 
 async def _order(
-    world: World, run: Run, owner: str, from_step: str | None, only_failed: bool, item: tuple[str, int] | None
+    world: World,
+    run: Run,
+    owner: str,
+    from_step: str | None,
+    only_failed: bool,
+    item: tuple[str, int] | None,
+    failed_items: str | None,
 ) -> Order:
     name = wire_id("dag", run.id)
     if run.state not in RUN_OVER:
@@ -57,9 +66,9 @@ async def _order(
             hint=f"Wait for its end, or cancel it first: `anchor dag cancel {name}`.",
             code="not_finished",
         )
-    if sum((from_step is not None, only_failed, item is not None)) > 1:
+    if sum((from_step is not None, only_failed, item is not None, failed_items is not None)) > 1:
         raise InvalidRequest(
-            "A run is begun again from a step, from what failed, or from one item: only one of them can be asked for.",
+            "A run is begun again from a step, from what failed, or from items: only one of them can be asked for.",
             hint="Leave the others out.",
         )
     plan = await plan_of(world, run)
@@ -74,7 +83,13 @@ async def _order(
     elif item is not None:
         step, number = item
         at = _number(plan, run, step)
-        again[at] = await _item(world, run, at, step, number)
+        again[at] = Again(head=run.key_of(at), items=(_item(await _items(world, run, at, step), step, number),))
+        anew = {at}
+    elif failed_items is not None:
+        at = _number(plan, run, failed_items)
+        await _items(world, run, at, failed_items)
+        # What did not succeed runs again with any item: here there is no other.
+        again[at] = Again(head=run.key_of(at), items=())
         anew = {at}
     else:
         anew = set(range(run.steps))
@@ -98,12 +113,16 @@ def _number(plan: Plan, run: Run, step: str) -> int:
     return number
 
 
-async def _item(world: World, run: Run, at: int, step: str, number: int) -> Again:
+async def _items(world: World, run: Run, at: int, step: str) -> Items:
     [task] = await world.store.get([run.key_of(at)])
     if task is None or not isinstance(task.parts, Items):
         raise NotFound(f"Step {step!r} has no items.", hint="Name a parallel step that was begun.")
-    if not 0 <= number < task.parts.count:
+    return task.parts
+
+
+def _item(parts: Items, step: str, number: int) -> int:
+    if not 0 <= number < parts.count:
         raise NotFound(
-            f"Step {step!r} has no item {number}.", hint=f"Its items are numbered from 0 to {task.parts.count - 1}."
+            f"Step {step!r} has no item {number}.", hint=f"Its items are numbered from 0 to {parts.count - 1}."
         )
-    return Again(head=task.id, items=(number,))
+    return number

@@ -150,7 +150,8 @@ async def find(call: Call) -> Run:
     return run
 
 
-async def _sketch(desk: Desk, run: Run) -> Sketch:
+async def sketch_of(desk: Desk, run: Run) -> Sketch:
+    """The graph of a run."""
     sketch = desk.sketches.get(run.id)
     if sketch is None:
         plan = await graphs.plan_of(desk.world, run)
@@ -166,7 +167,7 @@ def pause_after(seconds: float, steps: int) -> float:
 
 async def seen_of(desk: Desk, run: Run) -> Seen:
     """A run and where each of its steps is."""
-    sketch = await _sketch(desk, run)
+    sketch = await sketch_of(desk, run)
     tasks = await desk.world.store.states(run.key_of(0), run.steps)
     if run.steps > THREAD_STEPS:
         return await asyncio.to_thread(run_views.seen, run, sketch, tasks)
@@ -264,7 +265,13 @@ async def rerun(call: Call) -> Answer:
     item = None if wish.item is None else (wish.item.step, wish.item.number)
     if key is None:
         again = await graphs.rerun(
-            world, run, owner=owner, from_step=wish.from_step, only_failed=wish.only_failed, item=item
+            world,
+            run,
+            owner=owner,
+            from_step=wish.from_step,
+            only_failed=wish.only_failed,
+            item=item,
+            failed_items=wish.failed_items,
         )
         return _created(again)
     made = await graphs.rerun_once(
@@ -276,6 +283,7 @@ async def rerun(call: Call) -> Answer:
         from_step=wish.from_step,
         only_failed=wish.only_failed,
         item=item,
+        failed_items=wish.failed_items,
     )
     return _created(made.run, replayed=made.replayed)
 
@@ -300,7 +308,7 @@ RERUN = Route(
     method="POST",
     path="/api/dags/{id}/rerun",
     handler=rerun,
-    summary="Run a graph that is over again: all of it, from a step, what failed, or one item",
+    summary="Run a graph that is over again: all of it, from a step, what failed, one item, or the items that failed",
     roles=(Role.SUBMITTER,),
     body=RerunRequest,
     response=RunCreated,
