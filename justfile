@@ -52,9 +52,13 @@ web:
 web-dev:
     cd frontend && npm run dev
 
-# pictures of every page in both themes, wide and on a phone, into a folder (not committed)
+# pictures of every page in both themes, wide, at 200 % zoom and on a phone, into a folder (not committed)
 screenshots folder="screenshots":
     python -m tests.acceptance.browser.screenshots {{ folder }}
+
+# what differs between two folders of such pictures, into a folder with index.html; fails where anything does
+screenshots-compare before after report="screenshots-compared":
+    python -m tests.acceptance.browser.compare {{ before }} {{ after }} {{ report }}
 
 # the front end's types of the API, made anew from the routes
 web-types:

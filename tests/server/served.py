@@ -22,6 +22,9 @@ ELSEWHERE = "127.0.0.2"
 class Served:
     """`anchor server` on a data directory. `client` asks it as its admin: without a token where it wants none."""
 
+    program: tuple[str, ...] = ("-m", "anchor")
+    """What Python is told to run."""
+
     def __init__(self, directory: Path, *, host: str = "127.0.0.1", port: int = 0, **settings: object) -> None:
         self.data = directory / "data"
         self._said = directory / "said.txt"
@@ -37,7 +40,7 @@ class Served:
         with self._said.open("ab") as said:
             already = said.tell()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "anchor", "server", *self._arguments],
+                [sys.executable, *self.program, "server", *self._arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,
