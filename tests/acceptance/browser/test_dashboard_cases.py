@@ -93,6 +93,7 @@ def test_13_a_cheat_is_seen_shown_blocked_and_taken_back(page: Page, court: Cour
     _look_at_the_evidence(page, court, axe, wrong)
     _block(page, court, axe, wrong)
     _undo(page, court)
+    _run_again_on_more_nodes(page, court)
     assert wrong == []
 
 
@@ -116,12 +117,17 @@ def _see_pages_without_cases(page: Page) -> None:
 
 
 def _see_it_opened(page: Page, court: Court) -> None:
+    page.goto("/")
+    needs = page.locator("section").filter(has=page.get_by_role("heading", name="Needs you"))
+    expect(needs.get_by_text("Nothing. All is well.")).to_be_visible()
     court.submit(verify={"policy": "quorum", "copies": 3, "agree": 2})
-    row = page.get_by_role("row").filter(has_text=court.cheat.node).first
-    expect(row).to_be_visible(timeout=30_000)
+    expect(needs.get_by_text(f"answer. {court.cheat.node} gave a different answer.")).to_be_visible(timeout=30_000)
     seen = datetime.now(UTC)
     [case] = court.http.get("/api/verification/cases").json()
     assert (seen - datetime.fromisoformat(case["openedAt"])).total_seconds() <= SEEN_SECONDS_MAX * slack()
+    expect(needs.get_by_role("link", name="Open the case")).to_have_attribute("href", f"/cases/{case['id']}")
+    page.goto("/cases")
+    expect(page.get_by_role("row").filter(has_text=court.cheat.node).first).to_be_visible()
     page.get_by_role("grid").focus()
     page.keyboard.press("Home")
     page.keyboard.press("Enter")
@@ -146,6 +152,11 @@ def _look_at_the_evidence(page: Page, court: Court, axe: str, wrong: list[str]) 
     expect(excuse).to_contain_text("the program asks for chance or the time (Date.now)", ignore_case=True)
     wrong += check(page, axe, "case")
     wrong += at_all_widths(page)
+    page.keyboard.press("c")
+    expect(page.get_by_role("dialog", name=f"Clear {court.cheat.node}")).to_be_visible()
+    wrong += check(page, axe, "clearing")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
     page.goto("/cases")
     expect(page.get_by_text("Loading")).to_have_count(0)
     wrong += at_all_widths(page)
@@ -182,3 +193,12 @@ def _undo(page: Page, court: Court) -> None:
         time.sleep(0.05)
     record = page.get_by_label("The record")
     expect(record).to_contain_text("Blocked by local. It answers before it can know.")
+
+
+def _run_again_on_more_nodes(page: Page, court: Court) -> None:
+    page.get_by_role("button", name="Run it again on 5 nodes").click()
+    again = page.get_by_role("region", name="What was done").get_by_role("link", name="task_")
+    expect(again).to_be_visible()
+    task = (again.get_attribute("href") or "").removeprefix("/tasks/")
+    assert court.http.get(f"/api/tasks/{task}").raise_for_status().json()["verification"]["copies"] == 5
+    court.http.post(f"/api/tasks/{task}/cancel").raise_for_status()

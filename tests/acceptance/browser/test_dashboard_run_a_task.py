@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from .conftest import opened
 from .harbour import Harbour
 from .looks import at_all_widths, check, go, sideways, slack
 
-FIRST_OUTPUT_SECONDS_MAX = 1.0
+FIRST_OUTPUT_MS_MAX = 1000
 LINES = 150
 TALKS = (
     f"for (let i = 1; i <= {LINES}; i++) {{ console.log('line ' + i + ' of ' + input.name);"
@@ -31,6 +30,22 @@ async (log) => {
     }
   }
   return seen;
+}
+"""
+# From the key press to the first line being on the screen, by the page's own clock.
+TIME_FIRST_OUTPUT = """
+() => {
+  window.firstOutput = null;
+  let begun = 0;
+  const look = () => {
+    if (document.querySelector("[role=log] bdi") === null) requestAnimationFrame(look);
+    else window.firstOutput = performance.now() - begun;
+  };
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || begun > 0) return;
+    begun = performance.now();
+    look();
+  }, { capture: true });
 }
 """
 FOCUSED = "(document.activeElement.shadowRoot ?? document).activeElement.getAttribute('aria-label')"
@@ -79,12 +94,12 @@ def test_a_task_is_run_by_keyboard_alone_and_read_on_after_a_reload(page: Page) 
     page.keyboard.press("ControlOrMeta+a")
     page.keyboard.insert_text('{"name": "Maria"}')
     expect(page.get_by_text("1 of 1 node fits")).to_be_visible()
-    begun = time.monotonic()
+    page.evaluate(TIME_FIRST_OUTPUT)
     page.keyboard.press("ControlOrMeta+Enter")
     expect(page.locator("[role=log] bdi").first).to_have_text("line 1 of Maria")
-    took = time.monotonic() - begun
-    sys.stdout.write(f"first output after {took * 1000:.0f} ms\n")
-    assert took < FIRST_OUTPUT_SECONDS_MAX * 2 * slack()  # the test and the browser take their part of the second, too
+    took = page.evaluate("window.firstOutput")
+    sys.stdout.write(f"first output after {took:.0f} ms\n")
+    assert took <= FIRST_OUTPUT_MS_MAX * slack()
     expect(page.locator("h1")).to_have_text("Run a task")
     expect(page.locator("[data-line='40']")).to_be_visible()
     page.reload()
