@@ -1,7 +1,7 @@
 /** The editor of a source: line numbers, colours by our tokens; Tab indents, and Esc then Tab leaves it. */
 import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
 import { bracketMatching, HighlightStyle, indentOnInput, syntaxHighlighting } from "@codemirror/language";
-import { Compartment, EditorState, type Extension } from "@codemirror/state";
+import { Annotation, Compartment, EditorState, type Extension } from "@codemirror/state";
 import {
   drawSelection,
   EditorView,
@@ -54,6 +54,9 @@ const COLOURS = HighlightStyle.define([
   { tag: tags.invalid, color: "var(--bad)" },
 ]);
 
+/** Marks a change that came from the page and not from whoever writes. */
+const given = Annotation.define<true>();
+
 /** The grammar of a language, fetched when it is first written in. */
 async function grammarOf(language: "javascript" | "python"): Promise<Extension> {
   if (language === "python") return (await import("@codemirror/lang-python")).python();
@@ -74,6 +77,8 @@ export default function Editor({ ref, label, language, value, change, describedB
   const view = useRef<EditorView | null>(null);
   const grammar = useRef(new Compartment());
   const about = useRef(new Compartment());
+  // What was written and has not come back as the value yet: writing is quicker than a page that draws itself anew.
+  const onItsWay = useRef<string[]>([]);
   const now = useRef({ change });
   now.current = { change };
 
@@ -103,7 +108,10 @@ export default function Editor({ ref, label, language, value, change, describedB
           LOOK,
           EditorView.domEventHandlers({ beforeinput: replaced }),
           EditorView.updateListener.of((update) => {
-            if (update.docChanged) now.current.change(update.state.doc.toString());
+            if (!update.docChanged || update.transactions.some((one) => one.annotation(given))) return;
+            const text = update.state.doc.toString();
+            onItsWay.current.push(text);
+            now.current.change(text);
           }),
         ],
       }),
@@ -140,9 +148,13 @@ export default function Editor({ ref, label, language, value, change, describedB
 
   useEffect(() => {
     const editor = view.current;
-    const doc = editor?.state.doc;
-    if (editor === null || doc === undefined || doc.toString() === value) return;
-    editor.dispatch({ changes: { from: 0, to: doc.length, insert: value } });
+    if (editor === null) return;
+    const { doc } = editor.state;
+    const back = onItsWay.current.indexOf(value);
+    const isHere = doc.toString() === value;
+    onItsWay.current = isHere || back < 0 ? [] : onItsWay.current.slice(back + 1);
+    if (isHere || back >= 0) return;
+    editor.dispatch({ changes: { from: 0, to: doc.length, insert: value }, annotations: given.of(true) });
   }, [value]);
 
   useImperativeHandle(ref, () => ({
