@@ -65,9 +65,11 @@ export function Output({ output, rawUrl, memory, cut = false, show }: OutputProp
     event.preventDefault();
     reading.follow();
   };
+  // Nothing is one quiet line, not an empty box; what has the focus stays, as lines may come.
+  const isEmpty = lines.length === 0 && dropped === 0;
   const attempts = (lines.at(-1)?.attempt ?? 1) > 1;
   return (
-    <div className={styles.output}>
+    <div className={styles.output} data-empty={isEmpty}>
       {wanted !== null && (
         <Find wanted={wanted} search={searched} found={found.length} place={found.indexOf(chosen)} goTo={goTo} />
       )}
@@ -113,25 +115,26 @@ export function Output({ output, rawUrl, memory, cut = false, show }: OutputProp
             </button>
           )}
         </p>
-        <p className={styles.tools}>
-          {dropped > 0 && (
-            <span>
-              {dropped === 1 ? "The first line is" : `The first ${count(dropped)} lines are`} only in the raw log.
-            </span>
-          )}
-          <button type="button" className="link" onClick={() => setWanted((text) => text ?? "")}>
-            find
-          </button>
-          <button
-            type="button"
-            className="link"
-            disabled={lines.length === 0}
-            onClick={() => void copy(lines.map((line) => `${line.text}\n`).join(""))}
-          >
-            copy
-          </button>
-          <a href={rawUrl}>raw log</a>
-        </p>
+        {!isEmpty && (
+          <p className={styles.tools}>
+            {dropped > 0 && (
+              <span>
+                {dropped === 1 ? "The first line is" : `The first ${count(dropped)} lines are`} only in the raw log.
+              </span>
+            )}
+            <button type="button" className="link" onClick={() => setWanted((text) => text ?? "")}>
+              find
+            </button>
+            <button
+              type="button"
+              className="link"
+              onClick={() => void copy(lines.map((line) => `${line.text}\n`).join(""))}
+            >
+              copy
+            </button>
+            <a href={rawUrl}>raw log</a>
+          </p>
+        )}
       </div>
     </div>
   );

@@ -4,6 +4,7 @@ import { useEffect, useId, useRef, useState } from "react";
 import { useKeys } from "../keyboard/keys";
 import { rowPx } from "../theme/density";
 import styles from "./Table.module.css";
+import { useWidth } from "./useWidth";
 
 export interface Column<Row> {
   /** What it is called, and its key for sorting. */
@@ -15,6 +16,8 @@ export interface Column<Row> {
   cell: (row: Row) => React.ReactNode;
   /** Its track on narrow screens; without one it is not shown there. */
   narrow?: string;
+  /** It folds away where the table is narrower than this, in CSS pixels. */
+  from?: number;
   /** What it is sorted by; without, it cannot be. Sorting is of all rows: give it only where all are here. */
   by?: (row: Row) => string | number;
 }
@@ -65,11 +68,13 @@ export function sorted<Row>(
 }
 
 export function Table<Row>(props: TableProps<Row>) {
-  const { label, columns, idOf, open, selected, select, more } = props;
+  const { label, idOf, open, selected, select, more } = props;
   const [order, setOrder] = useState<Order | null>(null);
-  const rows = sorted(props.rows, columns, order);
+  const rows = sorted(props.rows, props.columns, order);
   const prefix = useId();
   const scroll = useRef<HTMLDivElement>(null);
+  const width = useWidth(scroll);
+  const columns = props.columns.filter((column) => width >= (column.from ?? 0));
   // By id, not by place: live data moves rows, and the one that was chosen stays chosen.
   const [ownChoice, setOwnChoice] = useState<string | null>(null);
   const chosen = props.chosen === undefined ? ownChoice : props.chosen;

@@ -4,6 +4,7 @@ import { useMay } from "../../api/session";
 import { useKeys } from "../../keyboard/keys";
 import { AsCurl } from "../../ui/AsCurl";
 import { Fact, Facts } from "../../ui/Facts";
+import looks from "../../ui/looks.module.css";
 import { Page } from "../../ui/Page";
 import { Failed, Loading } from "../../ui/Said";
 import { StateMark } from "../../ui/StateMark";
@@ -90,7 +91,7 @@ function Found({ app, asked }: { app: AppView; asked: string }) {
         </Fact>
       </Facts>
       {reason !== null && (
-        <div className={app.state === "running" ? styles.note : styles.reason} role="note">
+        <div className={`${looks.note} ${looks.lines} ${app.state === "running" ? looks.warn : ""}`} role="note">
           <pre>{reason.message}</pre>
           {reason.hint && <p className="mute">{reason.hint}</p>}
         </div>
@@ -102,7 +103,7 @@ function Found({ app, asked }: { app: AppView; asked: string }) {
         {part === "Releases" && <Releases app={app} asked={asked} may={may} />}
         {part === "Variables" && <Env app={app} asked={asked} may={may} />}
         {part === "Settings" && (
-          <pre className={styles.json} tabIndex={0}>
+          <pre className={`${looks.printed} ${styles.json}`} tabIndex={0}>
             {JSON.stringify({ config: app.config, plan: app.releases.at(-1)?.plan }, null, 2)}
           </pre>
         )}

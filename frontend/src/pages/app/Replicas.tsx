@@ -1,6 +1,7 @@
 /** What runs of an app: each replica with its node, health, restarts and what it uses; and how many there are to be. */
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
+import looks from "../../ui/looks.module.css";
 import { StateMark } from "../../ui/StateMark";
 import { ago, count } from "../../ui/words";
 import { cores } from "../apps/Apps";
@@ -23,17 +24,23 @@ export function Replicas({ app, asked, may, showLog }: ReplicasProps) {
       {app.replicas.length === 0 ? (
         <p>Nothing of it runs{app.state === "stopped" ? ": it is stopped." : "."}</p>
       ) : (
-        <div className={styles.wide}>
-          <table className={styles.table}>
+        <div className={looks.wide}>
+          <table className={looks.table}>
             <thead>
               <tr>
                 <th scope="col">replica</th>
                 <th scope="col">state</th>
                 <th scope="col">node</th>
-                <th scope="col">for</th>
+                <th scope="col" className={looks.folds}>
+                  for
+                </th>
                 <th scope="col">restarts</th>
-                <th scope="col">CPU</th>
-                <th scope="col">memory</th>
+                <th scope="col" className={looks.folds}>
+                  CPU
+                </th>
+                <th scope="col" className={looks.folds}>
+                  memory
+                </th>
                 <th scope="col">
                   <span className="unseen">log</span>
                 </th>
@@ -59,10 +66,12 @@ export function Replicas({ app, asked, may, showLog }: ReplicasProps) {
                       </Link>
                     )}
                   </td>
-                  <td>{ago(one.since).replace(" ago", "")}</td>
+                  <td className={looks.folds}>{ago(one.since).replace(" ago", "")}</td>
                   <td>{count(one.restarts)}</td>
-                  <td>{one.cpu === null ? "" : cores(one.cpu)}</td>
-                  <td>{one.memoryMib === null ? "" : `${count(Math.round(one.memoryMib))} MiB`}</td>
+                  <td className={looks.folds}>{one.cpu === null ? "" : cores(one.cpu)}</td>
+                  <td className={looks.folds}>
+                    {one.memoryMib === null ? "" : `${count(Math.round(one.memoryMib))} MiB`}
+                  </td>
                   <td>
                     <button
                       type="button"

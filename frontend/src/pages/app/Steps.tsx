@@ -1,4 +1,5 @@
 /** Each step of the newest deployment as it happens: it is live only after a health check passed. */
+import looks from "../../ui/looks.module.css";
 import { StateMark } from "../../ui/StateMark";
 import { ago, lasting } from "../../ui/words";
 import styles from "./App.module.css";
@@ -89,7 +90,7 @@ export function Steps({ app }: { app: AppView }) {
         ))}
       </ol>
       {release.state === "failed" && (
-        <div className={styles.reason}>
+        <div className={`${looks.note} ${looks.lines}`}>
           <p>
             <b>Release {release.number} failed.</b> {serves && `Release ${app.live} still serves.`}
           </p>

@@ -4,6 +4,7 @@ import type { AppRow } from "../../api/client";
 import { useMay } from "../../api/session";
 import { useKeys } from "../../keyboard/keys";
 import { AsCurl } from "../../ui/AsCurl";
+import looks from "../../ui/looks.module.css";
 import { Page } from "../../ui/Page";
 import { Empty, Failed, Loading } from "../../ui/Said";
 import { StateMark } from "../../ui/StateMark";
@@ -42,16 +43,30 @@ const COLUMNS: readonly Column<AppRow>[] = [
     cell: (row) => `${row.ready} of ${row.wanted}`,
   },
   { name: "address", width: "minmax(120px, 1.4fr)", cell: (row) => <Address url={row.urls[0]} /> },
-  { name: "release", width: "68px", by: (row) => row.live, cell: (row) => (row.live === 0 ? "none yet" : row.live) },
+  {
+    name: "release",
+    from: 800,
+    width: "68px",
+    by: (row) => row.live,
+    cell: (row) => (row.live === 0 ? "none yet" : row.live),
+  },
   {
     name: "nodes",
+    from: 600,
     width: "minmax(98px, 0.9fr)",
     by: (row) => row.nodes.join(),
     cell: (row) => <Nodes names={row.nodes} />,
   },
-  { name: "CPU", width: "72px", by: (row) => row.cpu ?? -1, cell: (row) => (row.cpu === null ? "" : cores(row.cpu)) },
+  {
+    name: "CPU",
+    from: 760,
+    width: "72px",
+    by: (row) => row.cpu ?? -1,
+    cell: (row) => (row.cpu === null ? "" : cores(row.cpu)),
+  },
   {
     name: "memory",
+    from: 700,
     width: "84px",
     by: (row) => row.memoryMib ?? -1,
     cell: (row) => (row.memoryMib === null ? "" : `${count(Math.round(row.memoryMib))} MiB`),
@@ -119,7 +134,7 @@ function Apps() {
       ) : (
         <>
           {troubled.length > 0 && (
-            <ul className={styles.trouble} aria-label="Apps that need you">
+            <ul className={`${looks.note} ${looks.lines}`} aria-label="Apps that need you">
               {troubled.slice(0, 5).map((row) => (
                 <li key={row.id}>
                   <StateMark {...appMark(row)} />{" "}

@@ -2,6 +2,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { inert } from "../../live/inert";
+import looks from "../../ui/looks.module.css";
 import { Loading } from "../../ui/Said";
 import { useMedia } from "../../ui/useMedia";
 import { count } from "../../ui/words";
@@ -109,7 +110,7 @@ function Bytes({ title, bytes, runs, from, to, row, marked }: BytesProps) {
   return (
     <figure className={styles.side}>
       <figcaption className="label">{title}</figcaption>
-      <pre className={styles.bytes} tabIndex={0}>
+      <pre className={`${looks.printed} ${styles.bytes}`} tabIndex={0}>
         {rows.map((begin) => (
           <div key={begin}>
             {[...bytes.slice(begin, Math.min(begin + row, to))].map((byte, column) => {
@@ -145,8 +146,8 @@ function Values({ changes, node }: { changes: readonly Change[]; node: string })
   const text = (value: unknown) => (typeof value === "number" ? String(value) : JSON.stringify(value));
   const shown = (value: unknown) => (value === undefined ? "nothing" : inert(text(value)).slice(0, 200));
   return (
-    <div className={styles.wide}>
-      <table className={`${styles.table} ${styles.values}`}>
+    <div className={looks.wide}>
+      <table className={`${looks.table} ${styles.values}`}>
         <caption className="unseen">The values that differ</caption>
         <thead>
           <tr>
@@ -191,7 +192,7 @@ function Told({ node, told }: { node: string; told: Difference | undefined }) {
           <figcaption className="label">
             <bdi>{title}</bdi>
           </figcaption>
-          <pre className={styles.bytes} tabIndex={0}>
+          <pre className={`${looks.printed} ${styles.bytes}`} tabIndex={0}>
             {marked ? <mark>{inert(text)}</mark> : inert(text)}
           </pre>
         </figure>

@@ -1,5 +1,6 @@
 /** The answers of a case side by side: who gave it, whether it agrees, its digest, how long it took, and the past. */
 import { Link } from "@tanstack/react-router";
+import looks from "../../ui/looks.module.css";
 import { StateMark } from "../../ui/StateMark";
 import { count, lasting, many, short } from "../../ui/words";
 import { nodeMark } from "../verification/states";
@@ -16,18 +17,24 @@ interface ResultsProps {
 export function Results({ view, about, choose }: ResultsProps) {
   const slowest = Math.max(...view.votes.filter((vote) => vote.agreed).map(tookMs));
   return (
-    <div className={styles.wide}>
-      <table className={styles.table}>
+    <div className={looks.wide}>
+      <table className={`${looks.table} ${styles.results}`}>
         <caption className="unseen">Results</caption>
         <thead>
           <tr>
             <th scope="col">node</th>
-            <th scope="col">owner</th>
+            <th scope="col" className={looks.folds}>
+              owner
+            </th>
             <th scope="col">result</th>
-            <th scope="col">sha256</th>
+            <th scope="col" className={looks.folds}>
+              sha256
+            </th>
             <th scope="col">time</th>
             <th scope="col">past 30 d</th>
-            <th scope="col">now</th>
+            <th scope="col" className={looks.folds}>
+              now
+            </th>
           </tr>
         </thead>
         <tbody>
@@ -42,7 +49,7 @@ export function Results({ view, about, choose }: ResultsProps) {
                     {vote.nodeId}
                   </Link>
                 </th>
-                <td>
+                <td className={looks.folds}>
                   <bdi>{vote.owner}</bdi>
                 </td>
                 <td>
@@ -53,7 +60,7 @@ export function Results({ view, about, choose }: ResultsProps) {
                     </button>
                   )}
                 </td>
-                <td className="mono" title={vote.answer}>
+                <td className={`mono ${looks.folds}`} title={vote.answer}>
                   {short(vote.answer)}
                 </td>
                 <td className={`mono ${!vote.agreed && slowest / took >= MUCH_FASTER ? styles.odd : ""}`}>
@@ -63,7 +70,7 @@ export function Results({ view, about, choose }: ResultsProps) {
                   {count(voter?.checked ?? 0)} right ·{" "}
                   <span className={flags > 0 ? styles.flags : ""}>{many(flags, "flag")}</span>
                 </td>
-                <td>
+                <td className={looks.folds}>
                   <StateMark {...nodeMark(voter?.status ?? "gone")} />
                 </td>
               </tr>

@@ -1,5 +1,6 @@
 /** Where the source comes from: a folder or an archive, chosen or dropped; packed, brought and looked through. */
 import { useRef, useState } from "react";
+import looks from "../../ui/looks.module.css";
 import { StateMark } from "../../ui/StateMark";
 import { bytes, count } from "../../ui/words";
 import styles from "./Deploy.module.css";
@@ -88,7 +89,7 @@ function Outcome({ brought, otherwise }: { brought: Brought; otherwise: string }
       return <StateMark state="running" word="looking it through…" />;
     case "wrong":
       return (
-        <div className={styles.wrong}>
+        <div className={`${looks.note} ${looks.lines}`}>
           <p>
             <StateMark state="failed" word="This cannot be deployed." />
           </p>

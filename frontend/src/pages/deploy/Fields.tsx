@@ -1,5 +1,5 @@
 /** How an app is to run: the fields of its request, each with what is wrong with it. */
-import { useId } from "react";
+import { Choice, Text, Tick, Wrong } from "../../ui/Field";
 import styles from "./Deploy.module.css";
 import type { Wish } from "./request";
 
@@ -14,86 +14,55 @@ interface FieldsProps {
 export function Fields({ wish, change, faultOf, fixed }: FieldsProps) {
   const text = (field: "name" | "port" | "healthPath" | "ram" | "cpu" | "replicas" | "command" | "build") => ({
     value: wish[field],
-    fault: faultOf(field),
-    set: (value: string) => change({ [field]: value }),
+    wrong: faultOf(field),
+    change: (value: string) => change({ [field]: value }),
+    above: true,
   });
   return (
     <>
       <div className={styles.fields}>
         {fixed === null && (
           <>
-            <Field label="Name" {...text("name")} hint="its address is made of it" required />
-            <label className={styles.field}>
-              Type
-              <select className="field" value={wish.type} onChange={(event) => change({ type: event.target.value })}>
-                <option value="Web">Web: requests are routed to it</option>
-                <option value="Static">Static: a folder of files</option>
-                <option value="Worker">Worker: nothing is routed to it</option>
-              </select>
-            </label>
+            <Text name="Name" {...text("name")} hint="its address is made of it" required />
+            <Choice
+              name="Type"
+              value={wish.type}
+              choices={[
+                { value: "Web", word: "Web: requests are routed to it" },
+                { value: "Static", word: "Static: a folder of files" },
+                { value: "Worker", word: "Worker: nothing is routed to it" },
+              ]}
+              change={(type) => change({ type })}
+              above
+            />
           </>
         )}
-        <Field
-          label="Health path"
+        <Text
+          name="Health path"
           {...text("healthPath")}
           placeholder="/health"
           hint="else its port has to take connections"
         />
-        <Field label="Memory of a replica" {...text("ram")} placeholder="512MB" hint="512MB, 1.5GB" />
-        <Field label="Cores of a replica" {...text("cpu")} placeholder="1" numeric />
-        <Field label="Replicas" {...text("replicas")} placeholder="1" numeric />
-        <Field
-          label="Port on its machine"
+        <Text name="Memory of a replica" {...text("ram")} placeholder="512MB" hint="512MB, 1.5GB" />
+        <Text name="Cores of a replica" {...text("cpu")} placeholder="1" numeric />
+        <Text name="Replicas" {...text("replicas")} placeholder="1" numeric />
+        <Text
+          name="Port on its machine"
           {...text("port")}
           placeholder="none"
           numeric
           hint="none: only through its address"
         />
-        <Field label="Command" {...text("command")} placeholder="as detected" />
-        <Field label="Build command" {...text("build")} placeholder="as detected" />
+        <Text name="Command" {...text("command")} placeholder="as detected" />
+        <Text name="Build command" {...text("build")} placeholder="as detected" />
       </div>
-      <label className={styles.check}>
-        <input type="checkbox" checked={wish.network} onChange={(event) => change({ network: event.target.checked })} />{" "}
-        It may use the network outwards; its machine's owner has to allow that, too
-      </label>
+      <Tick
+        name="It may use the network outwards; its machine's owner has to allow that, too"
+        value={wish.network}
+        change={(network) => change({ network })}
+      />
       <Env wish={wish} change={change} fault={faultOf("env")} />
     </>
-  );
-}
-
-interface FieldProps {
-  label: string;
-  value: string;
-  set: (value: string) => void;
-  fault: string | undefined;
-  hint?: string;
-  placeholder?: string;
-  numeric?: boolean;
-  required?: boolean;
-}
-
-function Field({ label, value, set, fault, hint, placeholder, numeric = false, required = false }: FieldProps) {
-  const id = useId();
-  return (
-    <div className={styles.field}>
-      <label htmlFor={id}>{label}</label>
-      <input
-        id={id}
-        className="field"
-        value={value}
-        placeholder={placeholder}
-        required={required}
-        inputMode={numeric ? "decimal" : "text"}
-        autoComplete="off"
-        spellCheck={false}
-        aria-invalid={fault !== undefined}
-        aria-describedby={`${id}-says`}
-        onChange={(event) => set(event.target.value)}
-      />
-      <span id={`${id}-says`} className={fault === undefined ? "mute" : styles.fault}>
-        {fault ?? hint ?? ""}
-      </span>
-    </div>
   );
 }
 
@@ -140,7 +109,7 @@ function Env({
           </button>
         </div>
       ))}
-      {fault !== undefined && <p className={styles.fault}>{fault}</p>}
+      <Wrong says={fault} />
       <button type="button" className="button" onClick={() => change({ env: [...wish.env, { name: "", value: "" }] })}>
         Add a variable
       </button>

@@ -1,10 +1,10 @@
 /** What the server has against the request, as a whole. */
 import type { Problem } from "../../api/client";
-import styles from "./Deploy.module.css";
+import looks from "../../ui/looks.module.css";
 
 export function Wrong({ problem }: { problem: Problem }) {
   return (
-    <div className={styles.wrong} role="alert">
+    <div className={`${looks.note} ${looks.lines}`} role="alert">
       <p>
         <b>{problem.message}</b>
       </p>

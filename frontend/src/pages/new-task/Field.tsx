@@ -1,6 +1,6 @@
-/** A field of the form: its name, what is typed, and what is wrong with it. */
-import { createContext, useContext, useId } from "react";
-import styles from "./NewTask.module.css";
+/** A field of the task, which knows from its pointer what is wrong with it. */
+import { createContext, useContext } from "react";
+import * as ui from "../../ui/Field";
 import type { Fault } from "./spec";
 
 /** What is wrong with the task. */
@@ -12,90 +12,12 @@ export function useFault(pointer: string): string | null {
   return found.length === 0 ? null : found.map((one) => one.message).join("; ");
 }
 
-/** What is said under a field where something is wrong with it. */
-export function Wrong({ id, says }: { id?: string; says: string | null }) {
-  if (says === null) return null;
-  return (
-    <span id={id} className={styles.wrong}>
-      {says}
-    </span>
-  );
+type Pointed<Props> = Omit<Props, "wrong"> & { pointer: string };
+
+export function Text({ pointer, ...field }: Pointed<React.ComponentProps<typeof ui.Text>>) {
+  return <ui.Text size={8} {...field} wrong={useFault(pointer)} />;
 }
 
-interface TextProps {
-  name: string;
-  pointer: string;
-  value: string;
-  change: (text: string) => void;
-  size?: number;
-  placeholder?: string;
-  unit?: string;
-  numeric?: boolean;
-}
-
-export function Text({ name, pointer, value, change, size = 8, placeholder, unit, numeric = false }: TextProps) {
-  const id = useId();
-  const wrong = useFault(pointer);
-  return (
-    <span className={styles.field}>
-      <label htmlFor={id}>{name}</label>
-      <input
-        id={id}
-        className="field mono"
-        size={size}
-        value={value}
-        placeholder={placeholder}
-        inputMode={numeric ? "decimal" : undefined}
-        autoComplete="off"
-        spellCheck={false}
-        aria-invalid={wrong !== null}
-        aria-describedby={wrong === null ? undefined : `${id}-wrong`}
-        onChange={(event) => change(event.target.value)}
-      />
-      {unit !== undefined && <span className="mute">{unit}</span>}
-      <Wrong id={`${id}-wrong`} says={wrong} />
-    </span>
-  );
-}
-
-interface ChoiceProps {
-  name: string;
-  pointer: string;
-  value: string;
-  choices: readonly { value: string; word: string }[];
-  change: (value: string) => void;
-}
-
-export function Choice({ name, pointer, value, choices, change }: ChoiceProps) {
-  const id = useId();
-  const wrong = useFault(pointer);
-  return (
-    <span className={styles.field}>
-      <label htmlFor={id}>{name}</label>
-      <select
-        id={id}
-        className="field mono"
-        value={value}
-        aria-invalid={wrong !== null}
-        aria-describedby={wrong === null ? undefined : `${id}-wrong`}
-        onChange={(event) => change(event.target.value)}
-      >
-        {choices.map((one) => (
-          <option key={one.value} value={one.value}>
-            {one.word}
-          </option>
-        ))}
-      </select>
-      <Wrong id={`${id}-wrong`} says={wrong} />
-    </span>
-  );
-}
-
-/** A box to tick. */
-export function Tick({ name, value, change }: { name: string; value: boolean; change: (value: boolean) => void }) {
-  return (
-    <label className={styles.tick}>
-      <input type="checkbox" checked={value} onChange={(event) => change(event.target.checked)} /> {name}
-    </label>
-  );
+export function Choice({ pointer, ...field }: Pointed<React.ComponentProps<typeof ui.Choice>>) {
+  return <ui.Choice {...field} wrong={useFault(pointer)} />;
 }

@@ -1,9 +1,10 @@
 /** The fields of a task: what it runs, in what, with which limits, on which nodes. */
 import { lazy, Suspense, useId } from "react";
+import { Tick, Wrong } from "../../ui/Field";
 import { Loading } from "../../ui/Said";
 import type { Draft, Language } from "./draft";
 import type { EditorHandle } from "./Editor";
-import { Choice, Text, Tick, useFault, Wrong } from "./Field";
+import { Choice, Text, useFault } from "./Field";
 import { Module } from "./Module";
 import styles from "./NewTask.module.css";
 import { LANGUAGES, RUNTIMES, runtimeOf } from "./runtimes";

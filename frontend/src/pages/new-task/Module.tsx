@@ -2,9 +2,10 @@
 import { useState } from "react";
 import { bring, canBring } from "../../api/blobs";
 import { Problem } from "../../api/client";
+import { Wrong } from "../../ui/Field";
 import { bytes } from "../../ui/words";
 import type { Draft } from "./draft";
-import { useFault, Wrong } from "./Field";
+import { useFault } from "./Field";
 import styles from "./NewTask.module.css";
 
 const INLINE_BYTES_MAX = 700_000;

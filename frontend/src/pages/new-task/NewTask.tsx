@@ -5,6 +5,7 @@ import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { api, Problem, type TaskView, take } from "../../api/client";
 import { useKeys } from "../../keyboard/keys";
 import { Hint } from "../../ui/Hint";
+import looks from "../../ui/looks.module.css";
 import { Menu } from "../../ui/Menu";
 import { Page } from "../../ui/Page";
 import { Failed, Loading } from "../../ui/Said";
@@ -82,7 +83,7 @@ function NewTask() {
           <Failed what="the task to run again" error={example.error} again={() => void example.refetch()} />
         )}
         {note !== null && (
-          <p className={styles.note} role="status">
+          <p className={`${looks.note} ${looks.calm} ${styles.note}`} role="status">
             <bdi>{note}</bdi>
             {before !== null && (
               <button
@@ -103,7 +104,7 @@ function NewTask() {
         <Form draft={draft} set={set} editor={editor} />
         <Elsewhere faults={faults} />
         {refused !== null && (
-          <div className={styles.faults} role="alert">
+          <div className={looks.note} role="alert">
             <b>It was not sent. {refused.message}</b> {refused instanceof Problem && <Hint says={refused.hint} />}
           </div>
         )}
@@ -188,7 +189,7 @@ function Elsewhere({ faults }: { faults: readonly Fault[] }) {
   );
   if (others.length === 0) return null;
   return (
-    <ul className={styles.faults} role="alert">
+    <ul className={looks.note} role="alert">
       {others.map((one) => (
         <li key={`${one.pointer} ${one.message}`}>
           <span className="mono">{one.pointer}</span> {one.message}
@@ -204,7 +205,7 @@ function Kept({ draft, drop }: { draft: Draft; drop: () => void }) {
   const names = [payload, limits, retry, task].flatMap((some) => Object.keys(some));
   if (names.length === 0) return null;
   return (
-    <p className={styles.note}>
+    <p className={`${looks.note} ${looks.calm} ${styles.note}`}>
       Taken over as it was: {names.join(", ")}.
       <button type="button" className="link" onClick={drop}>
         Leave that out

@@ -1,5 +1,6 @@
 /** A JSON value as a text that can be read and copied. */
 import { copy } from "../../ui/AsCurl";
+import looks from "../../ui/looks.module.css";
 import styles from "./Task.module.css";
 
 export function Json({ value, label }: { value: unknown; label: string }) {
@@ -9,7 +10,7 @@ export function Json({ value, label }: { value: unknown; label: string }) {
       <button type="button" className="link" onClick={() => void copy(text)}>
         copy
       </button>
-      <pre tabIndex={0} role="region" aria-label={label}>
+      <pre className={looks.printed} tabIndex={0} role="region" aria-label={label}>
         {text}
       </pre>
     </div>

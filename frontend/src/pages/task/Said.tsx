@@ -2,6 +2,7 @@
 import type { TaskView } from "../../api/client";
 import { type Place, placeIn } from "../../live/places";
 import { Hint } from "../../ui/Hint";
+import looks from "../../ui/looks.module.css";
 import { count } from "../../ui/words";
 import { waits } from "./queries";
 import styles from "./Task.module.css";
@@ -12,7 +13,7 @@ export function Reason({ task, show }: { task: TaskView; show: (place: Place) =>
   const place = placeIn(task.reason.message);
   const disagree = task.state === "inconclusive";
   return (
-    <p className={`${styles.reason} ${disagree ? styles.doubt : ""}`}>
+    <p className={`${looks.note} ${disagree ? looks.doubt : ""}`}>
       <b>
         <bdi>{task.reason.message}</bdi>
       </b>{" "}

@@ -2,6 +2,7 @@
 import { useEffect, useRef } from "react";
 import type { TaskView } from "../../api/client";
 import { copy } from "../../ui/AsCurl";
+import looks from "../../ui/looks.module.css";
 import styles from "./Task.module.css";
 
 export function Source({ task, line }: { task: TaskView; line: number | null }) {
@@ -38,7 +39,7 @@ function Numbered({ text, line }: { text: string; line: number | null }) {
       <button type="button" className="link" onClick={() => void copy(text)}>
         copy
       </button>
-      <div className={styles.source} tabIndex={0} role="region" aria-label="Source">
+      <div className={`${looks.printed} ${styles.source}`} tabIndex={0} role="region" aria-label="Source">
         <ol>
           {text.split("\n").map((one, at) => (
             // biome-ignore lint/suspicious/noArrayIndexKey: a line is its number

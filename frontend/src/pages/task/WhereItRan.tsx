@@ -2,6 +2,7 @@
 import { Link } from "@tanstack/react-router";
 import type { TaskView } from "../../api/client";
 import { isOver } from "../../api/queries";
+import looks from "../../ui/looks.module.css";
 import { StateMark } from "../../ui/StateMark";
 import { at, lasting, short } from "../../ui/words";
 import styles from "./Task.module.css";
@@ -58,14 +59,14 @@ function Verdict({ task, verification }: { task: TaskView; verification: Verific
 
 function Votes({ votes }: { votes: Verification["votes"] }) {
   return (
-    <div className={styles.scroll} role="region" aria-label="Votes" tabIndex={0}>
-      <table className={styles.table}>
+    <div className={looks.wide} role="region" aria-label="Votes" tabIndex={0}>
+      <table className={looks.table}>
         <thead>
           <tr>
             <th>node</th>
-            <th>owner</th>
+            <th className={looks.folds}>owner</th>
             <th>answer</th>
-            <th>sha256</th>
+            <th className={looks.folds}>sha256</th>
             <th>time</th>
             <th>copy</th>
           </tr>
@@ -76,7 +77,7 @@ function Votes({ votes }: { votes: Verification["votes"] }) {
               <td className="mono">
                 <Node id={vote.nodeId} />
               </td>
-              <td>
+              <td className={looks.folds}>
                 <bdi>{vote.owner}</bdi>
               </td>
               <td>
@@ -85,7 +86,7 @@ function Votes({ votes }: { votes: Verification["votes"] }) {
                   word={vote.agreed ? "agrees" : "differs"}
                 />
               </td>
-              <td className="mono" title={vote.answer}>
+              <td className={`mono ${looks.folds}`} title={vote.answer}>
                 {short(vote.answer)}
               </td>
               <td>{lasting(Date.parse(vote.endedAt) - Date.parse(vote.leasedAt))}</td>
@@ -111,13 +112,13 @@ function Visits({ task }: { task: TaskView }) {
     return task.verification === null ? <p>{isOver(task.state) ? "On no node." : "No node has it yet."}</p> : null;
   }
   return (
-    <div className={styles.scroll} role="region" aria-label="Nodes it ran on" tabIndex={0}>
-      <table className={styles.table}>
+    <div className={looks.wide} role="region" aria-label="Nodes it ran on" tabIndex={0}>
+      <table className={looks.table}>
         <thead>
           <tr>
             <th>node</th>
             <th>attempt</th>
-            <th>from</th>
+            <th className={looks.folds}>from</th>
             <th>time</th>
             <th>what came of it</th>
           </tr>
@@ -129,7 +130,7 @@ function Visits({ task }: { task: TaskView }) {
                 <Node id={one.nodeId} />
               </td>
               <td>{one.number}</td>
-              <td>{at(one.leasedAt)}</td>
+              <td className={looks.folds}>{at(one.leasedAt)}</td>
               <td>
                 {one.endedAt === null || one.endedAt === undefined
                   ? "so far"

@@ -1,6 +1,7 @@
 /** Why a task waits, and what would change that, in the words of every node. */
 import { Link } from "@tanstack/react-router";
 import { Hint } from "../../ui/Hint";
+import looks from "../../ui/looks.module.css";
 import { count } from "../../ui/words";
 import { useWhy } from "./queries";
 import styles from "./Task.module.css";
@@ -14,7 +15,7 @@ export function Why({ id }: { id: string }) {
   const { reason, changes, waitsFor, nodes } = why.data;
   const lacking = nodes.filter((node) => node.unmet !== null);
   return (
-    <section className={styles.why} aria-label="Why it waits">
+    <section className={`${looks.note} ${looks.lines} ${looks.warn} ${styles.why}`} aria-label="Why it waits">
       <p>
         <b>{reason.message}</b> <Hint says={reason.hint} />
       </p>

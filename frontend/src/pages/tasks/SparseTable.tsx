@@ -1,16 +1,12 @@
 /** A table of rows that are fetched as they come into sight: as long as it likes, with keys for every way through it. */
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useEffect, useId, useLayoutEffect, useRef, useState } from "react";
+import { useEffect, useId, useRef, useState } from "react";
 import { useKeys } from "../../keyboard/keys";
 import { rowPx } from "../../theme/density";
 import type { Column } from "../../ui/Table";
 import look from "../../ui/Table.module.css";
+import { useWidth } from "../../ui/useWidth";
 import styles from "./SparseTable.module.css";
-
-/** A column that folds away where the table is narrower than `from`, in CSS pixels. */
-export interface FoldingColumn<Row> extends Column<Row> {
-  from?: number;
-}
 
 /** Where in the table somebody was. */
 export interface Place {
@@ -20,7 +16,7 @@ export interface Place {
 
 interface SparseTableProps<Row> {
   label: string;
-  columns: readonly FoldingColumn<Row>[];
+  columns: readonly Column<Row>[];
   /** Where to begin, and told where somebody is when the table goes. */
   place: Place;
   left: (place: Place) => void;
@@ -206,18 +202,4 @@ export function SparseTable<Row>(props: SparseTableProps<Row>) {
       </div>
     </div>
   );
-}
-
-/** How wide something is. */
-function useWidth(ref: React.RefObject<HTMLElement | null>): number {
-  const [width, setWidth] = useState(0);
-  useLayoutEffect(() => {
-    const element = ref.current;
-    if (element === null) return;
-    setWidth(element.clientWidth);
-    const observer = new ResizeObserver(() => setWidth(element.clientWidth));
-    observer.observe(element);
-    return () => observer.disconnect();
-  }, [ref]);
-  return width;
 }

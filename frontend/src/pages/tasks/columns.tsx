@@ -2,10 +2,10 @@
 import { Link } from "@tanstack/react-router";
 import type { TaskRow } from "../../api/client";
 import { StateMark } from "../../ui/StateMark";
+import type { Column } from "../../ui/Table";
 import { ago, lasting } from "../../ui/words";
-import type { FoldingColumn } from "./SparseTable";
 
-export const COLUMNS: readonly FoldingColumn<TaskRow>[] = [
+export const COLUMNS: readonly Column<TaskRow>[] = [
   { name: "state", width: "150px", narrow: "112px", cell: (row) => <StateMark state={row.state} /> },
   {
     name: "name",

@@ -1,16 +1,16 @@
 /** Verification: who answered otherwise than was agreed on, what was judged of it, and whose answers are in doubt. */
 import { createLazyRoute, Link, useNavigate, useSearch } from "@tanstack/react-router";
-import type { CaseRow, NodeView } from "../../api/client";
-import { useNodes } from "../../api/queries";
+import type { CaseRow } from "../../api/client";
 import { AsCurl } from "../../ui/AsCurl";
 import { Choice, Choices } from "../../ui/Choices";
+import looks from "../../ui/looks.module.css";
 import { Page } from "../../ui/Page";
 import { Panel } from "../../ui/Panel";
 import { Empty, Failed, Loading } from "../../ui/Said";
 import { StateMark } from "../../ui/StateMark";
 import { type Column, Table } from "../../ui/Table";
 import { ago, count } from "../../ui/words";
-import { useCases } from "./queries";
+import { useCases, useNodesOf } from "./queries";
 import { caseMark, nodeMark, SHOWN, type Shown } from "./states";
 import styles from "./Verification.module.css";
 
@@ -41,8 +41,8 @@ const COLUMNS: readonly Column<CaseRow>[] = [
     by: (row) => row.dissenters.join(),
     cell: (row) => <span className="mono">{row.dissenters.join(", ")}</span>,
   },
-  { name: "where", width: "minmax(120px, 1.6fr)", cell: (row) => <bdi>{row.differs}</bdi> },
-  { name: "runtime", width: "80px", by: (row) => row.runtime, cell: (row) => row.runtime },
+  { name: "where", from: 580, width: "minmax(120px, 1.6fr)", cell: (row) => <bdi>{row.differs}</bdi> },
+  { name: "runtime", from: 660, width: "80px", by: (row) => row.runtime, cell: (row) => row.runtime },
   { name: "opened", width: "96px", narrow: "84px", by: (row) => row.openedAt, cell: (row) => ago(row.openedAt) },
 ];
 
@@ -52,7 +52,6 @@ function Verification() {
   const shown = SHOWN.find((one) => one === search.show) ?? "open";
   const node = search.node;
   const cases = useCases();
-  const nodes = useNodes();
   const all = cases.data ?? [];
   const ofNode = node === undefined ? all : all.filter((row) => row.dissenters.includes(node));
   const rows = ofNode.filter((row) => fits(row, shown));
@@ -108,7 +107,7 @@ function Verification() {
               />
             </div>
           )}
-          <Flagged cases={all} nodes={nodes.data ?? []} choose={(id) => go({ show: "all", node: id })} />
+          <Flagged cases={all} choose={(id) => go({ show: "all", node: id })} />
           <Receipts />
         </>
       )}
@@ -140,50 +139,50 @@ export function flagsOf(cases: readonly CaseRow[]): { id: string; open: number; 
 
 interface FlaggedProps {
   cases: readonly CaseRow[];
-  nodes: readonly NodeView[];
   choose: (id: string) => void;
 }
 
 const FLAGGED_SHOWN = 20;
 
-function Flagged({ cases, nodes, choose }: FlaggedProps) {
-  const byId = new Map(nodes.map((node) => [node.nodeId, node]));
+function Flagged({ cases, choose }: FlaggedProps) {
+  const flags = flagsOf(cases).slice(0, FLAGGED_SHOWN);
+  const byId = useNodesOf(flags.map((one) => one.id));
   return (
     <Panel title="Nodes that differed" aside="three open cases within 30 days quarantine a node">
-      <div className={styles.wide}>
-        <table className={styles.nodes}>
+      <div className={looks.wide}>
+        <table className={looks.table}>
           <thead>
             <tr>
               <th scope="col">node</th>
-              <th scope="col">owner</th>
+              <th scope="col" className={looks.folds}>
+                owner
+              </th>
               <th scope="col">now</th>
               <th scope="col">open cases</th>
               <th scope="col">judged</th>
             </tr>
           </thead>
           <tbody>
-            {flagsOf(cases)
-              .slice(0, FLAGGED_SHOWN)
-              .map((one) => {
-                const node = byId.get(one.id);
-                return (
-                  <tr key={one.id}>
-                    <th scope="row">
-                      <button type="button" className="link mono" onClick={() => choose(one.id)}>
-                        {one.id}
-                      </button>
-                    </th>
-                    <td>
-                      <bdi>{node?.owner ?? ""}</bdi>
-                    </td>
-                    <td>
-                      <StateMark {...nodeMark(node?.status ?? "gone")} />
-                    </td>
-                    <td className={one.open > 0 ? styles.flags : ""}>{one.open}</td>
-                    <td>{one.judged}</td>
-                  </tr>
-                );
-              })}
+            {flags.map((one) => {
+              const node = byId.get(one.id);
+              return (
+                <tr key={one.id}>
+                  <th scope="row">
+                    <button type="button" className="link mono" onClick={() => choose(one.id)}>
+                      {one.id}
+                    </button>
+                  </th>
+                  <td className={looks.folds}>
+                    <bdi>{node?.owner ?? ""}</bdi>
+                  </td>
+                  <td>
+                    <StateMark {...nodeMark(node?.status ?? "gone")} />
+                  </td>
+                  <td className={one.open > 0 ? styles.flags : ""}>{one.open}</td>
+                  <td>{one.judged}</td>
+                </tr>
+              );
+            })}
           </tbody>
         </table>
       </div>

@@ -1,7 +1,7 @@
 /** Cases, newest first: the live link tells of the newest, the rest is asked for. */
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQueries, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect } from "react";
-import { api, type CaseRow, takeWhole } from "../../api/client";
+import { api, type CaseRow, type NodeView, take, takeWhole } from "../../api/client";
 import { everyPage, PACE_MS } from "../../api/queries";
 import { latest } from "../../live/rooms";
 import { useRoom } from "../../live/socket";
@@ -43,4 +43,21 @@ export function useCases() {
     }
   }, [client, news]);
   return cases;
+}
+
+/** These nodes, by id: they are few, and the fleet may be large. One that is gone is not among them. */
+export function useNodesOf(ids: readonly string[]): ReadonlyMap<string, NodeView> {
+  return useQueries({
+    queries: ids.map((id) => ({
+      queryKey: ["node", id],
+      queryFn: ({ signal }: { signal: AbortSignal }) =>
+        take(api.GET("/api/nodes/{id}", { params: { path: { id } }, signal })),
+      refetchInterval: PACE_MS * 5,
+    })),
+    combine: byId,
+  });
+}
+
+function byId(found: readonly { data: NodeView | undefined }[]): ReadonlyMap<string, NodeView> {
+  return new Map(found.flatMap(({ data }) => (data === undefined ? [] : [[data.nodeId, data]])));
 }
