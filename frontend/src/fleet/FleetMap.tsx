@@ -29,6 +29,7 @@ interface FleetMapProps {
 export function FleetMap({ fleet, shape, by, selected, select, open }: FleetMapProps) {
   const map = useRef<HTMLDivElement>(null);
   const [room, setRoom] = useState(800);
+  const [isLettered, setLettered] = useState(false);
   // biome-ignore lint/correctness/useExhaustiveDependencies: the fleet changes in place, its shape says when
   const groups = useMemo(() => groupsOf(fleet, by).slice(0, GROUPS_MAX), [fleet, shape, by]);
   const drawn = useMemo(() => {
@@ -45,10 +46,12 @@ export function FleetMap({ fleet, shape, by, selected, select, open }: FleetMapP
     seen.observe(map.current);
     return () => seen.disconnect();
   }, []);
+  // What is drawn before the letters are here is drawn again with them.
+  useEffect(() => void document.fonts.ready.then(() => setLettered(true)), []);
   const chosen = useRef(selected);
   const draw = useRef(() => {});
   chosen.current = selected;
-  // biome-ignore lint/correctness/useExhaustiveDependencies: another theme has other colours
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another theme has other colours, and letters come late
   useEffect(() => {
     const colours = palette();
     const canvases = [...(map.current?.querySelectorAll("canvas") ?? [])];
@@ -58,7 +61,7 @@ export function FleetMap({ fleet, shape, by, selected, select, open }: FleetMapP
     };
     draw.current();
     return watchFleet(draw.current);
-  }, [drawn, fleet, theme]);
+  }, [drawn, fleet, theme, isLettered]);
   // biome-ignore lint/correctness/useExhaustiveDependencies: what is selected has a frame
   useEffect(() => draw.current(), [selected]);
 

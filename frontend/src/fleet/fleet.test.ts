@@ -32,6 +32,8 @@ test("what a node is comes before how busy it is", () => {
   const marks = fleet.ids.map((_, place) => fleet.markOf(place));
   expect(marks).toEqual(["idle", "working", "draining", "lost", "failing", "flagged", "blocked", "flagged"]);
   expect(fleet.loadOf(1)).toBe(0.5);
+  fleet.apply([["F", "draining", 3, 4, 90, "flagged"]]);
+  expect(wordsOf(fleet, 5)).toBe("F: flagged, draining, 3 of 4 slots in use, CPU 90 %");
 });
 
 test("what the list says of a node before the link names it is known of it then", () => {
@@ -82,6 +84,11 @@ test("a point of the chart is the node that is drawn there, and a stretch of it 
   expect(layout.within(0, 0, layout.width, layout.height)).toHaveLength(100);
   expect(layout.within(x - 1, y - 1, x + 1, y + 1)).toEqual([17]);
   expect(new Layout(1000, grainOf([1000], 300), 300).width).toBeLessThanOrEqual(300);
+  const few = new Layout(5, grainOf([5, 1], 840), 840);
+  expect(few.isNamed).toBe(true);
+  const [markX, markY] = few.centre(4);
+  expect([few.at(markX, markY), few.at(markX + 60, markY)]).toEqual([4, 4]);
+  expect(few.width).toBeGreaterThan(markX + 80);
   const sizes = [260, 240, 200, 180, 120];
   const widths = sizes.map((size) => new Layout(size, grainOf(sizes, 840), 840).width + GAP);
   expect(widths.reduce((sum, one) => sum + one)).toBeLessThanOrEqual(840 + GAP);

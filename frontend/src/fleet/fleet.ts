@@ -33,6 +33,7 @@ export class Fleet {
   active = new Int16Array(FIRST_ROOM);
   slots = new Int16Array(FIRST_ROOM);
   cpu = new Uint8Array(FIRST_ROOM);
+  private draining = new Uint8Array(FIRST_ROOM);
   /** Nodes of which nothing but the state is known yet. */
   unknown = 0;
   /** Nodes that were known and were then lost, ever: when one was last heard stands in the list alone. */
@@ -58,6 +59,11 @@ export class Fleet {
     return MARKS[this.marks[place]!]!;
   }
 
+  /** It gets no more work, whatever graver thing its mark says. */
+  isDraining(place: number): boolean {
+    return this.draining[place] === 1;
+  }
+
   /** The share of its slots that is in use, from 0 to 1. */
   loadOf(place: number): number {
     const slots = this.slots[place]!;
@@ -75,6 +81,7 @@ export class Fleet {
       this.active[place] = active ?? 0;
       this.slots[place] = slots;
       this.cpu[place] = cpu;
+      this.draining[place] = status === "draining" ? 1 : 0;
     }
     this.version += 1;
   }
@@ -114,6 +121,7 @@ export class Fleet {
       this.active = grown(this.active, new Int16Array(2 * place));
       this.slots = grown(this.slots, new Int16Array(2 * place));
       this.cpu = grown(this.cpu, new Uint8Array(2 * place));
+      this.draining = grown(this.draining, new Uint8Array(2 * place));
     }
     this.ids.push(id);
     const facts = this.early.get(id) ?? NOTHING;

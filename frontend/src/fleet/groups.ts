@@ -48,7 +48,8 @@ export function summary(fleet: Fleet, places?: readonly number[]): string {
 export function wordsOf(fleet: Fleet, place: number): string {
   const site = fleet.facts[place]!.site;
   const mark = fleet.markOf(place);
+  const also = mark !== "draining" && fleet.isDraining(place) ? ", draining" : "";
   const use =
     mark === "lost" ? "" : `, ${fleet.active[place]} of ${fleet.slots[place]} slots in use, CPU ${fleet.cpu[place]} %`;
-  return `${fleet.ids[place]}${site && ` in ${site}`}: ${mark}${use}`;
+  return `${fleet.ids[place]}${site && ` in ${site}`}: ${mark}${also}${use}`;
 }

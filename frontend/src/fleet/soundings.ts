@@ -4,24 +4,37 @@ import type { Fleet, Mark } from "./fleet";
 const EDGE = 4;
 const ROWS_MAX = 13;
 const LEVELS = 8;
+/** As large as a mark gets, and as small where all groups are to be side by side. */
+const CELL_MAX = 18;
+const CELL_MIN = 8.5;
+/** The size of marks that do not fit side by side anyway. */
+const CELL_WRAPPED = 10;
+/** So few nodes have their ids beside them, which need this much. */
+const NAMED_MAX = 24;
+const NAME_PX = 84;
+const CELL_NAMED = 15;
+const LINE_NAMED = 22;
 /** Between two groups, in pixels. */
 export const GAP = 14;
 
-/** How large the mark of a node is, and how many are above each other: the same for all groups of a fleet. */
+/** How large the mark of a node is, how many are above each other, and what room there is for an id beside it: the
+ * same for all groups of a fleet. */
 interface Grain {
   cell: number;
   line: number;
   rows: number;
+  label: number;
 }
 
 /** The fewer nodes there are the larger; very many are put a little closer where all groups fit side by side then. */
 export function grainOf(sizes: readonly number[], room: number): Grain {
   const all = sizes.reduce((sum, size) => sum + size, 0);
   const rows = Math.min(ROWS_MAX, Math.max(1, Math.ceil(Math.sqrt(Math.max(...sizes, 1)))));
-  if (all <= 300) return all <= 60 ? { cell: 18, line: 18, rows } : { cell: 13, line: 13, rows };
+  if (all <= NAMED_MAX) return { cell: CELL_NAMED, line: LINE_NAMED, rows, label: NAME_PX };
   const columns = sizes.reduce((sum, size) => sum + Math.ceil(size / rows), 0);
   const fitting = (room - sizes.length * (2 * EDGE + GAP)) / columns;
-  return { cell: fitting >= 8.5 ? Math.min(11, fitting) : 10, line: 12, rows };
+  const cell = fitting >= CELL_MIN ? Math.min(CELL_MAX, fitting) : CELL_WRAPPED;
+  return { cell, line: Math.max(12, cell), rows, label: 0 };
 }
 
 /** Where the nodes of a group are: column by column. */
@@ -29,6 +42,8 @@ export class Layout {
   readonly rows: number;
   readonly cell: number;
   readonly line: number;
+  /** From one column to the next. */
+  readonly pitch: number;
   readonly width: number;
   readonly height: number;
 
@@ -40,20 +55,27 @@ export class Layout {
   ) {
     this.cell = grain.cell;
     this.line = grain.line;
-    const columnsMax = Math.max(1, Math.floor((room - 2 * EDGE) / this.cell));
+    this.pitch = grain.cell + grain.label;
+    const columnsMax = Math.max(1, Math.floor((room - 2 * EDGE) / this.pitch));
     this.rows = Math.max(grain.rows, Math.ceil(nodes / columnsMax));
-    this.width = Math.ceil(Math.ceil(nodes / this.rows) * this.cell) + 2 * EDGE;
+    this.width = Math.ceil(Math.ceil(nodes / this.rows) * this.pitch) + 2 * EDGE;
     this.height = this.rows * this.line + 2 * EDGE;
   }
 
-  /** The middle of a node, in pixels. */
+  /** Ids stand beside the marks. */
+  get isNamed(): boolean {
+    return this.pitch > this.cell;
+  }
+
+  /** The middle of a node's mark, in pixels. */
   centre(index: number): [number, number] {
-    return [EDGE + (Math.floor(index / this.rows) + 0.5) * this.cell, EDGE + ((index % this.rows) + 0.5) * this.line];
+    const column = Math.floor(index / this.rows);
+    return [EDGE + column * this.pitch + this.cell / 2, EDGE + ((index % this.rows) + 0.5) * this.line];
   }
 
   /** Which node is at a point; -1 for none. */
   at(x: number, y: number): number {
-    const [column, row] = [Math.floor((x - EDGE) / this.cell), Math.floor((y - EDGE) / this.line)];
+    const [column, row] = [Math.floor((x - EDGE) / this.pitch), Math.floor((y - EDGE) / this.line)];
     const index = column * this.rows + row;
     return column < 0 || row < 0 || row >= this.rows || index >= this.nodes ? -1 : index;
   }
@@ -78,6 +100,7 @@ interface Palette {
   mute: string;
   ink: string;
   busy: readonly string[];
+  font: string;
 }
 
 /** The colours as the page has them now. */
@@ -93,6 +116,7 @@ export function palette(): Palette {
     verify: colour("verify"),
     mute: colour("mute"),
     ink: colour("ink"),
+    font: colour("mono"),
     busy: Array.from({ length: LEVELS }, (_, at) => `hsl(195 52% ${light - ((light - dark) * at) / (LEVELS - 1)}%)`),
   };
 }
@@ -130,7 +154,8 @@ export class Chart {
       if (look === drawn[index]) continue;
       drawn[index] = look;
       const [x, y] = layout.centre(index);
-      pen.clearRect(x - layout.cell / 2, y - layout.line / 2, layout.cell, layout.line);
+      pen.clearRect(x - layout.cell / 2, y - layout.line / 2, layout.pitch, layout.line);
+      if (layout.isNamed) name(pen, fleet.ids[place]!, x + layout.cell / 2 + 4, y, this.colours);
       pen.save();
       pen.translate(x, y);
       if (isChosen) frame(pen, layout, this.colours);
@@ -145,6 +170,12 @@ function frame(pen: CanvasRenderingContext2D, layout: Layout, colours: Palette):
   pen.strokeStyle = colours.ink;
   pen.lineWidth = 1;
   pen.strokeRect(1 - layout.cell / 2, 1 - layout.line / 2, layout.cell - 2, layout.line - 2);
+}
+
+function name(pen: CanvasRenderingContext2D, id: string, x: number, y: number, colours: Palette): void {
+  pen.font = `11px ${colours.font}`;
+  pen.fillStyle = colours.ink;
+  pen.fillText(id, x, y + 4);
 }
 
 function mark(pen: CanvasRenderingContext2D, kind: Mark, level: number, colours: Palette): void {

@@ -1,6 +1,8 @@
 /** A figure's course as a thin line; the figure beside it says the value, so readers of the screen skip it. */
 const WIDTH = 118;
 const HEIGHT = 22;
+/** The share of the largest sample that fills the height at least: what hardly changes is not drawn as if it did. */
+const LEAST = 0.1;
 
 export function Sparkline({ samples, room }: { samples: readonly number[]; room?: number }) {
   return (
@@ -20,7 +22,8 @@ export function Sparkline({ samples, room }: { samples: readonly number[]; room?
 export function courseOf(samples: readonly number[], room = 60): string {
   if (samples.length < 2) return "";
   const low = Math.min(...samples);
-  const span = Math.max(...samples) - low || 1;
+  const high = Math.max(...samples);
+  const span = Math.max(high - low, high * LEAST) || 1;
   const step = WIDTH / (room - 1);
   return samples
     .map((sample, at) => {

@@ -63,4 +63,5 @@ test("times and sizes are said as people say them", () => {
 test("a course ends at the right edge, and a flat one is a line", () => {
   expect(courseOf([5])).toBe("");
   expect(courseOf([5, 5, 5]).endsWith("L118.0 20.0")).toBe(true);
+  expect(courseOf([1000, 1001]).endsWith("L118.0 19.8")).toBe(true);
 });

@@ -128,6 +128,12 @@ function Found({ node }: { node: NodeView }) {
       <Facts>
         <Fact name="state">
           <StateMark state={mark} />
+          {node.status === "draining" && mark !== "draining" && (
+            <>
+              {" "}
+              <StateMark state="draining" />
+            </>
+          )}
         </Fact>
         <Fact name="slots in use">{node.active === null ? "not known here" : `${node.active} of ${node.slots}`}</Fact>
         <Fact name="CPU">{`${Math.round(node.metrics.cpuUsage ?? 0)} %`}</Fact>

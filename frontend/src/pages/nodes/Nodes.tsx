@@ -70,7 +70,13 @@ function Known({ rows, fleet, shape }: KnownProps) {
   const narrow = useMedia(NARROW);
   const by: By = GROUPINGS.find((one) => one === wanted.by) ?? "site";
   const shown = useMemo(() => wantedOf(rows, wanted, by), [rows, wanted, by]);
-  const columns = useMemo(() => columnsOf(middleSpeed(rows.map((row) => row.node))), [rows]);
+  const columns = useMemo(() => {
+    const middle = middleSpeed(rows.map((row) => row.node));
+    return columnsOf(
+      middle,
+      rows.some((row) => row.alsoDrains),
+    );
+  }, [rows]);
   const set = (change: Partial<typeof wanted>) => {
     const next = Object.entries({ ...wanted, ...change }).filter(([, value]) => value !== undefined && value !== "");
     void navigate({ to: "/nodes", search: Object.fromEntries(next), replace: true });

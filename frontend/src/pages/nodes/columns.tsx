@@ -5,8 +5,12 @@ import type { Column } from "../../ui/Table";
 import { count } from "../../ui/words";
 import { checkedOf, claimOf, heardOf, type Row, speedOf } from "./rows";
 
-/** The columns; `middle` is the speed in the middle of the fleet's. */
-export function columnsOf(middle: number): readonly Column<Row>[] {
+/** What the second word of a state needs. */
+const ALSO_PX = 78;
+
+/** The columns; `middle` is the speed in the middle of the fleet's. Where there is less room the less telling fold away. */
+export function columnsOf(middle: number, someAlsoDrain: boolean): readonly Column<Row>[] {
+  const more = someAlsoDrain ? ALSO_PX : 0;
   return [
     {
       name: "node",
@@ -21,9 +25,9 @@ export function columnsOf(middle: number): readonly Column<Row>[] {
     },
     {
       name: "state",
-      width: "94px",
+      width: `${94 + more}px`,
       narrow: "96px",
-      cell: (row) => <StateMark state={row.mark} />,
+      cell: (row) => <State row={row} />,
       by: (row) => row.mark,
     },
     {
@@ -39,37 +43,80 @@ export function columnsOf(middle: number): readonly Column<Row>[] {
       cell: (row) => (row.mark === "lost" ? "" : `${row.active} of ${row.slots}`),
       by: (row) => row.active / Math.max(1, row.slots),
     },
-    { name: "CPU", width: "62px", cell: (row) => (row.mark === "lost" ? "" : `${row.cpu} %`), by: (row) => row.cpu },
+    {
+      name: "CPU",
+      from: 440 + more,
+      width: "62px",
+      cell: (row) => (row.mark === "lost" ? "" : `${row.cpu} %`),
+      by: (row) => row.cpu,
+    },
     {
       name: "memory",
+      from: 630 + more,
       width: "68px",
       cell: (row) => (row.mark === "lost" ? "" : `${Math.round(row.node.metrics.ramUsage ?? 0)} %`),
       by: (row) => row.node.metrics.ramUsage ?? 0,
     },
-    { name: "says it has", width: "130px", cell: (row) => claimOf(row.node), by: (row) => row.node.specs.cores },
+    {
+      name: "says it has",
+      from: 880 + more,
+      width: "130px",
+      cell: (row) => claimOf(row.node),
+      by: (row) => row.node.specs.cores,
+    },
     {
       name: "measured",
+      from: 1000 + more,
       width: "118px",
       cell: (row) => (
         <span title="rounds of SHA-512 a second on one core, and against the fleet">{speedOf(row.node, middle)}</span>
       ),
       by: (row) => row.node.speed,
     },
-    { name: "trust", width: "120px", cell: (row) => <Trust row={row} />, by: (row) => checkedOf(row.node).wrong },
+    {
+      name: "trust",
+      from: 560 + more,
+      width: "120px",
+      cell: (row) => <Trust row={row} />,
+      by: (row) => checkedOf(row.node).wrong,
+    },
     {
       name: "labels",
+      from: 1080 + more,
       width: "minmax(60px, 1fr)",
       cell: (row) => <bdi>{row.node.labels.filter((label) => !/^site[:=]/.test(label)).join(", ")}</bdi>,
     },
-    { name: "owner", width: "74px", cell: (row) => <bdi>{row.node.owner}</bdi>, by: (row) => row.node.owner },
-    { name: "agent", width: "56px", cell: (row) => row.node.specs.version, by: (row) => row.node.specs.version },
+    {
+      name: "owner",
+      from: 1190 + more,
+      width: "74px",
+      cell: (row) => <bdi>{row.node.owner}</bdi>,
+      by: (row) => row.node.owner,
+    },
+    {
+      name: "agent",
+      from: 1190 + more,
+      width: "56px",
+      cell: (row) => row.node.specs.version,
+      by: (row) => row.node.specs.version,
+    },
     {
       name: "heard",
+      from: 750 + more,
       width: "124px",
       cell: (row) => heardOf(row.node, row.mark),
       by: (row) => row.node.seenAt ?? "",
     },
   ];
+}
+
+function State({ row }: { row: Row }) {
+  if (!row.alsoDrains) return <StateMark state={row.mark} />;
+  return (
+    <>
+      <StateMark state={row.mark} /> <StateMark state="draining" />
+    </>
+  );
 }
 
 function Trust({ row }: { row: Row }) {

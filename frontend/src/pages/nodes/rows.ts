@@ -7,6 +7,8 @@ export interface Row {
   id: string;
   node: NodeView;
   mark: Mark;
+  /** It gets no more work, and its mark says something graver. */
+  alsoDrains: boolean;
   active: number;
   slots: number;
   cpu: number;
@@ -23,6 +25,7 @@ export function rowsOf(nodes: readonly NodeView[], fleet: Fleet): Row[] {
         id: node.nodeId,
         node,
         mark: fleet.markOf(place),
+        alsoDrains: fleet.isDraining(place) && fleet.markOf(place) !== "draining",
         active: fleet.active[place]!,
         slots: fleet.slots[place]!,
         cpu: fleet.cpu[place]!,

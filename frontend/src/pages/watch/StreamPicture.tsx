@@ -15,7 +15,10 @@ export const SPAN_MIN_MS = 500;
 const DRAW_MS = 50;
 const CALM_MS = 1000;
 const ROWS_MS = 2000;
-const ROOM_PX = 404;
+const ROOM_MIN_PX = 300;
+const ROOM_MAX_PX = 620;
+/** Below the picture. */
+const FOOT_PX = 18;
 const DRAG_PX = 5;
 
 /** What is looked at while the picture stands still: it ends at `to`. */
@@ -35,6 +38,7 @@ export function StreamPicture({ stream, fleet, still, setStill }: PictureProps) 
   const navigate = useNavigate();
   const canvas = useRef<HTMLCanvasElement>(null);
   const shown = useRef<View>({ from: 0, to: 0, rows: [] });
+  const room = useRef(ROOM_MIN_PX);
   const stopped = useRef(still);
   stopped.current = still;
   const [told, setTold] = useState<{ x: number; y: number; words: string } | null>(null);
@@ -71,11 +75,12 @@ export function StreamPicture({ stream, fleet, still, setStill }: PictureProps) 
       drawnAt = at;
       if (stop === null && at - rowsAt >= ROWS_MS) {
         rowsAt = at;
-        shown.current = { ...shown.current, rows: rowsOf(stream, fleet, shown.current.rows, now) };
+        room.current = roomBelow(on);
+        shown.current = { ...shown.current, rows: rowsOf(stream, fleet, shown.current.rows, now, room.current) };
       }
       const to = stop?.to ?? now;
       shown.current = { ...shown.current, from: to - (stop?.span ?? SPAN_MS), to };
-      const high = heightOf(shown.current.rows.length, ROOM_PX);
+      const high = heightOf(shown.current.rows.length, room.current);
       if (width === 0 || high !== height) {
         [width, height] = [on.parentElement!.clientWidth, high];
         const scale = window.devicePixelRatio;
@@ -84,7 +89,7 @@ export function StreamPicture({ stream, fleet, still, setStill }: PictureProps) 
         on.style.height = `${height}px`;
         pen.setTransform(scale, 0, 0, scale, 0, 0);
       }
-      drawStream(pen, { width, height, room: ROOM_PX }, stream, shown.current, now, colours);
+      drawStream(pen, { width, height, room: room.current }, stream, shown.current, now, colours);
     };
     frame = requestAnimationFrame(draw);
     window.addEventListener("anchor:theme", recolour);
@@ -97,7 +102,7 @@ export function StreamPicture({ stream, fleet, still, setStill }: PictureProps) 
 
   const placeOf = (event: React.MouseEvent) => {
     const { offsetX, offsetY } = event.nativeEvent;
-    const size = { width: canvas.current!.clientWidth, room: ROOM_PX };
+    const size = { width: canvas.current!.clientWidth, room: room.current };
     return placeAt(offsetX, offsetY, size, stream, shown.current, serverNow());
   };
   const moved = (event: React.PointerEvent) => {
@@ -154,9 +159,17 @@ export function StreamPicture({ stream, fleet, still, setStill }: PictureProps) 
   );
 }
 
+/** What of the window is left for the picture, where the page is not scrolled. */
+function roomBelow(canvas: HTMLElement): number {
+  const main = canvas.closest("main");
+  if (main === null) return ROOM_MIN_PX;
+  const top = canvas.getBoundingClientRect().top - main.getBoundingClientRect().top + main.scrollTop;
+  return Math.max(ROOM_MIN_PX, Math.min(ROOM_MAX_PX, Math.floor(main.clientHeight - top) - FOOT_PX));
+}
+
 /** Which nodes have a row: all where there is room, else those that were shown and still work, then others that do. */
-function rowsOf(stream: Stream, fleet: Fleet, shown: readonly number[], now: number): number[] {
-  const most = rowsIn(ROOM_PX);
+function rowsOf(stream: Stream, fleet: Fleet, shown: readonly number[], now: number, room: number): number[] {
+  const most = rowsIn(room);
   const working = new Set<number>();
   stream.each(now - SPAN_MS, Number.POSITIVE_INFINITY, (place) => working.add(stream.node[place]!));
   const rows = new Set(shown.filter((node) => working.has(node)));

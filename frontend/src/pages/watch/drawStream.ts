@@ -5,10 +5,9 @@ const LABELS_PX = 92;
 const TOP_PX = 20;
 const RIGHT_PX = 10;
 const ROW_MIN_PX = 9;
-const ROW_MAX_PX = 22;
-/** A few rows are higher: there is room. */
-const FEW = 4;
-const ROW_FEW_PX = 40;
+const ROW_MAX_PX = 36;
+/** A bar of a high row leaves air above and below it. */
+const BAR_MAX_PX = 14;
 const HEIGHT_MIN_PX = 110;
 /** Nothing is so short that it is not seen. */
 const WIDTH_MIN_PX = 1.5;
@@ -54,10 +53,13 @@ export function streamColours(): StreamColours {
 
 /** How high a row is where there are so many, in so much room. */
 export function rowHeight(rows: number, room: number): number {
-  return Math.max(
-    ROW_MIN_PX,
-    Math.min(rows <= FEW ? ROW_FEW_PX : ROW_MAX_PX, Math.floor((room - TOP_PX) / Math.max(1, rows))),
-  );
+  return Math.max(ROW_MIN_PX, Math.min(ROW_MAX_PX, Math.floor((room - TOP_PX) / Math.max(1, rows))));
+}
+
+/** How high a bar is in a row with so many beside each other, and how far below its top the first one begins. */
+function barsIn(high: number, lanes: number): { bar: number; above: number } {
+  const bar = Math.min(BAR_MAX_PX, (high - 2) / lanes);
+  return { bar, above: (high - bar * lanes) / 2 };
 }
 
 /** How many rows there is room for. */
@@ -90,7 +92,7 @@ export function drawStream(
   pen.fillStyle = colours.sheet;
   pen.fillRect(0, 0, width, height);
   drawTimes(pen, width, height, view, now, colours);
-  pen.font = `10px ${colours.font}`;
+  pen.font = `${high < 13 ? 10 : 11}px ${colours.font}`;
   pen.fillStyle = colours.mute;
   const every = high < 13 ? 2 : 1;
   const tops = new Float32Array(stream.nodes.length).fill(-1);
@@ -105,9 +107,9 @@ export function drawStream(
   stream.each(view.from, view.to, (place) => {
     const node = stream.node[place]!;
     if (tops[node]! < 0) return;
-    const laneHigh = (high - 2) / lanes[node]!;
-    const y = tops[node]! + 1 + stream.lane[place]! * laneHigh;
-    const thick = Math.max(1.5, laneHigh - (lanes[node]! > 1 ? 0.8 : 0));
+    const { bar, above } = barsIn(high, lanes[node]!);
+    const y = tops[node]! + above + stream.lane[place]! * bar;
+    const thick = Math.max(1.5, bar - (lanes[node]! > 1 ? 0.8 : 0));
     const x = LABELS_PX + (Math.max(view.from, stream.from[place]!) - view.from) * scale;
     const wide = Math.max(WIDTH_MIN_PX, LABELS_PX + (Math.min(seenTo, stream.to[place]!) - view.from) * scale - x);
     const end = ENDS[stream.end[place]!]!;
@@ -168,7 +170,10 @@ export function placeAt(
   const row = Math.floor((y - TOP_PX) / high);
   const node = view.rows[row];
   if (node === undefined || x < LABELS_PX) return -1;
-  const lane = Math.floor(((y - TOP_PX - row * high - 1) / (high - 2)) * stream.lanesOf(node));
+  const lanes = stream.lanesOf(node);
+  const { bar, above } = barsIn(high, lanes);
+  // The air of a row belongs to its bars.
+  const lane = Math.max(0, Math.min(lanes - 1, Math.floor((y - TOP_PX - row * high - above) / bar)));
   const time = timeAt(x, size.width, view);
   const slack = ((view.to - view.from) / size.width) * 2;
   let found = -1;
