@@ -16,16 +16,16 @@ import { Subject } from "./Subject";
 export const route = createLazyRoute("/events")({ component: Events });
 
 const COLUMNS: readonly Column<Entry>[] = [
-  { name: "when", width: "minmax(84px, 0.7fr)", narrow: "84px", cell: (entry) => at(entry.at) },
-  { name: "what happened", width: "minmax(104px, 0.7fr)", cell: (entry) => <Kind of={entry.kind} /> },
+  { name: "when", width: "minmax(84px, 0.5fr)", narrow: "84px", cell: (entry) => at(entry.at) },
+  { name: "what happened", width: "minmax(120px, 0.6fr)", cell: (entry) => <Kind of={entry.kind} /> },
   {
     name: "in words",
     width: "minmax(150px, 2.4fr)",
     narrow: "minmax(0, 1fr)",
     cell: (entry) => <bdi title={entry.message}>{entry.message}</bdi>,
   },
-  { name: "about", width: "minmax(100px, 0.8fr)", cell: (entry) => <Subject of={entry.subject} quiet /> },
-  { name: "by", width: "minmax(60px, 0.5fr)", narrow: "70px", cell: (entry) => <bdi>{entry.by}</bdi> },
+  { name: "about", from: 600, width: "minmax(100px, 0.8fr)", cell: (entry) => <Subject of={entry.subject} quiet /> },
+  { name: "by", width: "minmax(76px, 0.5fr)", narrow: "70px", cell: (entry) => <bdi>{entry.by}</bdi> },
 ];
 
 function Kind({ of }: { of: string }) {

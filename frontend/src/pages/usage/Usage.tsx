@@ -133,23 +133,36 @@ function columnsOf(by: By, rows: readonly Use[]): readonly Column<Use>[] {
   };
   const cpu: Column<Use> = {
     name: "CPU time",
-    width: "minmax(220px, 2fr)",
+    width: "minmax(180px, 2fr)",
     narrow: "minmax(0, 1fr)",
     cell: (row) => <Bar share={most > 0 ? row.cpuSeconds / most : 0} amount={worked(row.cpuSeconds)} />,
     by: (row) => row.cpuSeconds,
   };
   const numbers: Column<Use>[] = [
-    { name: "running time", width: "110px", cell: (row) => worked(row.wallSeconds), by: (row) => row.wallSeconds },
+    {
+      name: "running time",
+      from: 480,
+      width: "110px",
+      cell: (row) => worked(row.wallSeconds),
+      by: (row) => row.wallSeconds,
+    },
     ...(by === "app"
       ? []
       : ([
           { name: "tasks", width: "84px", narrow: "64px", cell: (row) => count(row.tasks), by: (row) => row.tasks },
-          { name: "failed", width: "76px", cell: (row) => <Failures many={row.failed} />, by: (row) => row.failed },
-          { name: "attempts", width: "84px", cell: (row) => count(row.attempts), by: (row) => row.attempts },
+          {
+            name: "failed",
+            from: 560,
+            width: "76px",
+            cell: (row) => <Failures many={row.failed} />,
+            by: (row) => row.failed,
+          },
+          { name: "attempts", from: 660, width: "84px", cell: (row) => count(row.attempts), by: (row) => row.attempts },
         ] satisfies Column<Use>[])),
   ];
   const owner: Column<Use> = {
     name: "owner",
+    from: 800,
     width: "130px",
     cell: (row) => <bdi>{row.owner}</bdi>,
     by: (row) => row.owner,

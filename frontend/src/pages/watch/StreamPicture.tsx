@@ -69,11 +69,12 @@ export function StreamPicture({ stream, fleet, still, setStill }: PictureProps) 
       const isDue =
         width === 0 ||
         stop !== drawn ||
-        (stop === null && at - drawnAt >= (chosen || calm.matches ? CALM_MS : DRAW_MS));
+        (stop === null && at - drawnAt >= (chosen || calm.matches || stream.isOver(now - SPAN_MS) ? CALM_MS : DRAW_MS));
       if (!isDue) return;
       drawn = stop;
       drawnAt = at;
-      if (stop === null && at - rowsAt >= ROWS_MS) {
+      // Until there are rows they are looked for each time, so that the picture has its height at once.
+      if (stop === null && (shown.current.rows.length === 0 || at - rowsAt >= ROWS_MS)) {
         rowsAt = at;
         room.current = roomBelow(on);
         shown.current = { ...shown.current, rows: rowsOf(stream, fleet, shown.current.rows, now, room.current) };

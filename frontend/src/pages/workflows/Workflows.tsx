@@ -103,7 +103,7 @@ function Workflows() {
 
 function columnsOf(whyNot: string | null, again: (row: RunListed) => void): readonly Column<RunListed>[] {
   return [
-    { name: "state", width: "150px", narrow: "96px", cell: (row) => <StateMark state={row.state} /> },
+    { name: "state", width: "136px", narrow: "96px", cell: (row) => <StateMark state={row.state} /> },
     {
       name: "name",
       width: "minmax(130px, 1.2fr)",
@@ -120,10 +120,11 @@ function columnsOf(whyNot: string | null, again: (row: RunListed) => void): read
     },
     { name: "steps", width: "minmax(150px, 1fr)", narrow: "76px", cell: (row) => <Steps row={row} /> },
     { name: "since", width: "110px", narrow: "84px", cell: (row) => ago(row.createdAt) },
-    { name: "took", width: "80px", cell: (row) => took(row) },
-    { name: "by", width: "minmax(70px, 0.5fr)", cell: (row) => <bdi>{row.owner}</bdi> },
+    { name: "took", from: 700, width: "80px", cell: (row) => took(row) },
+    { name: "by", from: 780, width: "minmax(70px, 0.5fr)", cell: (row) => <bdi>{row.owner}</bdi> },
     {
       name: "again",
+      from: 620,
       width: "92px",
       cell: (row) =>
         isRunOver(row.state) && (
