@@ -298,6 +298,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/dags/read": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Read a graph that is written as YAML, and run nothing */
+        post: operations["dag_text_post_dags_read"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/dags/{id}": {
         parameters: {
             query?: never;
@@ -1561,6 +1578,20 @@ export interface components {
              * @enum {unknown}
              */
             format: "dot" | "json" | "mermaid";
+        };
+        /**
+         * GraphRead
+         * @description What YAML says, as JSON; whether it is a graph that would be accepted is not looked at.
+         */
+        GraphRead: {
+            graph: Record<string, never>;
+        };
+        /**
+         * GraphText
+         * @description A graph as YAML.
+         */
+        GraphText: {
+            text: string;
         };
         /**
          * Health
@@ -3887,6 +3918,42 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["GraphChecked"];
+                };
+            };
+            /** @description A problem: what is wrong and what to do next */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    dag_text_post_dags_read: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key with the same body is carried out once */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GraphText"];
+            };
+        };
+        responses: {
+            /** @description Read a graph that is written as YAML, and run nothing */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GraphRead"];
                 };
             };
             /** @description A problem: what is wrong and what to do next */

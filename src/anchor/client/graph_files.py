@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from anchor.client import yaml_text
-from anchor.client.yaml_text import Places
+from anchor.core import yaml_text
 from anchor.core.errors import AnchorError, Fault, InvalidRequest
 from anchor.core.spec import blob_of
+from anchor.core.yaml_text import Places
 
 MIB = 1024 * 1024
 FILE_MIB_MAX = {".json": 64, ".yaml": 16, ".yml": 16}

@@ -48,6 +48,7 @@ from anchor.server.routes import (
     cluster_releases,
     clusters,
     dag_items,
+    dag_text,
     dags,
     files,
     fit,
@@ -90,6 +91,7 @@ ROUTES: list[Route] = [
     *fit.ROUTES,
     *dags.ROUTES,
     *dag_items.ROUTES,
+    *dag_text.ROUTES,
     *mapreduce.ROUTES,
     *files.ROUTES,
     *logs.ROUTES,
@@ -128,9 +130,16 @@ def application(desk: Desk, lines: Lines, hosts: Hosts, tunnels: Tunnels, apps: 
     routes.append(WebSocketRoute("/relay", RelayLink(desk.gate, tunnels)))
     # Socket.IO's own client puts a slash at the end.
     routes.extend(WebSocketRoute(path, live) for path in (LIVE, f"{LIVE}/"))
-    router = Router(routes, redirect_slashes=False, default=_nothing_here)
-    fixed = {path: endpoint for path, endpoint in endpoints.items() if "{" not in path}
     dashboard = Dashboard()
+
+    async def nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (page := dashboard.astray(scope)) is not None:
+            await send_asset(page, scope, send, status=404)
+        else:
+            await _nothing_here(scope, receive, send)
+
+    router = Router(routes, redirect_slashes=False, default=nothing_here)
+    fixed = {path: endpoint for path, endpoint in endpoints.items() if "{" not in path}
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         try:

@@ -1,6 +1,6 @@
 """The answers of the REST API about graphs; what goes in is `core.dag.Graph`."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -70,6 +70,18 @@ class GraphChecked(_View, frozen=True):
 
     steps: int
     faults: list[Fault]
+
+
+class GraphText(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """A graph as YAML."""
+
+    text: str
+
+
+class GraphRead(_View, frozen=True):
+    """What YAML says, as JSON; whether it is a graph that would be accepted is not looked at."""
+
+    graph: dict[str, Any]
 
 
 class ItemsView(_View, frozen=True):

@@ -15,7 +15,8 @@ from anchor.core.errors import InvalidRequest
 DEPTH_MAX = 100
 DIGITS_MAX = 300
 VALUES_MAX = 5_000_000
-"""Values once all aliases are written out."""
+"""Values once all aliases are written out; of a text every TEXT_VALUE characters count as one more."""
+TEXT_VALUE = 64
 HINT = "A graph is plain YAML or JSON; docs/graphs.md has examples."
 _YAML = "tag:yaml.org,2002:"
 _TEXT = f"{_YAML}str"
@@ -64,10 +65,10 @@ class Places:
         return node.start_mark.line + 1, node.start_mark.column + 1
 
 
-def read(name: str, text: str) -> tuple[Any, Places]:
+def read(name: str, text: str, *, values_max: int = VALUES_MAX) -> tuple[Any, Places]:
     """The one document in a text, and its places; InvalidRequest with line and column where it is none."""
     root = _composed(name, text)
-    _refuse_growth(name, root)
+    _refuse_growth(name, root, values_max)
     return _value(name, root), Places(root)
 
 
@@ -80,6 +81,10 @@ def _composed(name: str, text: str) -> yaml.Node:
         what = " ".join(part for part in (error.context, error.problem) if part)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
         raise InvalidRequest(f"{name}{where}: {what}.", hint=HINT) from error
+    except yaml.reader.ReaderError as error:
+        before = text.encode()[: error.position].decode(errors="replace")
+        where = f"line {before.count(chr(10)) + 1}, column {len(before) - before.rfind(chr(10))}"
+        raise InvalidRequest(f"{name}, {where}: {error.reason}.", hint=HINT) from error
     except yaml.YAMLError as error:
         raise InvalidRequest(f"{name} is not YAML: {str(error).splitlines()[0]}.", hint=HINT) from error
     if root is None:
@@ -99,11 +104,11 @@ def _refuse_depth(name: str, text: str) -> None:
             depth -= 1
 
 
-def _refuse_growth(name: str, root: yaml.Node) -> None:
+def _refuse_growth(name: str, root: yaml.Node, values_max: int) -> None:
     sizes: dict[int, tuple[int, int]] = {}
     size, depth = _size(name, root, sizes, set())
-    if size > VALUES_MAX:
-        raise _wrong(name, root, f"its aliases make it grow beyond {VALUES_MAX:,} values")
+    if size > values_max:
+        raise _wrong(name, root, f"its aliases make it grow beyond {values_max:,} values")
     if depth > DEPTH_MAX:
         raise _wrong(name, root, f"its aliases nest it more than {DEPTH_MAX} levels deep")
 
@@ -118,6 +123,8 @@ def _size(name: str, node: yaml.Node, sizes: dict[int, tuple[int, int]], within:
     if id(node) in within:
         raise _wrong(name, node, "this contains itself")
     size, depth = 1, 0
+    if isinstance(node, yaml.ScalarNode):
+        size += len(node.value) // TEXT_VALUE
     if isinstance(node, yaml.CollectionNode):
         within.add(id(node))
         parts = node.value if isinstance(node, yaml.SequenceNode) else [part for pair in node.value for part in pair]
@@ -151,7 +158,8 @@ def _mapping(name: str, node: yaml.MappingNode) -> dict[str, Any]:
             for source in sources:
                 if not isinstance(source, yaml.MappingNode):
                     raise _wrong(name, source, "`<<` takes a mapping, or a list of them")
-                merged = {**_mapping(name, source), **merged}
+                for word, one in _mapping(name, source).items():
+                    merged.setdefault(word, one)
             continue
         if key.value in own:
             raise _wrong(name, key, f"the key {key.value[:60]!r} is given twice")
