@@ -69,7 +69,8 @@ export function StreamPicture({ stream, fleet, still, setStill }: PictureProps) 
       const isDue =
         width === 0 ||
         stop !== drawn ||
-        (stop === null && at - drawnAt >= (chosen || calm.matches || stream.isOver(now - SPAN_MS) ? CALM_MS : DRAW_MS));
+        (stop === null &&
+          at - drawnAt >= (chosen || calm.matches || stream.isStill(now - SPAN_MS) ? CALM_MS : DRAW_MS));
       if (!isDue) return;
       drawn = stop;
       drawnAt = at;

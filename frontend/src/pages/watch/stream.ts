@@ -54,6 +54,7 @@ export class Stream {
   private readonly numbers = new Map<string, number>();
   private readonly lanes: Float64Array[] = [];
   private readonly open = new Map<string, number>();
+  private newestEnd = Number.NEGATIVE_INFINITY;
   /** When more last happened than was told of (by this page's clock). */
   sampledAt = Number.NEGATIVE_INFINITY;
 
@@ -68,6 +69,11 @@ export class Stream {
   /** The place of the oldest stretch that is kept, counted from the first there ever was. */
   get oldest(): number {
     return Math.max(0, this.count - CAPACITY);
+  }
+
+  /** Whether nothing is known to have run since then: there is nothing that moves. */
+  isStill(since: number): boolean {
+    return this.open.size === 0 && this.newestEnd < since;
   }
 
   /** Marks came: a sample where more happened. Of a sample nobody knows when what began in it ends. */
@@ -87,9 +93,7 @@ export class Stream {
       if (end <= 0 || since === 0) continue;
       const place = this.open.get(task) ?? this.add(task, name, node, since, at);
       this.open.delete(task);
-      this.to[place] = at;
-      this.end[place] = end;
-      this.lanes[this.node[place]!]![this.lane[place]!] = at;
+      this.endAt(place, at, end);
     }
   }
 
@@ -98,9 +102,7 @@ export class Stream {
     const listed = new Set(running.map((one) => one.id));
     for (const [task, place] of this.open) {
       if (listed.has(task) || this.from[place]! > at - SLACK_MS) continue;
-      this.to[place] = at;
-      this.end[place] = 1;
-      this.lanes[this.node[place]!]![this.lane[place]!] = at;
+      this.endAt(place, at, 1);
       this.open.delete(task);
     }
     for (const one of running) {
@@ -160,6 +162,13 @@ export class Stream {
     }
   }
 
+  private endAt(place: number, at: number, end: number): void {
+    this.to[place] = at;
+    this.end[place] = end;
+    this.lanes[this.node[place]!]![this.lane[place]!] = at;
+    this.newestEnd = Math.max(this.newestEnd, at);
+  }
+
   private begin(task: string, name: string, node: string, from: number): void {
     this.open.set(task, this.add(task, name, node, from, STILL));
   }
@@ -173,6 +182,7 @@ export class Stream {
     let lane = 0;
     while (lane < LANES_MAX - 1 && lanes[lane]! > from) lane += 1;
     lanes[lane] = to;
+    if (to !== STILL) this.newestEnd = Math.max(this.newestEnd, to);
     this.from[place] = from;
     this.to[place] = to;
     this.node[place] = number;

@@ -139,3 +139,24 @@ test("a point of the stream is the task that is drawn there", () => {
 test("a range that there is not is the shortest", () => {
   expect([rangeOf("360"), rangeOf("7"), rangeOf(undefined)]).toEqual([360, 30, 30]);
 });
+
+test("a stream in which nothing runs, and nothing ran lately, stands still", () => {
+  const stream = new Stream();
+  expect(stream.isStill(0)).toBe(true);
+  stream.settle([{ id: "t", name: "sum", nodeId: "A", startedAt: "1970-01-01T00:00:01Z" }], 2000);
+  expect(stream.isStill(60_000)).toBe(false);
+  stream.take([["t", "sum", "succeeded", "A", 1000, 61_000]], 1);
+  expect(stream.isStill(60_000)).toBe(false);
+  expect(stream.isStill(61_001)).toBe(true);
+  stream.recall([
+    {
+      id: "u",
+      name: "sum",
+      nodeId: "B",
+      state: "failed",
+      startedAt: "1970-01-01T00:01:01Z",
+      finishedAt: "1970-01-01T00:01:02Z",
+    },
+  ]);
+  expect(stream.isStill(61_001)).toBe(false);
+});
