@@ -1,4 +1,5 @@
 /** Times and amounts as people say them. */
+import { serverNow } from "../live/pulse";
 
 /** A count with its thousands apart. */
 export function count(value: number): string {
@@ -20,8 +21,8 @@ export function lasting(ms: number): string {
   return `${Math.floor(seconds / 86400)} d`;
 }
 
-/** How long ago a moment was. */
-export function ago(moment: string, now = Date.now()): string {
+/** How long ago a moment of the server was. */
+export function ago(moment: string, now = serverNow()): string {
   const ms = now - Date.parse(moment);
   return ms < 1000 ? "just now" : `${lasting(ms)} ago`;
 }

@@ -4,6 +4,7 @@ import { useState } from "react";
 import { ROLE_WORDS } from "../../api/roles";
 import { ROLES } from "../../api/session";
 import { useKeys } from "../../keyboard/keys";
+import { serverNow } from "../../live/pulse";
 import { AsCurl } from "../../ui/AsCurl";
 import { Page } from "../../ui/Page";
 import { Panel } from "../../ui/Panel";
@@ -128,7 +129,7 @@ function KeyTable({ keys, revoke }: { keys: readonly Key[]; revoke: (key: Key) =
 }
 
 function left(moment: string): string {
-  return lasting(Math.max(0, Date.parse(moment) - Date.now()));
+  return lasting(Math.max(0, Date.parse(moment) - serverNow()));
 }
 
 function People({ keys }: { keys: readonly Key[] }) {

@@ -68,7 +68,9 @@ interface JoinProps {
 
 function Join({ token, madeAt, told, renew, renewing }: JoinProps) {
   const [system, setSystem] = useState<System>(HERE);
-  const now = useNow(true, 500);
+  useNow(true, 500);
+  // This browser counts from the moment it got the token: its own clock it is, right or wrong.
+  const now = Date.now();
   const found = useTokenState(token.id);
   const state = found.data;
   const gone = isGone(found.error);

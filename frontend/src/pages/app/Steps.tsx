@@ -1,4 +1,5 @@
 /** Each step of the newest deployment as it happens: it is live only after a health check passed. */
+import { serverNow } from "../../live/pulse";
 import looks from "../../ui/looks.module.css";
 import { StateMark } from "../../ui/StateMark";
 import { ago, lasting } from "../../ui/words";
@@ -68,7 +69,7 @@ function builtBy({ plan }: Release): string {
 export function Steps({ app }: { app: AppView }) {
   const release = app.releases.at(-1);
   if (release === undefined || release.state === "superseded") return null;
-  if (release.state === "live" && Date.now() - Date.parse(release.createdAt) > SHOWN_AFTER_MS) return null;
+  if (release.state === "live" && serverNow() - Date.parse(release.createdAt) > SHOWN_AFTER_MS) return null;
   const serves = app.live !== 0 && app.live !== release.number;
   return (
     <section className={styles.steps} aria-label={`Deployment of release ${release.number}`}>

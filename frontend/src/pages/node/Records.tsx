@@ -1,6 +1,7 @@
 /** What is on a node now, and what the records say of it: tasks, apps, events. */
 import { Link } from "@tanstack/react-router";
 import { useMay } from "../../api/session";
+import { serverNow } from "../../live/pulse";
 import { Panel } from "../../ui/Panel";
 import { Failed, Loading } from "../../ui/Said";
 import { StateMark } from "../../ui/StateMark";
@@ -37,7 +38,7 @@ export function Tasks({ node }: { node: string }) {
               </Link>
               <span className="mute">{task.runtime}</span>
               <span className="mono">
-                {task.startedAt === null ? "" : lasting(Date.now() - Date.parse(task.startedAt))}
+                {task.startedAt === null ? "" : lasting(serverNow() - Date.parse(task.startedAt))}
               </span>
             </li>
           ))}

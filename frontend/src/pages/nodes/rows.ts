@@ -1,6 +1,7 @@
 /** The nodes as the table has them: what the list says of each, with what the live link says of it now. */
 import type { NodeView } from "../../api/client";
 import { type By, type Fleet, MARKS, type Mark } from "../../fleet/fleet";
+import { serverNow } from "../../live/pulse";
 import { at, count, many } from "../../ui/words";
 
 export interface Row {
@@ -114,6 +115,6 @@ export function checkedOf(node: NodeView): { right: number; wrong: number } {
 /** When a node was heard: "now", or since when it was not. */
 export function heardOf(node: NodeView, mark: Mark): string {
   if (node.seenAt === null) return "never called in";
-  const isSilent = mark === "lost" || Date.now() - Date.parse(node.seenAt) > 120_000;
+  const isSilent = mark === "lost" || serverNow() - Date.parse(node.seenAt) > 120_000;
   return isSilent ? `not since ${at(node.seenAt).replace(/:\d\d$/, "")}` : "now";
 }

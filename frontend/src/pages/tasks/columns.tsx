@@ -1,6 +1,7 @@
 /** What is shown of a task in the list. */
 import { Link } from "@tanstack/react-router";
 import type { TaskRow } from "../../api/client";
+import { serverNow } from "../../live/pulse";
 import { StateMark } from "../../ui/StateMark";
 import type { Column } from "../../ui/Table";
 import { ago, lasting } from "../../ui/words";
@@ -33,5 +34,5 @@ export const COLUMNS: readonly Column<TaskRow>[] = [
 
 function took(row: TaskRow): string {
   if (row.startedAt === null) return "";
-  return lasting((row.finishedAt === null ? Date.now() : Date.parse(row.finishedAt)) - Date.parse(row.startedAt));
+  return lasting((row.finishedAt === null ? serverNow() : Date.parse(row.finishedAt)) - Date.parse(row.startedAt));
 }

@@ -15,7 +15,7 @@ import styles from "./Watch.module.css";
 const SHOWN_MAX = 6;
 const LOOK_MS = 1000;
 
-export function NeedsYou({ inconclusive }: { inconclusive: number }) {
+export function NeedsYou({ inconclusive, stranded }: { inconclusive: number; stranded: number }) {
   const health = useHealth();
   const cases = useLiveCases();
   const apps = useLiveApps();
@@ -29,6 +29,7 @@ export function NeedsYou({ inconclusive }: { inconclusive: number }) {
     apps: apps.data,
     fleet,
     inconclusive: inconclusive > 0 ? undecided.data : [],
+    stranded,
   });
   const pending = health.isPending || cases.isPending || apps.isPending || !known;
   return (

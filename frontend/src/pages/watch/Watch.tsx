@@ -27,6 +27,9 @@ export function Watch() {
     void navigate({ to: "/", search: value === undefined ? others : { ...others, [name]: value }, replace: true });
   };
   const inconclusive = useRoomPart("watch", foldWatch, (seen) => seen.picture?.counts.inconclusive ?? 0);
+  const stranded = useRoomPart("watch", foldWatch, ({ picture }) =>
+    picture?.figures.online === 0 ? picture.figures.waiting : 0,
+  );
   return (
     <Page
       title="The watch"
@@ -53,7 +56,7 @@ export function Watch() {
     >
       <Tide minutes={minutes} />
       <div className={styles.side}>
-        <NeedsYou inconclusive={inconclusive} />
+        <NeedsYou inconclusive={inconclusive} stranded={stranded} />
         <FollowedTask chosen={search.follow} choose={(id) => change("follow", id)} />
         <RunningApps />
       </div>

@@ -1,7 +1,7 @@
 /** What needs somebody, out of what the server tells. */
 import type { AppRow, CaseRow, Health, TaskRow } from "../../api/client";
 import type { Fleet } from "../../fleet/fleet";
-import { at, count } from "../../ui/words";
+import { at, count, many } from "../../ui/words";
 
 /** Sites of which each has a word of its own. */
 const SITES_MAX = 2;
@@ -32,10 +32,12 @@ export interface Known {
   apps?: readonly AppRow[] | undefined;
   fleet?: Fleet | undefined;
   inconclusive?: readonly TaskRow[] | undefined;
+  /** Tasks that wait where no node is there to take any. */
+  stranded?: number;
 }
 
 /** What needs somebody, the gravest first: the server, cases, apps, nodes. What is not known yet needs nobody. */
-export function needs({ health, cases = [], apps = [], fleet, inconclusive = [] }: Known): Need[] {
+export function needs({ health, cases = [], apps = [], fleet, inconclusive = [], stranded = 0 }: Known): Need[] {
   return [
     ...(health?.problems ?? []).map((problem) => ({
       id: `health-${problem.code}`,
@@ -46,6 +48,7 @@ export function needs({ health, cases = [], apps = [], fleet, inconclusive = [] 
       since: problem.since,
       way: { says: "See the server", to: "/settings" } as const,
     })),
+    ...noNode(stranded),
     ...cases.map((row) => ({
       id: row.id,
       state: "flagged",
@@ -68,6 +71,22 @@ export function needs({ health, cases = [], apps = [], fleet, inconclusive = [] 
         way: { says: "See its log", to: "/clusters/$id", params: { id: app.id } } as const,
       })),
     ...(fleet === undefined ? [] : [...lost(fleet), ...flagged(fleet, cases)]),
+  ];
+}
+
+/** All is not well where there is work and nobody to do it. */
+function noNode(stranded: number): Need[] {
+  if (stranded === 0) return [];
+  return [
+    {
+      id: "no-node",
+      state: "lost",
+      title: "No node is there",
+      says: `${many(stranded, "task waits", "tasks wait")}, and there is no node to take ${stranded === 1 ? "it" : "them"}.`,
+      hint: "",
+      since: null,
+      way: { says: "Look at the nodes", to: "/nodes" },
+    },
   ];
 }
 
