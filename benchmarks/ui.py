@@ -1,9 +1,10 @@
 """What the dashboard makes of very many: figures of the browser, beside a real server.
 
-    python -m benchmarks.ui [--seconds 30] [--nodes 1000] [--events 5000] [--only watch|tasks|graphs]
+    python -m benchmarks.ui [--seconds 30] [--nodes 1000] [--events 5000] [--only watch|tasks|graphs|pages]
 
-The Watch is shown a fleet and events that are made up (benchmarks/ui_source.py) over the real /live; a long list of
-tasks and large graphs are real. Needs Chromium and a build of the dashboard.
+The Watch is shown a fleet and events that are made up (benchmarks/ui_source.py) over the real /live, and so are the
+pages that are looked at while nothing happens; a long list of tasks and large graphs are real. Needs Chromium and a
+build of the dashboard.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import httpx
 import psutil
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
 from tests.acceptance.browser.gauge import Gauge, LiveLink
 from tests.acceptance.browser.harbour import Harbour
 from tests.acceptance.browser.test_dashboard_tasks import fill, look_at_the_end
@@ -28,6 +29,23 @@ from tests.acceptance.browser.test_dashboard_workflows import BLOCKED_MS_MAX, US
 SETTLE_SECONDS = 3.0
 TASKS = 100_000
 STEPS = 2_000
+IDLE_SECONDS = 10.0
+PLACES = ("/", "/tasks", "/dags", "/apps", "/nodes", "/cases", "/events", "/usage", "/keys", "/settings")
+"""Those of frontend/src/shell/places.ts."""
+# A page cannot be hidden in a browser that has no screen: it is told that it is, and has no frames then, as in any.
+HIDE = """
+let hidden = false;
+const kept = [];
+const frame = window.requestAnimationFrame.bind(window);
+window.requestAnimationFrame = (draw) => (hidden ? -kept.push(draw) : frame(draw));
+Object.defineProperty(document, "hidden", { get: () => hidden });
+Object.defineProperty(document, "visibilityState", { get: () => (hidden ? "hidden" : "visible") });
+window.hide = (so) => {
+  hidden = so;
+  if (!so) for (const draw of kept.splice(0)) frame(draw);
+  document.dispatchEvent(new Event("visibilitychange"));
+};
+"""
 
 
 @dataclass(frozen=True)
@@ -146,6 +164,52 @@ def graphs(browser: Browser, _: Wish) -> None:
         print(f"graphs   {STEPS:,} steps: usable {bounds}")
 
 
+def pages(browser: Browser, wish: Wish) -> None:
+    """What a page costs that is open while nothing happens, in sight and hidden: shares of a core."""
+    with source(wish.nodes) as server:
+        time.sleep(SETTLE_SECONDS)
+        before = server.cpu_seconds()
+        time.sleep(IDLE_SECONDS)
+        alone = (server.cpu_seconds() - before) / IDLE_SECONDS
+        print(f"pages    {wish.nodes:,} nodes at rest; the server alone: {100 * alone:.1f} % of a core")
+        print("page            seen: server  thread    kB/s   hidden: server  thread    kB/s")
+        for place in PLACES:
+            with tab(browser, server.url) as page:
+                page.add_init_script(HIDE)
+                page.goto(place)
+                page.wait_for_timeout(SETTLE_SECONDS * 1000)
+                seen = idle(page, server, alone)
+                page.evaluate("hide(true)")
+                page.wait_for_timeout(SETTLE_SECONDS * 1000)
+                print(f"{place:<14} {seen}          {idle(page, server, alone)}", flush=True)
+
+
+def idle(page: Page, server: Source, alone: float) -> str:
+    """What the server and the page do because of the page, and what it fetches."""
+    fetched = {"bytes": 0}
+    cdp = page.context.new_cdp_session(page)
+    cdp.send("Performance.enable", {"timeDomain": "threadTicks"})
+    cdp.send("Network.enable")
+
+    def came(more: int) -> None:
+        fetched["bytes"] += more
+
+    cdp.on("Network.loadingFinished", lambda it: came(it["encodedDataLength"]))
+    cdp.on("Network.webSocketFrameReceived", lambda it: came(len(it["response"]["payloadData"])))
+    cpu, busy = server.cpu_seconds(), task_seconds(cdp)
+    page.wait_for_timeout(IDLE_SECONDS * 1000)
+    cpu, busy = server.cpu_seconds() - cpu, task_seconds(cdp) - busy
+    cdp.detach()
+    share = max(0.0, cpu / IDLE_SECONDS - alone)
+    return f"{100 * share:9.1f} % {100 * busy / IDLE_SECONDS:5.1f} % {fetched['bytes'] / IDLE_SECONDS / 1000:7.1f}"
+
+
+def task_seconds(cdp: CDPSession) -> float:
+    """What the main thread of a page has worked so far."""
+    metrics = cdp.send("Performance.getMetrics")["metrics"]
+    return float(next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration"))
+
+
 @contextmanager
 def tab(browser: Browser, url: str) -> Iterator[Page]:
     """A tab of its own on a server."""
@@ -169,7 +233,7 @@ def harbour() -> Iterator[Harbour]:
             server.stop()
 
 
-BENCHES = {"watch": watch, "tasks": tasks, "graphs": graphs}
+BENCHES = {"watch": watch, "tasks": tasks, "graphs": graphs, "pages": pages}
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from benchmarks.ui import Source, shown, source
+from benchmarks.ui import HIDE, Source, shown, source
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from .conftest import opened
@@ -19,13 +19,6 @@ SECONDS = 2.0
 LOOKS = 4
 HIDDEN_SECONDS = 1.5
 SHOWN_AGAIN_SECONDS = 1.0
-# A page cannot be hidden in a browser that has no screen: it is told that it is.
-HIDE = """
-let hidden = false;
-Object.defineProperty(document, "hidden", { get: () => hidden });
-Object.defineProperty(document, "visibilityState", { get: () => (hidden ? "hidden" : "visible") });
-window.hide = (so) => { hidden = so; document.dispatchEvent(new Event("visibilitychange")); };
-"""
 LONG = (
     'for (let at = 0; at < 600; at++) { console.log("block " + at); await new Promise((go) => setTimeout(go, 100)); }'
 )

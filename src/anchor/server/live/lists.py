@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from anchor.core.app import App
 from anchor.core.ids import wire_id
 from anchor.core.node import Node, Status, is_connected
+from anchor.orchestrator.fleet import Seat
 from anchor.orchestrator.world import World
 from anchor.server import app_views
 from anchor.server.desk import Desk
@@ -21,12 +22,14 @@ CHANGES_PER_SECOND = 2_000
 
 
 class FleetView(View):
-    """Every node. Those connected here are looked at each turn, the others each second."""
+    """Every node, each second; in between, those connected here of which something was heard, or what they hold is
+    more or less."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._nodes: dict[str, Node] = {}
         self._looked_at = -LOOK_SECONDS
+        self._seen: dict[str, tuple[Node, int] | None] = {}
         self._shown: dict[str, FleetNode] = {}
         self._changed = 0
 
@@ -42,28 +45,40 @@ class FleetView(View):
 
     async def news(self) -> Fleet | None:
         """The nodes that are not as before."""
-        if time.monotonic() - self._looked_at >= LOOK_SECONDS:
+        if is_due := time.monotonic() - self._looked_at >= LOOK_SECONDS:
             self._looked_at = time.monotonic()
             self._nodes = {node.id: node for node in await self._world.store.nodes()}
         now = self._world.clock.now()
         changed: list[FleetNode] = []
         for node in self._nodes.values():
-            shown = self._one(node, now)
+            seat = self._world.fleet.seat(node.id)
+            seen = None if seat is None else (seat.record, len(seat.held))
+            if not is_due and _is_same(seen, self._seen[node.id]):
+                continue
+            self._seen[node.id] = seen
+            shown = _one(node, seat, now)
             if self._shown.get(node.id) != shown:
                 self._shown[node.id] = shown
                 changed.append(shown)
         self._changed = len(changed)
         return Fleet(changed) if changed else None
 
-    def _one(self, node: Node, now: int) -> FleetNode:
-        seat = self._world.fleet.seat(node.id)
-        if seat is not None and seat.record.ver > node.ver:
-            node = seat.record
-        status = node.status.value
-        if node.status is Status.READY:
-            status = "online" if is_connected(node, now=now) else "offline"
-        active = len(seat.held) if seat is not None else None
-        return FleetNode(node.id, status, active, node.slots, round(node.metrics.cpu_usage), _trouble(node))
+
+def _is_same(one: tuple[Node, int] | None, other: tuple[Node, int] | None) -> bool:
+    """Whether a seat is as it was. Records are never changed, only replaced: comparing what is in them costs more."""
+    if one is None or other is None:
+        return one is other
+    return one[0] is other[0] and one[1] == other[1]
+
+
+def _one(node: Node, seat: Seat | None, now: int) -> FleetNode:
+    if seat is not None and seat.record.ver > node.ver:
+        node = seat.record
+    status = node.status.value
+    if node.status is Status.READY:
+        status = "online" if is_connected(node, now=now) else "offline"
+    active = len(seat.held) if seat is not None else None
+    return FleetNode(node.id, status, active, node.slots, round(node.metrics.cpu_usage), _trouble(node))
 
 
 def _trouble(node: Node) -> str:
