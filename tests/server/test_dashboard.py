@@ -119,7 +119,11 @@ def test_a_real_server_has_it_beside_its_api_and_not_on_the_hosts_of_apps(served
             "referrer-policy": "no-referrer",
         }
         assert {name: page.headers[name] for name in expected} == expected
-        assert client.get("/nothing/here").headers["content-type"] == "application/problem+json"
+        astray = client.get("/nothing/here", headers={"Accept": "text/html,*/*;q=0.8"})
+        assert (astray.status_code, astray.content) == (404, page.content)
+        for path, accept in (("/nothing/here", "*/*"), ("/api/nothing", "text/html")):
+            answer = client.get(path, headers={"Accept": accept})
+            assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
         assert client.post("/").status_code == 404
         of_app = client.get("/", headers={"Host": "web.apps.localhost"})
         assert of_app.status_code == 404

@@ -73,8 +73,16 @@ class Dashboard:
             return self._page
         return self._assets.get(path)
 
+    def astray(self, scope: Scope) -> Asset | None:
+        """What somebody reads who came to an address where nothing is: the page, which says so and leads on. Only
+        whoever asks for a page to read gets one; to the API's callers it says nothing."""
+        if not self.is_built or scope["method"] not in {"GET", "HEAD"} or scope["path"].startswith("/api/"):
+            return None
+        wanted = next((value for name, value in scope["headers"] if name == b"accept"), b"")
+        return self._page if b"text/html" in wanted else None
 
-async def send_asset(asset: Asset, scope: Scope, send: Send) -> None:
+
+async def send_asset(asset: Asset, scope: Scope, send: Send, *, status: int = 200) -> None:
     """Answer with a file, packed where the caller takes that."""
     accepted = next((value for name, value in scope["headers"] if name == b"accept-encoding"), b"")
     is_packed = bool(asset.packed) and b"gzip" in accepted
@@ -88,7 +96,7 @@ async def send_asset(asset: Asset, scope: Scope, send: Send) -> None:
         **({"content-encoding": "gzip"} if is_packed else {}),
     }
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": 200, "headers": raw})
+    await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else content})
 
 
