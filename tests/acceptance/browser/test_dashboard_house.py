@@ -16,7 +16,7 @@ from tests.system.fleet import free_port
 
 from .conftest import PATIENCE_MS, opened
 from .harbour import Harbour
-from .looks import PATHS, at_all_widths, check, faults, go, sideways, slack
+from .looks import PATHS, at_all_widths, check, go, sideways, slack
 
 NOT_LIVE_SECONDS = 5.0
 FORMS = {"/tasks/new", "/dags/new", "/clusters/new", "/nodes/add"}
@@ -31,6 +31,10 @@ PROBLEM: dict[str, Any] = {
 COMPOSED = """
 (field) => field.dispatchEvent(
   new KeyboardEvent("keydown", { key: "Enter", isComposing: true, bubbles: true, cancelable: true }))
+"""
+TWO_HOURS_LATE = """
+const now = Date.now.bind(Date);
+Date.now = () => now() + 7_200_000;
 """
 LOADING = re.compile(r"^Loading ")
 PHONE: ViewportSize = {"width": 320, "height": 800}
@@ -95,7 +99,6 @@ def test_an_empty_server_is_explained_on_every_page(bare: BrowserContext, axe: s
 def test_a_slow_server_is_waited_for_in_words(bare: BrowserContext, axe: str) -> None:
     page = bare.new_page()
     page.set_viewport_size(PHONE)
-    page.emulate_media(color_scheme="dark")  # and what says that something failed is looked at by day
     waiting: list[Route] = []
     page.route(
         re.compile(r"/api/|/health"),
@@ -108,7 +111,7 @@ def test_a_slow_server_is_waited_for_in_words(bare: BrowserContext, axe: str) ->
         go(page, path)
         if path not in FORMS and not shows(page.locator("main [role=status]").filter(has_text=LOADING).first):
             wrong.append(f"{path} does not say that it loads: {page.locator('main').inner_text()!r}")
-        wrong += [*faults(page, axe, f"{path}, loading"), *sideways(page)]
+        wrong += [*check(page, axe, f"{path}, loading", "main"), *sideways(page)]
     for route in waiting:
         route.continue_()
     page.unroute_all()
@@ -136,7 +139,7 @@ def test_a_server_that_makes_mistakes_is_asked_again(bare: BrowserContext, axe: 
         alert = page.locator("main").get_by_role("alert").filter(has_text=PROBLEM["detail"]).first
         if path not in FORMS and not shows(alert.get_by_role("button", name="Try again")):
             wrong.append(f"{path} does not say that it failed: {page.locator('main').inner_text()!r}")
-        wrong += [*faults(page, axe, f"{path}, failed"), *sideways(page)]
+        wrong += [*check(page, axe, f"{path}, failed", "main"), *sideways(page)]
     page.unroute_all()
     page.evaluate("document.querySelectorAll('main [role=alert] button').forEach((again) => again.click())")
     expect(page.locator("main").get_by_role("alert")).to_have_count(0)
@@ -163,6 +166,7 @@ def test_a_server_that_is_away_is_said_to_be_and_is_back_by_itself(browser: Brow
     page.evaluate("window.before = true")
     task = frail.submit(name="one")
     expect(tasks).to_contain_text("1")
+    expect(page.get_by_text("1 task waits, and there is no node to take it.")).to_be_visible()
     ink = page.evaluate("getComputedStyle(document.querySelector('main h1')).color")
 
     os.kill(frail.pid, signal.SIGSTOP)  # it neither answers nor hangs up
@@ -260,6 +264,16 @@ def test_commands_and_keys_lead_everywhere_and_are_listed(page: Page, harbour: H
     assert wrong == []
 
 
+def test_a_clock_that_is_wrong_makes_nothing_old(browser: Browser, harbour: Harbour) -> None:
+    with opened(browser, harbour.url) as context:
+        context.add_init_script(TWO_HOURS_LATE)
+        page = context.new_page()
+        page.goto("/tasks?q=broken")
+        expect(page.locator("[role=row]").get_by_role("gridcell").last).to_have_text(
+            re.compile(r"^[\d.]+ (ms|s|min) ago$")
+        )
+
+
 def test_forced_colours_and_less_motion_are_heeded(browser: Browser, harbour: Harbour) -> None:
     context = browser.new_context(
         base_url=harbour.url, forced_colors="active", reduced_motion="reduce", viewport={"width": 1280, "height": 800}
@@ -276,5 +290,7 @@ def test_forced_colours_and_less_motion_are_heeded(browser: Browser, harbour: Ha
         links = page.get_by_role("navigation").get_by_role("link")
         assert links.filter(has_text="Tasks").evaluate(weight) > links.filter(has_text="Watch").evaluate(weight)
         expect(links.filter(has_text="Tasks")).to_have_attribute("aria-current", "page")
+        edge = "(link) => getComputedStyle(link).borderLeftColor"
+        assert links.filter(has_text="Tasks").evaluate(edge) != links.filter(has_text="Watch").evaluate(edge)
     finally:
         context.close()

@@ -249,8 +249,10 @@ def test_settings_are_shown_and_this_browser_keeps_its_own(page: Page, axe: str)
     assert wrong == []
 
 
-def test_narrow_pages_stay_readable(page: Page) -> None:
+def test_narrow_pages_stay_readable(page: Page, records: Harbour) -> None:
     wrong: list[str] = []
+    with records.client() as client:
+        key(client, "w" * 60)
     page.goto("/events")
     for path, title in PAGES.items():
         go(page, path)
