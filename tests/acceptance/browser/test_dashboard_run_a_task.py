@@ -122,7 +122,7 @@ def test_an_error_leads_to_its_line(page: Page, harbour: Harbour) -> None:
     page.get_by_role("button", name="Show line 5").click()
     expect(page.locator(".cm-activeLine")).to_have_text("    return nothing")
     assert page.evaluate(FOCUSED) == "Source, Python"
-    page.get_by_role("link", name="prime-finder").click()
+    page.get_by_role("link", name="prime-sieve").click()
     page.get_by_role("button", name='File "task.py", line 5').click()
     expect(page.get_by_label("Source").locator("li").nth(4)).to_be_in_viewport()
     assert "part=Source&line=5" in page.url
@@ -221,7 +221,7 @@ def test_a_module_is_uploaded_and_its_function_called(page: Page) -> None:
 
 def test_the_pages_of_a_task_keep_nobody_out(page: Page, harbour: Harbour, axe: str) -> None:
     wrong: list[str] = []
-    broken = harbour.submit("broken", "throw new Error('oh')")
+    broken = harbour.submit("broken", "console.log('now'); throw new Error('oh')")
     with harbour.client() as client:
         client.get(f"/api/tasks/{broken}/result", params={"wait": 30})
         asked = {"name": "waits", "payload": {"sourceCode": "1"}, "requirements": {"labels": ["nobody"]}}
@@ -249,6 +249,10 @@ def test_the_pages_of_a_task_keep_nobody_out(page: Page, harbour: Harbour, axe: 
         page.set_viewport_size({"width": 1280, "height": 900})
     go(page, f"/tasks/{waits}")
     page.get_by_text("What the node that cannot take it says").click()
+    expect(page.get_by_text("Nothing printed yet")).to_be_visible()
+    nothing = page.get_by_role("log").bounding_box()
+    assert nothing is not None
+    assert nothing["height"] < 40, "nothing is a line, not an empty box"
     wrong += check(page, axe, "a task that waits")
     go(page, "/tasks/new?from=task_0000000000000")
     page.wait_for_selector("role=alert")

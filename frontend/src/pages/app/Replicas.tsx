@@ -31,14 +31,14 @@ export function Replicas({ app, asked, may, showLog }: ReplicasProps) {
                 <th scope="col">replica</th>
                 <th scope="col">state</th>
                 <th scope="col">node</th>
-                <th scope="col" className={looks.folds}>
+                <th scope="col" className={looks.foldsFirst}>
                   for
                 </th>
                 <th scope="col">restarts</th>
-                <th scope="col" className={looks.folds}>
+                <th scope="col" className={looks.foldsFirst}>
                   CPU
                 </th>
-                <th scope="col" className={looks.folds}>
+                <th scope="col" className={looks.foldsFirst}>
                   memory
                 </th>
                 <th scope="col">
@@ -66,10 +66,10 @@ export function Replicas({ app, asked, may, showLog }: ReplicasProps) {
                       </Link>
                     )}
                   </td>
-                  <td className={looks.folds}>{ago(one.since).replace(" ago", "")}</td>
+                  <td className={looks.foldsFirst}>{ago(one.since).replace(" ago", "")}</td>
                   <td>{count(one.restarts)}</td>
-                  <td className={looks.folds}>{one.cpu === null ? "" : cores(one.cpu)}</td>
-                  <td className={looks.folds}>
+                  <td className={looks.foldsFirst}>{one.cpu === null ? "" : cores(one.cpu)}</td>
+                  <td className={looks.foldsFirst}>
                     {one.memoryMib === null ? "" : `${count(Math.round(one.memoryMib))} MiB`}
                   </td>
                   <td>

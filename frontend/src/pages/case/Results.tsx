@@ -27,12 +27,12 @@ export function Results({ view, about, choose }: ResultsProps) {
               owner
             </th>
             <th scope="col">result</th>
-            <th scope="col" className={looks.folds}>
+            <th scope="col" className={looks.foldsFirst}>
               sha256
             </th>
             <th scope="col">time</th>
             <th scope="col">past 30 d</th>
-            <th scope="col" className={looks.folds}>
+            <th scope="col" className={looks.foldsFirst}>
               now
             </th>
           </tr>
@@ -60,7 +60,7 @@ export function Results({ view, about, choose }: ResultsProps) {
                     </button>
                   )}
                 </td>
-                <td className={`mono ${looks.folds}`} title={vote.answer}>
+                <td className={`mono ${looks.foldsFirst}`} title={vote.answer}>
                   {short(vote.answer)}
                 </td>
                 <td className={`mono ${!vote.agreed && slowest / took >= MUCH_FASTER ? styles.odd : ""}`}>
@@ -70,7 +70,7 @@ export function Results({ view, about, choose }: ResultsProps) {
                   {count(voter?.checked ?? 0)} right ·{" "}
                   <span className={flags > 0 ? styles.flags : ""}>{many(flags, "flag")}</span>
                 </td>
-                <td className={looks.folds}>
+                <td className={looks.foldsFirst}>
                   <StateMark {...nodeMark(voter?.status ?? "gone")} />
                 </td>
               </tr>

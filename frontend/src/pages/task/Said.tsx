@@ -7,13 +7,15 @@ import { count } from "../../ui/words";
 import { waits } from "./queries";
 import styles from "./Task.module.css";
 
+/** How grave the reason is, where it is no failure. */
+const TONES: Readonly<Record<string, string | undefined>> = { inconclusive: looks.doubt, cancelled: looks.calm };
+
 /** Why it is as it is, with a way to the line of its source that this names. */
 export function Reason({ task, show }: { task: TaskView; show: (place: Place) => void }) {
   if (task.reason === null || waits(task.state)) return null;
   const place = placeIn(task.reason.message);
-  const disagree = task.state === "inconclusive";
   return (
-    <p className={`${looks.note} ${disagree ? looks.doubt : ""}`}>
+    <p className={`${looks.note} ${TONES[task.state] ?? ""}`}>
       <b>
         <bdi>{task.reason.message}</bdi>
       </b>{" "}

@@ -66,7 +66,7 @@ function Votes({ votes }: { votes: Verification["votes"] }) {
             <th>node</th>
             <th className={looks.folds}>owner</th>
             <th>answer</th>
-            <th className={looks.folds}>sha256</th>
+            <th className={looks.foldsFirst}>sha256</th>
             <th>time</th>
             <th>copy</th>
           </tr>
@@ -86,7 +86,7 @@ function Votes({ votes }: { votes: Verification["votes"] }) {
                   word={vote.agreed ? "agrees" : "differs"}
                 />
               </td>
-              <td className={`mono ${looks.folds}`} title={vote.answer}>
+              <td className={`mono ${looks.foldsFirst}`} title={vote.answer}>
                 {short(vote.answer)}
               </td>
               <td>{lasting(Date.parse(vote.endedAt) - Date.parse(vote.leasedAt))}</td>
@@ -118,7 +118,7 @@ function Visits({ task }: { task: TaskView }) {
           <tr>
             <th>node</th>
             <th>attempt</th>
-            <th className={looks.folds}>from</th>
+            <th className={looks.foldsFirst}>from</th>
             <th>time</th>
             <th>what came of it</th>
           </tr>
@@ -130,7 +130,7 @@ function Visits({ task }: { task: TaskView }) {
                 <Node id={one.nodeId} />
               </td>
               <td>{one.number}</td>
-              <td className={looks.folds}>{at(one.leasedAt)}</td>
+              <td className={looks.foldsFirst}>{at(one.leasedAt)}</td>
               <td>
                 {one.endedAt === null || one.endedAt === undefined
                   ? "so far"
