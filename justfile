@@ -31,6 +31,10 @@ imports:
 test *args:
     pytest {{ args }}
 
+# what is too slow for every change: a clean clone is installed without Node, and serves the dashboard; needs PyPI and npm
+nightly *args:
+    ANCHOR_TEST_INSTALL=1 pytest tests/install {{ args }}
+
 # put the code into the house format
 fmt:
     ruff format
