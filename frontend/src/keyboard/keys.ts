@@ -16,6 +16,20 @@ export type Where = "here" | "everywhere";
 type Shelf = { current: readonly Shortcut[]; where: Where };
 const shelves: Shelf[] = [];
 const chords = new Chords();
+/** What is typed while a window is on its way that will take it; null while none is. */
+let ahead: string | null = null;
+
+/** From now on keys are for a window that is about to open, and none of them is a shortcut. */
+export function holdKeys(): void {
+  ahead ??= "";
+}
+
+/** The window is here, or will not come: keys mean again what they meant. What was typed meanwhile. */
+export function releaseKeys(): string {
+  const typed = ahead ?? "";
+  ahead = null;
+  return typed;
+}
 
 /** Every shortcut there is at the moment; of equal keys, the newest of the page. */
 export function shortcuts(): readonly (Shortcut & { where: Where })[] {
@@ -44,6 +58,13 @@ export function useKeys(own: readonly Shortcut[], where: Where = "here"): void {
 function pressed(event: KeyboardEvent): void {
   const name = nameOf(event);
   if (name === null || event.defaultPrevented) return;
+  if (ahead !== null) {
+    if (event.key === "Escape") releaseKeys();
+    else if (event.key === "Backspace") ahead = ahead.slice(0, -1);
+    else if (event.key.length === 1 && !name.startsWith("mod+")) ahead += event.key;
+    event.preventDefault();
+    return;
+  }
   // Letters go to what is written in, and to an open menu, where they find what begins with them.
   const inText =
     event.target instanceof Element &&

@@ -1,9 +1,9 @@
 /** Everything one can do from here, and everything that has a name or an id, by a few letters of it. */
 import { useNavigate } from "@tanstack/react-router";
-import { useId, useState } from "react";
+import { useEffect, useId, useState } from "react";
 import { useApps, useNodes } from "../api/queries";
 import { may, useSession } from "../api/session";
-import { shortcuts } from "../keyboard/keys";
+import { releaseKeys, shortcuts } from "../keyboard/keys";
 import { choose, type Theme } from "../theme/theme";
 import { Dialog } from "../ui/Dialog";
 import { fits } from "../ui/fits";
@@ -38,6 +38,10 @@ export function CommandPalette({ close }: { close: () => void }) {
   const apps = useApps().data ?? [];
   const [text, setText] = useState("");
   const [chosen, setChosen] = useState(0);
+  useEffect(() => {
+    const typed = releaseKeys();
+    setText((since) => typed + since);
+  }, []);
   const go = (id: string, word: string, to: string, keys = ""): Command => ({
     id,
     word,

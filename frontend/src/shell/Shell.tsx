@@ -3,7 +3,7 @@ import { Outlet, useNavigate, useRouterState } from "@tanstack/react-router";
 import { useCallback, useEffect, useRef, useState } from "react";
 import { useLiveness } from "../api/liveness";
 import { may, useSession } from "../api/session";
-import { useKeys } from "../keyboard/keys";
+import { holdKeys, releaseKeys, useKeys } from "../keyboard/keys";
 import { NotLive } from "../ui/Said";
 import { say, Toasts } from "../ui/Toast";
 import { Actions, Header } from "./Header";
@@ -35,11 +35,20 @@ export function Shell() {
     setNavShown(false);
     main.current?.scrollTo(0, 0);
   }, [path]);
-  const open = (which: keyof typeof WINDOWS) => () =>
+  const open = (which: keyof typeof WINDOWS) => () => {
+    if (Over === null) holdKeys();
     void WINDOWS[which]().then(
       (shown) => setOver(() => shown),
-      () => say("The server does not answer, and this part of the dashboard is still there.", true),
+      () => {
+        releaseKeys();
+        say("The server does not answer, and this part of the dashboard is still there.", true);
+      },
     );
+  };
+  // A window that takes what was typed on the way has done so by now.
+  useEffect(() => {
+    if (Over !== null) releaseKeys();
+  }, [Over]);
   const hideNav = useCallback(() => setNavShown(false), []);
   const allowed = (to: string) => may(role, needOf(to)?.role ?? "viewer");
   useKeys(

@@ -3,6 +3,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import type { Problem } from "../api/client";
 import { openedElsewhere, type Session, signIn } from "../api/session";
+import { Hint } from "../ui/Hint";
 import styles from "./Gate.module.css";
 
 const HERE = new Set(["localhost", "127.0.0.1", "[::1]"]);
@@ -57,7 +58,7 @@ export function SignIn({ before }: { before?: Session }) {
         />
         {refused !== null && (
           <p id="token-refused" role="alert" className={styles.refused}>
-            {refused.message} {refused.hint}
+            {refused.message} <Hint says={refused.hint} />
           </p>
         )}
         <button type="submit" className="button main" disabled={busy}>
@@ -65,9 +66,9 @@ export function SignIn({ before }: { before?: Session }) {
         </button>
       </form>
       <p id="token-hint" className="mute">
-        An admin makes one with <span className="mono">anchor key create</span>; the very first is in the file{" "}
-        <span className="mono">admin-token</span> of the server's data directory. This browser does not keep it: what it
-        keeps is a session of twelve hours at most.
+        An admin makes one under <i>Keys and people</i>, or with <span className="mono">anchor key create</span>; the
+        very first is in the file <span className="mono">admin-token</span> of the server's data directory. This browser
+        does not keep it: what it keeps is a session of twelve hours at most.
       </p>
       {isReadable(window.location) && (
         <p className={styles.warning}>

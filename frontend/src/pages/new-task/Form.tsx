@@ -4,6 +4,7 @@ import { Tick, Wrong } from "../../ui/Field";
 import { Loading } from "../../ui/Said";
 import type { Draft, Language } from "./draft";
 import type { EditorHandle } from "./Editor";
+import { exampleOf, isExample } from "./examples";
 import { Choice, Text, useFault } from "./Field";
 import { Module } from "./Module";
 import styles from "./NewTask.module.css";
@@ -21,7 +22,13 @@ export function Form({ draft, set, editor }: FormProps) {
   const runtime = runtimeOf(draft.language, draft.runtime);
   const runtimes = RUNTIMES[draft.language];
   const spoken = (language: Language) =>
-    set({ language, runtime: RUNTIMES[language][0]!.name, memory: "", timeout: "" });
+    set({
+      language,
+      runtime: RUNTIMES[language][0]!.name,
+      memory: "",
+      timeout: "",
+      ...(isExample(draft) ? exampleOf(language)?.draft : {}),
+    });
   return (
     <div className={styles.form}>
       <div className={styles.fields}>

@@ -1,5 +1,5 @@
 /** Tasks to begin with: each of them runs as it is. */
-import type { Draft } from "./draft";
+import type { Draft, Language } from "./draft";
 
 interface Example {
   word: string;
@@ -62,3 +62,14 @@ export const EXAMPLES: readonly Example[] = [
     draft: { name: "where-am-i", language: "command", runtime: "native", command: "uname -a" },
   },
 ];
+
+/** The one to begin with in a language. */
+export function exampleOf(language: Language): Example | undefined {
+  return EXAMPLES.find((one) => (one.draft.language ?? "javascript") === language);
+}
+
+/** Whether nothing was changed yet in the one of its language. */
+export function isExample(draft: Draft): boolean {
+  const fields = Object.entries(exampleOf(draft.language)?.draft ?? { language: null });
+  return fields.every(([name, value]) => draft[name as keyof Draft] === value);
+}
