@@ -18,6 +18,8 @@ def test_the_tour_runs_real_work_and_ends_well(tmp_path: Path) -> None:
     assert done.stdout.count('"count":78498') >= 2
     assert "it took 3 attempts" in done.stdout
     assert "That was the tour" in done.stdout
+    assert "That is the dashboard, for a browser" in done.stderr
+    assert "stays up" not in done.stderr  # It does not, here.
     assert "Traceback" not in done.stderr
 
 

@@ -138,7 +138,7 @@ async def tour(client: AsyncClient, console: Console | None = None) -> bool:
     if failed:
         console.print(Text(f"\n{len(failed)} of {len(stops)} parts failed: {'; '.join(failed)}.", style="bold red"))
     else:
-        console.print(Text("\nThat was the tour. See it again with `anchor task ls`.", style="bold green"))
+        console.print(Text("\nThat was the tour: `anchor task ls` lists it.", style="bold green"))
     return not failed
 
 

@@ -32,7 +32,7 @@ from anchor.cli.options import (
     settings_of,
 )
 from anchor.cli.process import run_until_stopped, until
-from anchor.cli.talk import say_error
+from anchor.cli.talk import say, say_error
 from anchor.client import AsyncClient
 from anchor.config import Settings
 from anchor.core.errors import AnchorError
@@ -121,6 +121,8 @@ class _House:
         try:
             async with AsyncClient(url, token_if_asked=admin_token(self._settings)) as client:
                 self.tour_failed = not await tour(client)
+            if not self._once:
+                say(f"Anchor stays up: open {url} in a browser. Ctrl-C stops it.", style="bold green")
         except AnchorError as error:
             say_error(error)
         finally:

@@ -170,7 +170,8 @@ def _listen(settings: Settings) -> socket.socket:
     except OSError as error:
         raise Conflict(
             f"The server cannot listen on {settings.host}:{settings.port}: {error.strerror or error}.",
-            hint="Something else may use this port; choose another one with --port, or stop what runs there.",
+            hint="Something else may use this port, or Anchor, started before: stop that, or take another port with "
+            f"`--port {settings.port + 1}`.",
             code="address_in_use",
         ) from None
 
