@@ -22,6 +22,7 @@ from anchor.server.http import headers_of
 from anchor.server.live.flow import Flows
 from anchor.server.live.lists import AppsView, CasesView, EventsView, FleetView
 from anchor.server.live.overview import CountsView, WatchView
+from anchor.server.live.register import Register
 from anchor.server.live.rooms import Member, Room, View
 from anchor.server.live.single import AppView, NodeView, RunView, TaskView
 from anchor.server.live.visit import Visit, visit_of
@@ -100,6 +101,7 @@ class Live:
         self._desk = desk
         self._flows = Flows(desk.world)
         self.waits = self._flows.waits
+        self._register = Register(desk.world)
         self._rooms: dict[tuple[str, str | None], Room] = {}
         self._clients: dict[str, Client] = {}
         self._visits: dict[Visit, None] = {}
@@ -306,11 +308,11 @@ class Live:
         desk, world = self._desk, self._desk.world
         match kind:
             case "watch":
-                return WatchView(world, self._flows, owner)
+                return WatchView(world, self._flows, self._register, owner)
             case "tasks":
                 return CountsView(world, self._flows, owner)
             case "fleet":
-                return FleetView(world)
+                return FleetView(world, self._register)
             case "apps":
                 return AppsView(desk, owner)
             case "cases":

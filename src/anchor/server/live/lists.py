@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from anchor.core.app import App
 from anchor.core.ids import wire_id
@@ -11,6 +11,7 @@ from anchor.orchestrator.fleet import Seat
 from anchor.orchestrator.world import World
 from anchor.server import app_views
 from anchor.server.desk import Desk
+from anchor.server.live.register import Register
 from anchor.server.live.rooms import LOOK_SECONDS, TICK_SECONDS, Picture, View
 from anchor.server.routes.audit import entry_view
 from anchor.server.verdicts import case_row
@@ -25,10 +26,10 @@ class FleetView(View):
     """Every node, each second; in between, those connected here of which something was heard, or what they hold is
     more or less."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, register: Register) -> None:
         self._world = world
-        self._nodes: dict[str, Node] = {}
-        self._looked_at = -LOOK_SECONDS
+        self._register = register
+        self._nodes: Sequence[Node] = ()
         self._seen: dict[str, tuple[Node, int] | None] = {}
         self._shown: dict[str, FleetNode] = {}
         self._changed = 0
@@ -45,12 +46,11 @@ class FleetView(View):
 
     async def news(self) -> Fleet | None:
         """The nodes that are not as before."""
-        if is_due := time.monotonic() - self._looked_at >= LOOK_SECONDS:
-            self._looked_at = time.monotonic()
-            self._nodes = {node.id: node for node in await self._world.store.nodes()}
+        nodes = await self._register.nodes()
+        is_due, self._nodes = nodes is not self._nodes, nodes
         now = self._world.clock.now()
         changed: list[FleetNode] = []
-        for node in self._nodes.values():
+        for node in nodes:
             seat = self._world.fleet.seat(node.id)
             seen = None if seat is None else (seat.record, len(seat.held))
             if not is_due and _is_same(seen, self._seen[node.id]):

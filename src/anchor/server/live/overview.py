@@ -6,6 +6,7 @@ from anchor.core.node import Status, is_connected
 from anchor.core.task import HELD, State
 from anchor.orchestrator.world import World
 from anchor.server.live.flow import Flow, Flows
+from anchor.server.live.register import Register
 from anchor.server.live.rooms import LOOK_SECONDS, Picture, View
 from anchor.wire.live import Counts, Figures, Watch
 
@@ -46,9 +47,10 @@ class CountsView(Picture):
 class WatchView(View):
     """How it is going: counts, figures and marks of what happens."""
 
-    def __init__(self, world: World, flows: Flows, owner: str | None) -> None:
+    def __init__(self, world: World, flows: Flows, register: Register, owner: str | None) -> None:
         self._world = world
         self._flows = flows
+        self._register = register
         self._owner = owner
         self._counts = CountsView(world, flows, owner)
         self._flow: Flow | None = None
@@ -102,6 +104,6 @@ class WatchView(View):
     async def _look_around(self) -> None:
         now = self._world.clock.now()
         self._ended = (await self._world.store.pulse(self._owner, now)).ended
-        nodes = await self._world.store.nodes()
+        nodes = await self._register.nodes()
         self._nodes = len(nodes)
         self._online = sum(node.status is not Status.BLOCKED and is_connected(node, now=now) for node in nodes)
