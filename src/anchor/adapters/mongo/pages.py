@@ -1,7 +1,8 @@
 """Lists of tasks, newest first, and how many there are: one call looks at a bounded number of documents."""
 
+import contextlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any, Final
 
 import msgspec
@@ -9,32 +10,40 @@ import msgspec
 from anchor.adapters.mongo.connection import Document
 from anchor.adapters.mongo.documents import CODES, READ, STATES, task_from
 from anchor.adapters.mongo.writes import Collection
-from anchor.core.spec import TaskSpec
 from anchor.core.task_query import TaskQuery, name_has
 from anchor.ports.store import Counted, Page
 
 BOUND: Final = 20_000
 """Documents that one call looks at, at most."""
-_spec_from = msgspec.json.Decoder(TaskSpec).decode
+_AT_ONCE: Final = 500
+"""Documents whose names are looked at before others get their turn."""
+
+
+class _Named(msgspec.Struct):
+    """As much of a spec as is needed here."""
+
+    name: str
+
+
+_name_in = msgspec.json.Decoder(_Named).decode
 
 
 async def page_of(tasks: Collection, query: TaskQuery, *, below: int | None, limit: int, skip: int) -> Page:
     """The newest `limit` tasks below `below` that fit, after `skip` of them; fewer, with a place to go on, where the
     bound came first."""
-    walked, fits = _walked(query, below=below, above=None), _fits(query)
+    walked = _walked(query, below=below, above=None)
     # In the list of all, few copies stand between two tasks that are shown: the bound is not needed.
     is_short = query == TaskQuery() and skip == 0
     floor = None if is_short else await _bounded(tasks, walked)
-    ids: list[int] = []
-    async for doc in _matching(tasks, query, {**walked, **fits}, skip + limit + 1):
-        ids.append(int(doc["_id"]))
-        if len(ids) > skip + limit:
-            break
-    passed = min(skip, len(ids))
-    if len(ids) > skip + limit:
+    among = {**walked, **_fits(query)}
+    if query.name is None:
+        ids, passed = await _behind(tasks, among, skip, limit + 1)
+    else:
+        ids, passed = await _named(tasks, query.name, among, skip, limit + 1)
+    if len(ids) > limit:
         ids.pop()
         floor = ids[-1]
-    found = await tasks.find({"_id": {"$in": ids[skip:]}}, READ).sort("_id", -1).to_list() if ids[skip:] else []
+    found = await tasks.find({"_id": {"$in": ids}}, READ).sort("_id", -1).to_list() if ids else []
     return Page([task_from(doc) for doc in found], floor, passed)
 
 
@@ -49,20 +58,37 @@ async def counted(tasks: Collection, query: TaskQuery, *, below: int | None, abo
         async for row in await tasks.aggregate(pipeline):
             codes[row["_id"]] = int(row["n"])
     else:
-        async for doc in _matching(tasks, query, among, BOUND):
-            codes[doc["state"]] = codes.get(doc["state"], 0) + 1
+        async for _, code in _with_name(tasks, query.name, among):
+            codes[code] = codes.get(code, 0) + 1
     return Counted({STATES[code]: n for code, n in codes.items()}, floor)
 
 
-async def _matching(tasks: Collection, query: TaskQuery, among: Document, most: int) -> AsyncIterator[Document]:
-    """The number and state of documents that fit. A name is no field of its own: it is read out of the spec."""
-    if query.name is None:
-        async for doc in tasks.find(among, {"state": 1}).sort("_id", -1).limit(most):
-            yield doc
-        return
-    async for doc in tasks.find(among, {"state": 1, "spec": 1}).sort("_id", -1):
-        if name_has(_spec_from(doc["spec"]).name, query.name):
-            yield doc
+async def _behind(tasks: Collection, among: Document, skip: int, most: int) -> tuple[list[int], int]:
+    """The newest `most` of these documents behind the first `skip`, and how many those were: MongoDB passes them by
+    itself, so that the end of a long list is not read through here."""
+    found = await tasks.find(among, {"_id": 1}).sort("_id", -1).skip(skip).limit(most).to_list()
+    passed = skip if found or not skip else await tasks.count_documents(among, limit=skip)
+    return [int(doc["_id"]) for doc in found], passed
+
+
+async def _named(tasks: Collection, name: str, among: Document, skip: int, most: int) -> tuple[list[int], int]:
+    """The same of those with this part in their name."""
+    ids: list[int] = []
+    async with contextlib.aclosing(_with_name(tasks, name, among)) as found:
+        async for key, _ in found:
+            ids.append(key)
+            if len(ids) == skip + most:
+                break
+    return ids[skip:], min(skip, len(ids))
+
+
+async def _with_name(tasks: Collection, part: str, among: Document) -> AsyncGenerator[tuple[int, int]]:
+    """The ids and states of those with this part in their name, which is no field of its own: it is read out of the
+    spec."""
+    async with tasks.find(among, {"state": 1, "spec": 1}).sort("_id", -1).batch_size(_AT_ONCE) as cursor:
+        async for doc in cursor:
+            if name_has(_name_in(doc["spec"]).name, part):
+                yield int(doc["_id"]), doc["state"]
 
 
 def _walked(query: TaskQuery, *, below: int | None, above: int | None) -> Document:
