@@ -103,6 +103,15 @@ def _page_of(name: str) -> str:
     return page if theme in THEMES else stem
 
 
+def report_on(page: Page, before: Path, after: Path, report: Path) -> int:
+    """Compare, write the report, say what there is to say; what the command exits with."""
+    found = compare(page, before, after)
+    write_report(found, before, after, report)
+    print("\n".join(found.lines()))  # noqa: T201 - it is a command
+    print(f"Up to {PIXELS_MAX} pixels may differ. See {report / 'index.html'}")  # noqa: T201
+    return 1 if found else 0
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("before", type=Path)
@@ -116,12 +125,9 @@ def main() -> None:
         parser.error(f"{wish.report} is there and is no report: name another folder")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        found = compare(browser.new_page(), wish.before, wish.after)
+        code = report_on(browser.new_page(), wish.before, wish.after, wish.report)
         browser.close()
-    write_report(found, wish.before, wish.after, wish.report)
-    print("\n".join(found.lines()))  # noqa: T201 - it is a command
-    print(f"Up to {PIXELS_MAX} pixels may differ. See {wish.report / 'index.html'}")  # noqa: T201
-    sys.exit(1 if found else 0)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -50,6 +50,23 @@ async ([before, after, slack]) => {
 """
 
 
+AT_THE_EDGE = """
+async ([png, wide]) => {
+  const bytes = Uint8Array.from(atob(png), (letter) => letter.charCodeAt(0));
+  const picture = await createImageBitmap(new Blob([bytes], { type: "image/png" }), { colorSpaceConversion: "none" });
+  const pen = new OffscreenCanvas(wide, picture.height).getContext("2d");
+  pen.drawImage(picture, wide - picture.width, 0);
+  const colours = new Uint32Array(pen.getImageData(0, 0, wide, picture.height).data.buffer);
+  const ground = colours[wide - 1];
+  let rows = 0;
+  for (let row = 0; row < picture.height; row += 1) {
+    if (colours.subarray(row * wide, (row + 1) * wide).some((colour) => colour !== ground)) rows += 1;
+  }
+  return rows;
+}
+"""
+
+
 @dataclass(frozen=True)
 class Difference:
     """What differs between two pictures. `area` is the rectangle that holds all of it: left, top, width and height;
@@ -87,3 +104,9 @@ def difference(page: Page, before: bytes, after: bytes, *, slack: int = SLACK) -
         after=after_size,
         marked=base64.b64decode(found["marked"]),
     )
+
+
+def at_the_edge(page: Page, picture: bytes, pixels: int) -> int:
+    """In how many rows anything but the ground is drawn within so many pixels of a picture's right edge."""
+    rows: int = page.evaluate(AT_THE_EDGE, [base64.b64encode(picture).decode(), pixels])
+    return rows

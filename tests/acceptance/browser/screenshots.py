@@ -24,6 +24,14 @@ SIZES = {"wide": (1440, 900, 1), "zoomed": (720, 450, 2), "phone": (390, 844, 1)
 THEMES = ("day", "night")
 HOST = "http://localhost"
 """What the server is called, whatever its port: pages show where they come from."""
+SAME_DRAWING = (
+    "--disable-partial-raster",
+    "--disable-skia-runtime-opts",
+    "--disable-checker-imaging",
+    "--disable-threaded-scrolling",
+    "--num-raster-threads=1",
+)
+"""Short of these, corners and dotted lines are now and then a little different ones."""
 LOADED = "main:not(:has([role=status]:has-text('Loading')))"
 HIDE_PULSE = """
 () => {
@@ -43,7 +51,7 @@ PATIENCE_SECONDS = 20.0
 def browser_at(playwright: Playwright, url: str) -> Iterator[Browser]:
     """A browser for which this server is HOST."""
     there = url.removeprefix("http://")
-    args = ["--no-sandbox", "--disable-dev-shm-usage", f"--host-resolver-rules=MAP localhost:80 {there}"]
+    args = ["--no-sandbox", "--disable-dev-shm-usage", f"--host-resolver-rules=MAP localhost:80 {there}", *SAME_DRAWING]
     with closing(playwright.chromium.launch(executable_path=CHROMIUM, args=args)) as browser:
         yield browser
 
@@ -73,6 +81,11 @@ def picture(page: Page, path: str) -> bytes:
     page.locator("main h1").wait_for()
     page.locator(LOADED).wait_for()
     page.evaluate("document.fonts.ready.then(() => null)")
+    return drawn(page, path)
+
+
+def drawn(page: Page, path: str) -> bytes:
+    """The same of a page that is open already."""
     until = time.monotonic() + PATIENCE_SECONDS
     seen, since = b"", time.monotonic()
     still_seconds = STREAM_SECONDS if path == "/" else STILL_SECONDS

@@ -242,9 +242,9 @@ class Standing:
         followed = self._begin_long_ones()
         self._work_off()
         self.ago(0)
-        maria = self.machines["maria"]
-        maria.tells(followed, 1, *(f"block {block}/600 ok\n" for block in range(1, 401)), every_ms=SECOND_MS)
-        maria.tells(followed, 401, progress_text(400 / 600, "multiplying"), stream="progress")
+        ferrol = self.machines["ferrol"]
+        ferrol.tells(followed, 1, *(f"block {block}/600 ok\n" for block in range(1, 401)), every_ms=SECOND_MS)
+        ferrol.tells(followed, 401, progress_text(400 / 600, "multiplying"), stream="progress")
         self._beat(0)
 
     def _beat(self, seconds: float) -> None:
@@ -272,7 +272,14 @@ class Standing:
             Machine(self.server, "joana", lisbon, "for:checks", cpu="Core i7-8700", ram=32.0),
             Machine(self.server, "uni-porto", porto, "for:reports", slots=4, cores=32, ram=64.0, cpu="EPYC 7302P"),
             Machine(
-                self.server, "ferrol", "site:Ferrol", features=("apps", *FEATURES), cores=4, ram=8.0, cpu="Core i5-6500"
+                self.server,
+                "ferrol",
+                "site:Ferrol",
+                slots=4,
+                features=("apps", *FEATURES),
+                cores=4,
+                ram=8.0,
+                cpu="Core i5-6500",
             ),
             Machine(self.server, "eve", porto, "for:checks", os="Windows", cpu="Core i9-9900K"),
         ):
@@ -280,7 +287,7 @@ class Standing:
         lost = Machine(self.server, "old-laptop", "site:Ferrol", cores=2, ram=4.0, cpu="Core i3-4005U")
         self.ago(3400)
         lost.session.close()
-        self.ids["node"] = self.machines["maria"].node
+        self.ids["node"] = self.machines["ferrol"].node
 
     def _deploy(self) -> None:
         """An app that is live."""
@@ -334,17 +341,17 @@ class Standing:
         for number in range(8):
             task = self.submit(f"train-{number}", "return 1", **NOWHERE)
         self.server.client.post(f"/api/tasks/{task}/cancel").raise_for_status()
-        self.ago(412)
-        self.ids["task"], followed = self.on("maria", "matmul-4096", MATMUL, **long)
         for name in ("render-1", "render-2"):
             self.on("ferrol", name, "render();", **long)
+        self.ago(412)
+        self.ids["task"], followed = self.on("ferrol", "matmul-4096", MATMUL, **long)
         return followed
 
     def _work_off(self) -> None:
         """Small tasks one after the other, most of them in the last minute."""
         rooms = ["maria", "joana", "uni-porto"]
         for turn in range(14):
-            begun = 360 - 20 * turn if turn < 4 else 64 - 6 * (turn - 4)
+            begun = 360 - 20 * turn if turn < 4 else 61 - 6 * (turn - 4)
             self.ago(begun)
             taken = [(name, self.on(name, f"{WORK[(turn + at) % 4]}-{turn}")[1]) for at, name in enumerate(rooms)]
             for at, (name, item) in enumerate(taken):
