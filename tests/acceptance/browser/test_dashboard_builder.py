@@ -188,6 +188,65 @@ def test_the_drawing_and_its_json_follow_each_other(page: Page) -> None:
     expect(_schedule(page)).to_be_enabled()
 
 
+YAML = """# What a file for the command line may have.
+name: prices
+steps:
+  - id: fetch
+    payload: &code {runtime: isolate, sourceCode: return 1}
+  - id: report
+    dependencies: [fetch]
+    payload: *code
+"""
+
+
+def test_yaml_is_opened_dropped_pasted_and_written(page: Page) -> None:
+    page.goto("/dags/new")
+    text = page.get_by_label("The workflow as JSON or YAML")
+    boxes = page.locator("[data-box]")
+    file = {"name": "prices.yaml", "mimeType": "application/yaml", "buffer": YAML.encode()}
+    page.get_by_label("A file with a workflow").set_input_files([file])
+    expect(boxes).to_have_text([re.compile("^fetch"), re.compile("^report")])
+    expect(_said(page)).to_have_text("Valid: 2 steps, ready to schedule.")
+    assert text.input_value() == YAML
+    page.reload()
+    expect(boxes).to_have_count(2)
+    assert text.input_value() == YAML
+
+    # What is wrong with it has its line and column, which stand beside it; the drawing stays as it was.
+    text.fill(YAML.replace("dependencies: [fetch]", "dependencies: [fetch"))
+    expect(_said(page)).to_contain_text(re.compile(r"The YAML, line 8, column \d+: "))
+    expect(boxes).to_have_count(2)
+    expect(_schedule(page)).to_be_disabled()
+    text.fill(YAML.replace("[fetch]", "[fetsh]"))
+    expect(_said(page)).to_contain_text("“report” waits for “fetsh”, which is no step.")
+    text.fill(YAML)
+    expect(_said(page)).to_contain_text("Valid: 2 steps")
+
+    # Who changes the drawing goes on in JSON, and may go back.
+    page.get_by_label("Name").fill("other")
+    assert _graph(page) == {"fetch": [], "report": ["fetch"]}
+    page.get_by_role("button", name="Undo").click()
+    expect(text).to_have_value(YAML)
+    page.get_by_role("button", name="Begin with").click()
+    page.get_by_role("menuitem", name="Nothing").click()
+    expect(boxes).to_have_count(0)
+    page.evaluate("(text) => navigator.clipboard.writeText(text)", YAML)
+    text.focus()
+    page.keyboard.press("Control+v")
+    expect(boxes).to_have_count(2)
+    dropped = page.evaluate_handle(
+        """(text) => {
+          const data = new DataTransfer();
+          data.items.add(new File([text], "one.yml"));
+          return data;
+        }""",
+        "name: one\nsteps: [{id: only}]",
+    )
+    text.dispatch_event("drop", {"dataTransfer": dropped})
+    expect(boxes).to_have_text([re.compile("^only")])
+    expect(_schedule(page)).to_be_enabled()
+
+
 def test_nobody_is_kept_out_of_building(page: Page, axe: str) -> None:
     page.goto("/dags/new")
     expect(_said(page)).to_have_text("There is no step yet.")

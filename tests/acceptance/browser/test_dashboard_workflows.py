@@ -100,6 +100,48 @@ def test_a_run_is_found_looked_at_and_run_again(page: Page, runs: dict[str, str]
     expect(page.locator("[data-box]").filter(has_text="reused")).to_have_count(0)
 
 
+def test_what_failed_of_many_items_is_found_with_why_and_run_again(page: Page, harbour: Harbour, axe: str) -> None:
+    code = "if (input % 100 === 7) throw new Error(`${input} is too dark`); return input"
+    items = {"type": "parallel", "items": list(range(250)), "enough": 0.5}
+    run = schedule(harbour, "plates", step("each", code=code, **items), step("report", "each"), over=False)
+    page.goto(f"/dags/{run}?step=each")
+    page.get_by_role("button", name="Look at its items").click()
+    shown = page.get_by_role("toolbar", name="Show of the items")
+    expect(shown.get_by_role("button", name="done 247")).to_be_visible(timeout=60_000)
+    table = page.get_by_role("grid", name="Items of the step")
+    expect(table).to_have_attribute("aria-rowcount", "251")
+    table.focus()
+    page.keyboard.press("End")
+    rows = table.locator("[role=rowgroup] [role=row]")
+    expect(rows.last).to_contain_text("249")
+    assert rows.count() <= 60
+
+    shown.get_by_role("button", name="failed 3").click()
+    expect(rows).to_have_count(3)
+    expect(rows).to_contain_text(["7 is too dark", "107 is too dark", "207 is too dark"])
+    assert "items=failed" in page.url
+    page.reload()
+    expect(rows).to_have_count(3)
+    wrong = check(page, axe, "items") + at_all_widths(page)
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_contain_text("each [107]")
+    page.go_back()
+
+    page.get_by_role("button", name="Run the 3 that did not succeed again").click()
+    until(page, "(before) => !location.href.includes(before)", run)
+    expect(page.get_by_text("2 of 2 over")).to_be_visible(timeout=60_000)
+    page.locator("[data-box]").filter(has_text="each").click()
+    page.keyboard.press("i")
+    expect(shown.get_by_role("button", name="failed 3")).to_be_visible()
+    page.get_by_role("button", name="done 247").click()
+    expect(rows.first).to_contain_text("reused")
+    page.keyboard.press("i")
+    expect(page.get_by_role("grid", name="Steps of the run")).to_be_visible()
+    assert wrong == []
+
+
 def test_a_run_is_seen_as_it_goes_and_cancelled(page: Page, runs: dict[str, str]) -> None:
     page.goto(f"/dags/{runs['waits']}")
     box = page.locator("[data-box]").filter(has_text="far")

@@ -13,13 +13,14 @@ import { EXAMPLES } from "./examples";
 interface ActsProps {
   graph: GraphDraft;
   load: (graph: GraphDraft) => void;
-  write: (text: string) => void;
+  /** Begins with what a file says. */
+  open: (file: File | undefined) => void;
   narrow: boolean;
   /** Why it cannot be scheduled; null where it can. */
   why: string | null;
 }
 
-export function Acts({ graph, load, write, narrow, why }: ActsProps) {
+export function Acts({ graph, load, open, narrow, why }: ActsProps) {
   const navigate = useNavigate();
   const file = useRef<HTMLInputElement>(null);
   const schedule = useMutation({
@@ -39,19 +40,18 @@ export function Acts({ graph, load, write, narrow, why }: ActsProps) {
             ref={file}
             type="file"
             hidden
-            accept=".json,application/json"
+            accept=".json,.yaml,.yml,application/json,application/yaml"
             aria-label="A file with a workflow"
-            onChange={async (event) => {
-              const chosen = event.target.files?.[0];
+            onChange={(event) => {
+              open(event.target.files?.[0]);
               event.target.value = "";
-              if (chosen !== undefined) write(await chosen.text());
             }}
           />
           <Menu
             word="Begin with"
             choices={[
               ...EXAMPLES.map((one) => ({ word: one.word, run: () => load(one.graph) })),
-              { word: "A JSON file…", run: () => file.current?.click() },
+              { word: "A file, YAML or JSON…", run: () => file.current?.click() },
               { word: "Nothing", run: () => load(EMPTY) },
             ]}
           />

@@ -32,6 +32,7 @@ import { StepForm } from "./StepForm";
 import { useCheck } from "./useCheck";
 import { useDraft } from "./useDraft";
 import { useFrom } from "./useFrom";
+import { useYaml } from "./useYaml";
 
 export const route = createLazyRoute("/dags/new")({ component: Builder });
 
@@ -42,7 +43,7 @@ type Over = { kind: "form"; at: number; step: StepDraft; place: Place } | { kind
 
 function Builder() {
   const narrow = useMedia(NARROW);
-  const { draft, write, name, change, move, back, forth, canGoBack } = useDraft();
+  const { draft, write, name, change, move, settle, back, forth, canGoBack } = useDraft();
   const { graph, places, wrong } = draft;
   const [chosen, setChosen] = useState(-1);
   const [focus, setFocus] = useState({ at: 0, turn: 0 });
@@ -72,6 +73,14 @@ function Builder() {
     [change],
   );
   useFrom(load);
+  const fitAgain = useCallback(() => setFit((before) => before + 1), []);
+  useYaml(draft, settle, fitAgain);
+  const open = async (file: File | undefined) => {
+    if (file === undefined) return;
+    write(await file.text());
+    setChosen(-1);
+    fitAgain();
+  };
   const tidy = () => {
     const linked = graph.steps.map((one) => ({ id: one.id, dependencies: waitsFor(one), softDependencies: [] }));
     draw(linked, true);
@@ -137,7 +146,7 @@ function Builder() {
         <Acts
           graph={graph}
           load={load}
-          write={write}
+          open={open}
           narrow={narrow}
           why={whyNot ?? faults[0]?.says ?? (check.checked ? null : "It is being checked.")}
         />
@@ -181,7 +190,18 @@ function Builder() {
         </div>
       )}
       <Faults faults={faults} checked={check.checked} choose={drawn ? take : null} steps={graph.steps.length} />
-      <div className={styles.body}>
+      {/* biome-ignore lint/a11y/noStaticElementInteractions: "Begin with" opens a file by keyboard, too */}
+      <div
+        className={styles.body}
+        onDragOver={(event) => {
+          if (!narrow && event.dataTransfer.types.includes("Files")) event.preventDefault();
+        }}
+        onDrop={(event) => {
+          if (narrow || event.dataTransfer.files.length === 0) return;
+          event.preventDefault();
+          void open(event.dataTransfer.files[0]);
+        }}
+      >
         <div className={styles.canvas}>
           {!drawn ? (
             <Empty title={`A workflow of ${graph.steps.length} steps is too large to draw by hand.`}>
@@ -212,7 +232,13 @@ function Builder() {
             </>
           )}
         </div>
-        <Json text={draft.text} change={write} wrong={wrong !== null} readOnly={narrow} />
+        <Json
+          text={draft.text}
+          change={write}
+          wrong={wrong !== null && !draft.unread}
+          readOnly={narrow}
+          empty={graph.steps.length === 0}
+        />
       </div>
       {over?.kind === "form" && (
         <StepForm

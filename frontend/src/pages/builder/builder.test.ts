@@ -1,7 +1,19 @@
 /** A workflow being built: text and graph follow each other, and what is wrong is said in words. */
 import { describe, expect, it } from "vitest";
 import { BOX } from "../../graph/fold";
-import { added, connected, draftOf, EMPTY, type GraphDraft, read, removed, replaced, withText } from "./draft";
+import {
+  added,
+  connected,
+  draftOf,
+  EMPTY,
+  type GraphDraft,
+  isYaml,
+  read,
+  removed,
+  replaced,
+  withText,
+  withYaml,
+} from "./draft";
 import { EXAMPLES } from "./examples";
 import { faultsOf } from "./faults";
 import { kindOf, stepOf } from "./kinds";
@@ -30,6 +42,7 @@ describe("faults", () => {
     expect(says(graph({ id: "a" }, { id: "a" }))).toEqual(["Two steps are called “a”: give one of them another name."]);
     expect(says(graph({ id: "a", dependencies: ["b"] }))).toEqual(["“a” waits for “b”, which is no step."]);
     expect(says(graph({ id: "a", dependencies: ["a"] }))).toEqual(["“a” waits for itself: a → a."]);
+    expect(says(graph({ id: "a", payload: { sourceFile: "a.py" } }))[0]).toContain("only anchor dag run reads");
     expect(says(EMPTY)).toEqual(["There is no step yet."]);
   });
 
@@ -52,6 +65,21 @@ describe("text", () => {
     expect(read("[]")).toHaveProperty("wrong");
     expect(read('{"steps": [{}]}')).toEqual({ wrong: "Step 1 has no “id”, a text." });
     expect(read('{"steps": [{"id": "a", "dependencies": "b"}]}')).toHaveProperty("wrong");
+  });
+
+  it("that is no JSON is YAML, which the server reads", () => {
+    const before = draftOf(graph({ id: "a" }));
+    const text = "name: g\nsteps:\n  - id: b\n";
+    const draft = withText(before, text);
+    expect(draft.unread).toBe(true);
+    expect(draft.graph).toBe(before.graph);
+    const read = withYaml(draft, text, { value: { name: "g", steps: [{ id: "b" }] } });
+    expect(read).toMatchObject({ text, unread: false, wrong: null, graph: graph({ id: "b" }) });
+    expect(withYaml(draft, text, { wrong: "line 1" })).toMatchObject({ unread: false, wrong: "line 1" });
+    expect(withYaml(draft, text, { value: { steps: 5 } }).wrong).toContain("“steps”");
+    expect(withYaml(withText(draft, "{}"), text, { wrong: "late" }).wrong).toBe(null);
+    expect(["# x", "---\na: 1", "a"].map(isYaml)).toEqual([true, true, true]);
+    expect(["", "  ", ' {"a": 1}', "[", "{ “"].map(isYaml)).toEqual([false, false, false, false, false]);
   });
 
   it("may call its steps tasks, as the API does", () => {

@@ -24,11 +24,13 @@ export interface Place {
 }
 export type Places = Readonly<Record<string, Place>>;
 
-/** What is being built. `wrong` says why `text` is no graph; `graph` is then the last one it was. */
+/** What is being built. `wrong` says why `text` is no graph; `graph` is then the last one it was. Text that is not JSON
+ * may be YAML: it is `unread` until the server has said what it means. */
 export interface Draft {
   text: string;
   graph: GraphDraft;
   wrong: string | null;
+  unread?: boolean;
   places: Places;
 }
 
@@ -44,6 +46,11 @@ export function draftOf(graph: GraphDraft, places: Places = {}): Draft {
   return { text: print(graph), graph, wrong: null, places };
 }
 
+/** Whether a text is to be read as YAML: JSON begins with a bracket, and nobody begins YAML with one. */
+export function isYaml(text: string): boolean {
+  return /^\s*[^\s{["]/.test(text);
+}
+
 /** The graph that a text means, or why it means none. */
 export function read(text: string): { graph: GraphDraft } | { wrong: string } {
   let value: unknown;
@@ -52,6 +59,11 @@ export function read(text: string): { graph: GraphDraft } | { wrong: string } {
   } catch (error) {
     return { wrong: `This is no JSON${whereOf(text, String(error))}.` };
   }
+  return graphOf(value);
+}
+
+/** The graph that a value means, or why it means none. */
+function graphOf(value: unknown): { graph: GraphDraft } | { wrong: string } {
   if (!isObject(value)) return { wrong: "A workflow is an object: { “name”: …, “steps”: […] }." };
   const { tasks, ...rest } = value;
   const steps = rest.steps ?? tasks ?? [];
@@ -85,14 +97,23 @@ function whereOf(text: string, said: string): string {
 
 /** Another text: the graph follows it where it is one. */
 export function withText(draft: Draft, text: string): Draft {
-  const found = read(text);
-  if ("wrong" in found) return { ...draft, text, wrong: found.wrong };
-  return { ...draft, text, wrong: null, graph: found.graph };
+  if (isYaml(text)) return { ...draft, text, wrong: "The YAML is being read.", unread: true };
+  return understood({ ...draft, text, unread: false }, read(text));
+}
+
+/** What the server says a text of YAML means, or why it means nothing; too late where the text is another one by now. */
+export function withYaml(draft: Draft, text: string, told: { value: unknown } | { wrong: string }): Draft {
+  if (draft.text !== text) return draft;
+  return understood({ ...draft, unread: false }, "wrong" in told ? told : graphOf(told.value));
+}
+
+function understood(draft: Draft, found: { graph: GraphDraft } | { wrong: string }): Draft {
+  return "wrong" in found ? { ...draft, wrong: found.wrong } : { ...draft, wrong: null, graph: found.graph };
 }
 
 /** Another graph: the text follows it. */
 export function withGraph(draft: Draft, graph: GraphDraft): Draft {
-  return { ...draft, graph, text: print(graph), wrong: null };
+  return { ...draft, graph, text: print(graph), wrong: null, unread: false };
 }
 
 /** What a step waits for, of both kinds; who makes its list is waited for by being named. */

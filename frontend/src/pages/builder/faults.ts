@@ -20,6 +20,12 @@ export function faultsOf(graph: GraphDraft): Fault[] {
     if (first === undefined) number.set(id, at);
     else faults.push({ step: at, says: `Two steps are called “${id}”: give one of them another name.` });
   });
+  graph.steps.forEach(({ id, payload }, at) => {
+    const file = payload?.sourceFile;
+    if (typeof file !== "string") return;
+    const says = `“${id}” takes its code from the file “${file}”, which only anchor dag run reads: put the code here, as sourceCode.`;
+    faults.push({ step: at, says });
+  });
   graph.steps.forEach((step, at) => {
     const seen = new Set<string>();
     for (const name of waitsFor(step)) {

@@ -39,7 +39,7 @@ function kept(): Draft {
   }
 }
 
-/** `write` is told a text, `name` what it is called, `change` a graph and maybe where its boxes stand, `move` only the latter. */
+/** `write` is told a text, `name` what it is called, `change` a graph and maybe where its boxes stand, `move` only the latter; `settle` is no change of anybody's. */
 export function useDraft() {
   const [history, setHistory] = useState<History>(() => ({ now: kept(), past: [], future: [], typing: null }));
   const step = useCallback(
@@ -65,6 +65,10 @@ export function useDraft() {
     (places: Places) => setHistory((all) => ({ ...all, now: keep({ ...all.now, places }) })),
     [],
   );
+  const settle = useCallback(
+    (next: (draft: Draft) => Draft) => setHistory((all) => ({ ...all, now: keep(next(all.now)) })),
+    [],
+  );
   const back = useCallback(
     () =>
       setHistory((all) => {
@@ -83,5 +87,5 @@ export function useDraft() {
       }),
     [],
   );
-  return { draft: history.now, write, name, change, move, back, forth, canGoBack: history.past.length > 0 };
+  return { draft: history.now, write, name, change, move, settle, back, forth, canGoBack: history.past.length > 0 };
 }

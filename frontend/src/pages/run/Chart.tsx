@@ -16,6 +16,8 @@ import { useWhyNot } from "../workflows/may";
 import { isRunOver, type RunView, type StepView } from "../workflows/queries";
 import { useAgain } from "../workflows/useAgain";
 import { Detail } from "./Detail";
+import { Items } from "./Items";
+import type { ItemState } from "./items";
 import styles from "./Run.module.css";
 import { nameOf, RunGraph } from "./RunGraph";
 import { type Row, sayingOf } from "./rows";
@@ -27,6 +29,8 @@ interface Shown {
   state?: string;
   group?: string;
   graph?: "shown" | "hidden";
+  /** Of a parallel step: its items in this state, or "all". */
+  items?: ItemState | "all";
 }
 
 function useShown(): [Shown, (change: { [Name in keyof Shown]: Shown[Name] | undefined }) => void] {
@@ -77,14 +81,19 @@ export function Chart({ run, steps }: { run: RunView; steps: readonly StepView[]
   const closed = large || window.matchMedia(NARROW).matches;
   const graph = shown.graph === undefined ? !closed : shown.graph === "shown";
   const toggle = () => show({ graph: graph ? "hidden" : "shown" });
-  useKeys([{ keys: "v", says: graph ? "hide the graph" : "show the graph", run: toggle }]);
-  const chooseStep = (number: number) => show({ step: steps[number]?.id });
+  const step = steps[chosen];
+  const items = step !== undefined && step.items !== null && step.items.total > 0 ? shown.items : undefined;
+  const toggleItems = () => show({ items: items === undefined ? "all" : undefined });
+  useKeys([
+    { keys: "v", says: graph ? "hide the graph" : "show the graph", run: toggle },
+    ...(step?.items ? [{ keys: "i", says: items ? "show the steps" : "show the items", run: toggleItems }] : []),
+  ]);
+  const chooseStep = (number: number) => show({ step: steps[number]?.id, items: undefined });
   const chooseGroup = (box: number) =>
     show({ group: steps[drawing?.boxes[box]?.members[0] ?? -1]?.id, step: undefined });
   const open = ({ step }: Row) => {
     if (step.taskId !== null) void navigate({ to: "/tasks/$id", params: { id: step.taskId } });
   };
-  const step = steps[chosen];
   const ends = { from: Date.parse(run.createdAt), until: run.finishedAt === null ? now : Date.parse(run.finishedAt) };
   return (
     <div className={styles.chart}>
@@ -132,15 +141,29 @@ export function Chart({ run, steps }: { run: RunView; steps: readonly StepView[]
               </button>
             </p>
           )}
-          <div className={styles.table}>
-            <Steps rows={rows} {...ends} chosen={chosen} choose={chooseStep} open={open} />
-          </div>
+          {step !== undefined && items !== undefined ? (
+            <Items
+              of={{ run: run.id, step: step.id, over }}
+              step={step}
+              state={items === "all" ? undefined : items}
+              choose={(state) => show({ items: state ?? "all" })}
+              close={() => show({ items: undefined })}
+              again={over ? (what) => void again(run.id, what) : null}
+              whyNot={whyNot}
+            />
+          ) : (
+            <div className={styles.table}>
+              <Steps rows={rows} {...ends} chosen={chosen} choose={chooseStep} open={open} />
+            </div>
+          )}
         </div>
         {step !== undefined && (
           <Detail
             step={step}
             steps={steps}
-            choose={(id) => show({ step: id ?? undefined })}
+            choose={(id) => show({ step: id ?? undefined, items: undefined })}
+            items={items !== undefined}
+            toggleItems={toggleItems}
             again={over ? (what) => void again(run.id, what) : null}
             whyNot={whyNot}
           />

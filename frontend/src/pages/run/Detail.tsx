@@ -16,12 +16,15 @@ interface DetailProps {
   step: StepView;
   steps: readonly StepView[];
   choose: (id: string | null) => void;
+  /** Whether its items are shown. */
+  items: boolean;
+  toggleItems: () => void;
   /** Runs part of the run again; null while it is not over. */
   again: ((what: Again) => void) | null;
   whyNot: string | null;
 }
 
-export function Detail({ step, steps, choose, again, whyNot }: DetailProps) {
+export function Detail({ step, steps, choose, items: shown, toggleItems, again, whyNot }: DetailProps) {
   const title = useId();
   const leadsTo = useMemo(
     () =>
@@ -32,7 +35,7 @@ export function Detail({ step, steps, choose, again, whyNot }: DetailProps) {
   );
   const { startedAt, finishedAt, items } = step;
   return (
-    <section className={styles.detail} aria-labelledby={title}>
+    <section className={styles.detail} data-items={shown || undefined} aria-labelledby={title}>
       <div className={styles.detailHead}>
         <h2 id={title}>
           <bdi>{step.name}</bdi>
@@ -72,6 +75,11 @@ export function Detail({ step, steps, choose, again, whyNot }: DetailProps) {
         <Names title="leads to" ids={leadsTo} choose={choose} />
       </Facts>
       <div className={styles.acts}>
+        {items !== null && items.total > 0 && (
+          <button type="button" className="button" aria-pressed={shown} onClick={toggleItems}>
+            Look at its items <kbd>i</kbd>
+          </button>
+        )}
         {step.taskId !== null && (
           <Link to="/tasks/$id" params={{ id: step.taskId }} className="button">
             Open its task

@@ -48,6 +48,7 @@ export interface Again {
   from?: string;
   onlyFailed?: boolean;
   item?: { step: string; number: number };
+  failedItems?: string;
 }
 
 /** Run a run that is over again, as a new one. */
