@@ -15,6 +15,8 @@ PATHS = [path.replace("$id", "none") for path in SOURCE_PATHS]
 WIDTHS = (320, 390, 720, 768, 1440)
 """720 is 1440 at 200 % zoom."""
 SPIN_SECONDS = 0.1
+SLACK_MAX = 10.0
+"""However busy a machine is: beyond this a bound would bind nothing."""
 PATIENCE_SECONDS = 20.0
 WIDE_MS = 5000
 """What is drawn to measure is measured anew a moment after a window has changed."""
@@ -91,7 +93,7 @@ def slack() -> float:
     while time.process_time() - worked < SPIN_SECONDS:
         pass
     busy = (time.monotonic() - begun) / (time.process_time() - worked)
-    return max(1.0, busy * busy)
+    return min(SLACK_MAX, max(1.0, busy * busy))
 
 
 def no_sideways_scroll(page: Page) -> None:
