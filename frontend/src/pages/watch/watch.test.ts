@@ -24,9 +24,11 @@ test("trouble of the server, cases, apps and lost nodes need somebody; a stopped
     apps: [{ ...app, state: "failed" } as never, { ...app, id: "b", state: "stopped" } as never],
     fleet,
     inconclusive: [{ id: "t", name: "sum", finishedAt: null } as never],
+    stranded: 2,
   });
   expect(found.map((need) => need.title)).toEqual([
     "The server has trouble",
+    "No node is there",
     "No agreement",
     "App is down",
     "1 node lost",
@@ -34,6 +36,7 @@ test("trouble of the server, cases, apps and lost nodes need somebody; a stopped
   ]);
   expect(found.map((need) => need.way.to)).toEqual([
     "/settings",
+    "/nodes",
     "/tasks",
     "/clusters/$id",
     "/nodes/$id",
