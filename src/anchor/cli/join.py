@@ -1,6 +1,7 @@
 """`anchor join`: this machine becomes a node, and works from now on."""
 
 import asyncio
+import shlex
 from typing import Annotated
 
 import typer
@@ -72,4 +73,5 @@ def join(
     if start:
         return run_until_stopped(lambda stop: run_agent(settings, where, join_token=token, stop=stop))
     node = asyncio.run(enrol(settings, where, token))
-    return say(f"This machine is {node} now. `anchor agent {where}` starts its agent.")
+    there = "" if data is None else f" --data {shlex.quote(str(data))}"
+    return say(f"This machine is {node} now; its agent is started with `anchor agent {where}{there}`.")

@@ -86,6 +86,7 @@ def test_an_address_where_nothing_is_leads_on(page: Page) -> None:
     answer = page.goto("/workflows")
     assert answer is not None
     assert answer.status == 404
+    expect(page.get_by_role("heading", name="Off the chart")).to_be_visible()
     expect(page.get_by_text("There is no page here.")).to_be_visible()
     page.get_by_role("link", name="Go to the watch").click()
     expect(page.get_by_role("heading", name="The watch")).to_be_visible()
