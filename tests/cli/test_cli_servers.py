@@ -55,6 +55,9 @@ def test_on_an_open_address_everybody_needs_a_token_and_the_owner_has_it(tmp_pat
             again = cli("join", cli.url, command[3], "--data", str(tmp_path / "third"))
             assert again.returncode == 4
             assert "was used before" in again.stderr
+            other, data = cli("node", "token").stdout.split()[3], str(tmp_path / "fourth")
+            later = cli("join", cli.url, other, "--no-start", "--data", data)
+            assert f"is started with `anchor agent {cli.url} --data {data}`" in later.stderr
         finally:
             agent.send_signal(signal.SIGINT)
             agent.communicate(timeout=20)
