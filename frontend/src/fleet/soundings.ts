@@ -169,7 +169,7 @@ export class Chart {
 function frame(pen: CanvasRenderingContext2D, layout: Layout, colours: Palette): void {
   pen.strokeStyle = colours.ink;
   pen.lineWidth = 1;
-  pen.strokeRect(1 - layout.cell / 2, 1 - layout.line / 2, layout.cell - 2, layout.line - 2);
+  pen.strokeRect(1 - layout.cell / 2, 1 - layout.line / 2, layout.pitch - 2, layout.line - 2);
 }
 
 function name(pen: CanvasRenderingContext2D, id: string, x: number, y: number, colours: Palette): void {

@@ -137,7 +137,12 @@ export function useBrush({ map, fleet, drawn, selected, select, open }: Going) {
       const isRight = x > map.current.clientWidth / 2;
       told = { place, x: x + (isRight ? -12 : 12), y: y + 12, isRight };
       if (byKey) {
-        ring = { left: x - layout.cell / 2 - 1, top: y - layout.line / 2 - 1, width: layout.cell, height: layout.line };
+        ring = {
+          left: x - layout.cell / 2 - 1,
+          top: y - layout.line / 2 - 1,
+          width: layout.pitch,
+          height: layout.line,
+        };
       }
     }
   }

@@ -11,10 +11,10 @@ import { Fact, Facts } from "../../ui/Facts";
 import { Hint } from "../../ui/Hint";
 import { Page } from "../../ui/Page";
 import { Failed, Loading } from "../../ui/Said";
-import { StateMark } from "../../ui/StateMark";
 import { say, sayWhyNot } from "../../ui/Toast";
 import { ago, at, lasting } from "../../ui/words";
 import { BlockDialog } from "../nodes/NodeDialogs";
+import { NodeState } from "../nodes/NodeState";
 import { decide, nodesChanged, useNodeList, type Verb } from "../nodes/queries";
 import { middleSpeed } from "../nodes/rows";
 import { LabelEditor } from "./LabelEditor";
@@ -127,13 +127,7 @@ function Found({ node }: { node: NodeView }) {
     >
       <Facts>
         <Fact name="state">
-          <StateMark state={mark} />
-          {node.status === "draining" && mark !== "draining" && (
-            <>
-              {" "}
-              <StateMark state="draining" />
-            </>
-          )}
+          <NodeState mark={mark} alsoDrains={node.status === "draining" && mark !== "draining"} />
         </Fact>
         <Fact name="slots in use">{node.active === null ? "not known here" : `${node.active} of ${node.slots}`}</Fact>
         <Fact name="CPU">{`${Math.round(node.metrics.cpuUsage ?? 0)} %`}</Fact>
@@ -149,7 +143,7 @@ function Found({ node }: { node: NodeView }) {
         <Fact name="agent">{node.specs.version || "not known"}</Fact>
       </Facts>
       {node.reason !== null && (
-        <p className={styles.reason}>
+        <p className={styles.reason} data-status={node.status}>
           <b>
             <bdi>{node.reason.message}</bdi>
           </b>{" "}

@@ -3,10 +3,11 @@ import { Link } from "@tanstack/react-router";
 import { StateMark } from "../../ui/StateMark";
 import type { Column } from "../../ui/Table";
 import { count } from "../../ui/words";
+import { NodeState } from "./NodeState";
 import { checkedOf, claimOf, heardOf, type Row, speedOf } from "./rows";
 
 /** What the second word of a state needs. */
-const ALSO_PX = 78;
+const ALSO_PX = 82;
 
 /** The columns; `middle` is the speed in the middle of the fleet's. Where there is less room the less telling fold away. */
 export function columnsOf(middle: number, someAlsoDrain: boolean): readonly Column<Row>[] {
@@ -27,7 +28,7 @@ export function columnsOf(middle: number, someAlsoDrain: boolean): readonly Colu
       name: "state",
       width: `${94 + more}px`,
       narrow: "96px",
-      cell: (row) => <State row={row} />,
+      cell: (row) => <NodeState mark={row.mark} alsoDrains={row.alsoDrains} />,
       by: (row) => row.mark,
     },
     {
@@ -108,15 +109,6 @@ export function columnsOf(middle: number, someAlsoDrain: boolean): readonly Colu
       by: (row) => row.node.seenAt ?? "",
     },
   ];
-}
-
-function State({ row }: { row: Row }) {
-  if (!row.alsoDrains) return <StateMark state={row.mark} />;
-  return (
-    <>
-      <StateMark state={row.mark} /> <StateMark state="draining" />
-    </>
-  );
 }
 
 function Trust({ row }: { row: Row }) {

@@ -18,14 +18,17 @@ export function Tide({ minutes }: { minutes: Range }) {
     return <Failed what="figures" error={error} again={() => location.reload()} />;
   }
   const points = history?.points ?? [];
-  const course = (of: (point: Point) => number | null) =>
-    points.flatMap((point) => {
+  // What is counted by the step is whole only when the step is over.
+  const whole = points.slice(0, -1);
+  const course = (of: (point: Point) => number | null, over = points) =>
+    over.flatMap((point) => {
       const value = of(point);
       return value === null ? [] : [value];
     });
   const span = RANGES.find(([of]) => of === minutes)![1];
   const show = (value: number | undefined) => (value === undefined ? "…" : count(value));
   const wait = figures?.medianWaitMs ?? points.at(-1)?.medianWaitMs;
+  const ofWhole = { room: Math.max(2, whole.length) };
   const shared = { dim, room: Math.max(2, points.length) };
   return (
     <Figures>
@@ -41,15 +44,17 @@ export function Tide({ minutes }: { minutes: Range }) {
         label={`Done, ${span}`}
         value={show(ended?.done)}
         tone="go"
-        samples={course((point) => point.done)}
+        samples={course((point) => point.done, whole)}
         {...shared}
+        {...ofWhole}
       />
       <Figure
         label={`Failed, ${span}`}
         value={show(ended?.failed)}
-        tone="bad"
-        samples={course((point) => point.failed)}
+        {...(ended?.failed ? { tone: "bad" } : {})}
+        samples={course((point) => point.failed, whole)}
         {...shared}
+        {...ofWhole}
       />
       <Figure
         label="Median wait"
@@ -62,7 +67,7 @@ export function Tide({ minutes }: { minutes: Range }) {
         label="Nodes online"
         value={show(figures?.online)}
         says={figures === null ? "" : `Of ${many(figures.nodes, "node")}`}
-        tone="go"
+        {...(figures?.online ? { tone: "go" } : {})}
         samples={course((point) => point.nodes)}
         {...shared}
       />

@@ -9,6 +9,9 @@ const ROW_MAX_PX = 36;
 /** A bar of a high row leaves air above and below it. */
 const BAR_MAX_PX = 14;
 const HEIGHT_MIN_PX = 110;
+/** What a time above the picture needs, and the steps between two. */
+const TIME_PX = 60;
+const STEPS_MS = [100, 500, 1000, 2000, 5000, 10_000, 20_000, 30_000];
 /** Nothing is so short that it is not seen. */
 const WIDTH_MIN_PX = 1.5;
 
@@ -139,7 +142,8 @@ function drawTimes(
   colours: StreamColours,
 ): void {
   const span = view.to - view.from;
-  const step = [100, 500, 1000, 2000, 5000, 10_000].find((one) => span / one <= 7) ?? 10_000;
+  const most = Math.min(7, Math.floor((width - LABELS_PX) / TIME_PX));
+  const step = STEPS_MS.find((one) => span / one <= most) ?? STEPS_MS.at(-1)!;
   pen.font = `11px ${colours.font}`;
   pen.strokeStyle = colours.hair;
   pen.fillStyle = colours.mute;
