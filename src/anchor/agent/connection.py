@@ -5,7 +5,6 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import structlog
@@ -15,6 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 from anchor import __version__
 from anchor.agent.apps.hosting import Hosting, not_offered
 from anchor.agent.executor import Executor
+from anchor.agent.gauge import Gauge
 from anchor.agent.identity import Identity, not_anchor
 from anchor.agent.journal import Journal
 from anchor.agent.measuring import measured
@@ -54,8 +54,6 @@ OPEN_SECONDS = 10.0
 TURNED_AWAY_SAID_SECONDS = 3600.0
 """How often an agent that the server is too new or too old for says so again."""
 FAREWELL_SECONDS = 3.0
-METRICS_SECONDS = 1.0
-"""How long a heartbeat waits for fresh figures of the machine before it goes with the last ones."""
 PROTOCOL_OF_APPS = 4
 """Servers that speak an older one know nothing of apps."""
 WORST_FRAME_BYTES = 40 * 1024 * 1024
@@ -86,7 +84,7 @@ class Connection:
         self._pauses = Pauses()
         self._turned_away_said_at = float("-inf")
         self._profile = profile
-        self._metrics = metrics
+        self._gauge = Gauge(metrics)
         self._slots = slots
         self._box_key = box_key
         self._protocol = 0
@@ -99,10 +97,6 @@ class Connection:
         self._heartbeat_seconds = 1.0
         self._lease_until = float("inf")
         self._beats: deque[float] = deque()
-        # Its own thread: those that tasks' files keep busy must not hold up a heartbeat.
-        self._meter = ThreadPoolExecutor(1, "metrics")
-        self._measuring: asyncio.Future[Metrics] | None = None
-        self._measured = Metrics()
         self._showing: asyncio.Task[None] | None = None
         self._leaving = False
         self._executor: Executor
@@ -177,7 +171,7 @@ class Connection:
                 await asyncio.sleep(wait)
         finally:
             watch.cancel()
-            self._meter.shutdown(wait=False, cancel_futures=True)
+            self._gauge.close()
 
     def _pause_after(self, session_before: int, opened: float) -> float:
         self._pauses.hosts = self._hosting is not None and self._hosting.is_busy
@@ -344,7 +338,7 @@ class Connection:
     async def _beat(self, socket: ClientConnection) -> None:
         """Renew the lease; a server that does not answer within it is given up."""
         self._beats.clear()
-        await self._measure()
+        await self._gauge.look()
         if self._trouble():
             await self._send_beat()
         while True:
@@ -357,22 +351,14 @@ class Connection:
             self._executor.insist()
 
     async def _send_beat(self) -> None:
-        await self._measure()
+        await self._gauge.look()
         self._beats.append(time.monotonic())
         trouble = self._trouble()
-        metrics = msgspec.structs.replace(self._measured, trouble=trouble)
+        metrics = msgspec.structs.replace(self._gauge.seen, trouble=trouble)
         self.send(Heartbeat(self._session, metrics, self._executor.held(), self._leaving or bool(trouble)))
 
-    async def _measure(self) -> None:
-        """Look at the machine, unless an earlier look still hangs: on a disk that does not answer, for one."""
-        if self._measuring is None or self._measuring.done():
-            self._measuring = asyncio.get_running_loop().run_in_executor(self._meter, self._metrics)
-        await asyncio.wait([self._measuring], timeout=METRICS_SECONDS)
-        if self._measuring.done():
-            self._measured = self._measuring.result()
-
     def _trouble(self) -> str:
-        return "its journal cannot be written" if self._executor.is_stuck else self._measured.trouble
+        return "its journal cannot be written" if self._executor.is_stuck else self._gauge.seen.trouble
 
     def _renewed(self, frame: Renewed) -> None:
         if frame.session == self._session and self._beats:

@@ -1,9 +1,7 @@
 """Runs the attempts a node holds: journalled before they start, journalled before their endings are sent."""
 
 import asyncio
-import base64
 import contextlib
-import errno
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,16 +11,14 @@ import structlog
 
 from anchor.agent.budget import Budget
 from anchor.agent.files.jobs import JobFiles
-from anchor.agent.files.room import NoRoom
-from anchor.agent.job import Job, Ran, Runtime, failed
+from anchor.agent.job import Ran, Runtime
 from anchor.agent.journal import Journal, Unreported
-from anchor.agent.parcels import NotTaken, Parcels
+from anchor.agent.parcels import Parcels
 from anchor.agent.printed import Printed
 from anchor.agent.seals import Seal, unsealed
-from anchor.core.attempt import Ending, Outcome, OutputFile, Reason, Result
+from anchor.agent.work import Work, echo
+from anchor.core.attempt import Ending, Outcome, Reason, Result
 from anchor.core.errors import AnchorError, FailureCode
-from anchor.core.ids import wire_id
-from anchor.core.spec import Payload, blob_of
 from anchor.failpoints import reached
 from anchor.wire.link import Accepted, Assignment, Chunk, FromAgent, Held, Output
 
@@ -31,9 +27,7 @@ OUTPUT_SECONDS = 0.05
 """How long output gathers before it is sent."""
 CHUNKS_PER_FRAME_MAX = 10
 JOURNAL_RETRY_SECONDS = 1.0
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _NOTHING = Result(json=b"null", size=4)
-_payload = msgspec.json.Decoder(Payload).decode
 
 Send = Callable[[FromAgent], None]
 """Sends a frame if the line is up; what must arrive is sent again after the next hello."""
@@ -49,6 +43,10 @@ class Running:
         self.printed = Printed(held)
         self.bytes_in = 0
         self.stop_as: tuple[Outcome, Reason] | None = None
+
+    def count_in(self, count: int) -> None:
+        """So many bytes more were brought for it."""
+        self.bytes_in += count
 
 
 class Executor:
@@ -71,9 +69,7 @@ class Executor:
         disk_mib: int | None = None,
     ) -> None:
         self._journal = journal
-        self._runtimes = runtimes
-        self._parcels = parcels
-        self._files = JobFiles(parcels, jobs, jobs.parent / "inputs", disk_mib=disk_mib)
+        self._work = Work(runtimes, parcels, JobFiles(parcels, jobs, jobs.parent / "inputs", disk_mib=disk_mib))
         self._send = send
         self._report = report
         self._seal = seal
@@ -91,7 +87,7 @@ class Executor:
     @property
     def disk(self) -> Budget | None:
         """The owner's share of the disk for what runs; None where the owner has set none."""
-        return self._files.share
+        return self._work.files.share
 
     async def recover(self) -> None:
         """Take up the journal of the agent's last life: what ran then has crashed."""
@@ -129,7 +125,7 @@ class Executor:
             if held in self._running or held in self._unreported:
                 continue
             if item.runtime == "noop" and not item.payload_blob:
-                result = _echo(item.payload) if item.payload else _NOTHING
+                result = echo(item.payload) if item.payload else _NOTHING
                 self._ended.append((Ending(item.task, item.attempt, Outcome.SUCCEEDED, result=result), []))
             else:
                 self._running[held] = Running(item)
@@ -150,14 +146,14 @@ class Executor:
             return
         reached("executor.accepted")
         self._send(Accepted(helds))
-        for item, held in zip(items, helds, strict=True):
+        for held in helds:
             running = self._running.get(held)
             if running is None:
                 continue
             if running.stop_as is not None:
                 self._finish(running, Ran(outcome=running.stop_as[0], reason=running.stop_as[1]), None)
                 continue
-            running.task = asyncio.create_task(self._run(item, running))
+            running.task = asyncio.create_task(self._run(running))
             running.task.add_done_callback(_raise)
             running.task.add_done_callback(partial(self._end_unstarted, running))
 
@@ -178,25 +174,18 @@ class Executor:
                 await self._journal.probe()
                 self.is_stuck = False
 
-    async def _run(self, item: Assignment, running: Running) -> None:
+    async def _run(self, running: Running) -> None:
+        def emit(stream: str, text: str) -> None:
+            running.printed.add(stream, text)
+            if self._printing is None:
+                self._printing = asyncio.create_task(self._print())
+
         result: Result | None = None
         try:
-            ran, result = await self._run_job(item, running)
+            ran, result = await self._work.do(running.item, emit, running.count_in)
         except asyncio.CancelledError:
             outcome, reason = running.stop_as or (Outcome.RELEASED, _released("the agent is stopping"))
             ran = Ran(outcome=outcome, reason=reason)
-        except NoRoom as error:
-            ran = failed(FailureCode.RUNTIME_UNAVAILABLE, error.message, error.hint)
-        except NotTaken as error:
-            ran = failed(FailureCode.RESULT_TOO_LARGE, f"The result was not kept. {error.message}", error.hint)
-        except AnchorError as error:
-            ran = failed(FailureCode.INPUT_UNAVAILABLE, error.message, error.hint)
-        except Exception as error:
-            log.exception("runtime failed", task=item.task, runtime=item.runtime)
-            if isinstance(error, OSError) and error.errno in _FULL:
-                ran = failed(FailureCode.RUNTIME_UNAVAILABLE, "This node's disk is full.")
-            else:
-                ran = failed(FailureCode.CRASHED, f"The {item.runtime} runtime failed on this node.")
         self._finish(running, ran, result)
 
     def _end_unstarted(self, running: Running, _: "asyncio.Task[None]") -> None:
@@ -204,67 +193,6 @@ class Executor:
         if self._running.get(running.held) is running:
             outcome, reason = running.stop_as or (Outcome.RELEASED, _released("the agent is stopping"))
             self._finish(running, Ran(outcome=outcome, reason=reason), None)
-
-    async def _run_job(self, item: Assignment, running: Running) -> tuple[Ran, Result | None]:
-        content = item.payload or await self._parcels.fetch(item.payload_blob)
-        running.bytes_in = len(content)
-        if item.runtime == "noop":
-            return Ran(outcome=Outcome.SUCCEEDED), await self._parcels.pack(_echo(content).json)
-        runtime = self._runtimes.get(item.runtime)
-        if runtime is None:
-            return failed(FailureCode.RUNTIME_UNAVAILABLE, f"This node has no runtime {item.runtime}."), None
-        payload = _payload(content)
-        inputs = await self._files.values(payload)
-        if isinstance(inputs, Ran):
-            return inputs, None
-        running.bytes_in += len(inputs)
-        job = Job(
-            task=wire_id("task", item.task),
-            attempt=item.attempt,
-            payload=payload,
-            limits=self._files.within_share(item.limits),
-            directory=self._files.place(item.task, item.attempt),
-            module=await self._module(payload.module, running) if payload.module is not None else b"",
-            gpu=item.gpu,
-            inputs=inputs,
-        )
-        if not (job.has_directory or runtime.wants_directory(payload)):
-            return await self._perform(job, runtime, running)
-        async with self._files.directory(job):
-            return await self._perform(job, runtime, running)
-
-    async def _module(self, module: str, running: Running) -> bytes:
-        """The bytes of a module given as base64 or as the name of a blob."""
-        digest = blob_of(module)
-        if digest is None:
-            return base64.b64decode(module)
-        content = await self._files.module(digest)
-        running.bytes_in += len(content)
-        return content
-
-    async def _perform(self, job: Job, runtime: Runtime, running: Running) -> tuple[Ran, Result | None]:
-        """Run a job between its input files and its output files."""
-        if job.has_directory:
-            brought = await self._files.bring(job)
-            if isinstance(brought, Ran):
-                return brought, None
-            running.bytes_in += brought
-
-        def emit(stream: str, text: str) -> None:
-            running.printed.add(stream, text)
-            if self._printing is None:
-                self._printing = asyncio.create_task(self._print())
-
-        ran = await runtime.run(job, emit)
-        if ran.outcome is not Outcome.SUCCEEDED:
-            return ran, None
-        files: tuple[OutputFile, ...] = ()
-        if job.payload.outputs:
-            kept = await self._files.keep(job)
-            if isinstance(kept, Ran):
-                return msgspec.structs.replace(kept, usage=ran.usage, output_truncated=ran.output_truncated), None
-            files = kept
-        return ran, msgspec.structs.replace(await self._parcels.pack(ran.value), files=files)
 
     def stop(self, helds: Iterable[Held], outcome: Outcome, reason: Reason) -> None:
         """End running attempts; what they started is killed before their endings are reported."""
@@ -389,18 +317,6 @@ class Executor:
     def _send_output(self, chunks: Sequence[Chunk]) -> None:
         for at in range(0, len(chunks), CHUNKS_PER_FRAME_MAX):
             self._send(Output(list(chunks[at : at + CHUNKS_PER_FRAME_MAX])))
-
-
-class _NoopPayload(msgspec.Struct):
-    input: msgspec.Raw = msgspec.Raw(b"null")
-
-
-_noop = msgspec.json.Decoder(_NoopPayload).decode
-
-
-def _echo(payload: bytes) -> Result:
-    value = bytes(_noop(payload).input)
-    return Result(json=value, size=len(value))
 
 
 def _released(why: str) -> Reason:
