@@ -11,13 +11,16 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, Request, sync_playwright
 from tests.acceptance.browser.conftest import CHROMIUM
 from tests.acceptance.browser.looks import SOURCE_PATHS
-from tests.acceptance.browser.standing import TODAY, standing
+from tests.acceptance.browser.standing import standing
+from tests.acceptance.browser.standing_machines import TODAY
 
 SIZES = {"wide": (1440, 900, 1), "zoomed": (720, 450, 2), "phone": (390, 844, 1)}
 """Width and height of the window, and how many pixels are drawn for one of it."""
@@ -33,18 +36,21 @@ SAME_DRAWING = (
 )
 """Short of these, corners and dotted lines are now and then a little different ones."""
 LOADED = "main:not(:has([role=status]:has-text('Loading')))"
-HIDE_PULSE = """
+HOLD = """
 () => {
   for (const one of document.querySelectorAll("footer span")) {
     if (/( behind|frames\\/s.*|events\\/s)$/.test(one.textContent)) one.style.visibility = "hidden";
   }
+  for (const one of document.querySelectorAll("[role=columnheader] *, th *")) {
+    if (getComputedStyle(one).textDecorationStyle === "dotted") one.style.textDecorationStyle = "solid";
+  }
 }
 """
-"""How the live link does is another thing each second."""
-STILL_SECONDS = 0.4
+"""How the live link does is another thing each second, and where a dotted line begins is left to the browser."""
+STILL_SECONDS = 0.3
 STREAM_SECONDS = 2.5
 """The rows of the task stream are chosen anew every two seconds."""
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 30.0
 
 
 @contextmanager
@@ -56,9 +62,46 @@ def browser_at(playwright: Playwright, url: str) -> Iterator[Browser]:
         yield browser
 
 
+@dataclass(frozen=True)
+class Tab:
+    """A page, and what it has asked for and not got yet; streams, which have no end, are none of it."""
+
+    page: Page
+    under_way: set[Request] = field(default_factory=set)
+
+    def listen(self) -> None:
+        """Know from now on what is under way."""
+        self.page.on("request", lambda one: self.under_way.add(one) if one.resource_type != "eventsource" else None)
+        self.page.on("requestfinished", lambda one: self.under_way.discard(one))
+        self.page.on("requestfailed", lambda one: self.under_way.discard(one))
+
+    def picture(self, path: str) -> bytes:
+        """What a page looks like once everything is there."""
+        self.under_way.clear()
+        self.page.goto(path)
+        self.page.locator("main h1").wait_for()
+        self.page.locator(LOADED).wait_for()
+        self.page.evaluate("document.fonts.ready.then(() => null)")
+        return self.drawn()
+
+    def drawn(self) -> bytes:
+        """The same of a page that is open: when nothing is under way and it has looked the same for a while."""
+        until = time.monotonic() + PATIENCE_SECONDS
+        seen, since = b"", time.monotonic()
+        still_seconds = STREAM_SECONDS if urlsplit(self.page.url).path == "/" else STILL_SECONDS
+        while time.monotonic() - since < still_seconds:
+            assert time.monotonic() < until, f"{self.page.url} never stands still"
+            self.page.wait_for_timeout(100)
+            self.page.evaluate(HOLD)
+            now = self.page.screenshot(animations="disabled")
+            if now != seen or self.under_way:
+                seen, since = now, time.monotonic()
+        return seen
+
+
 @contextmanager
-def tab(browser: Browser, size: str, theme: str) -> Iterator[Page]:
-    """A page of this size and theme, for which it is always the same moment."""
+def tab(browser: Browser, size: str, theme: str) -> Iterator[Tab]:
+    """A tab of this size and theme, for which it is always the same moment."""
     width, height, scale = SIZES[size]
     context = browser.new_context(
         base_url=HOST,
@@ -72,31 +115,9 @@ def tab(browser: Browser, size: str, theme: str) -> Iterator[Page]:
         page = context.new_page()
         page.set_default_timeout(PATIENCE_SECONDS * 1000)
         page.clock.set_fixed_time(TODAY)
-        yield page
-
-
-def picture(page: Page, path: str) -> bytes:
-    """What a page looks like once everything is there: when it has looked the same for a while."""
-    page.goto(path)
-    page.locator("main h1").wait_for()
-    page.locator(LOADED).wait_for()
-    page.evaluate("document.fonts.ready.then(() => null)")
-    return drawn(page, path)
-
-
-def drawn(page: Page, path: str) -> bytes:
-    """The same of a page that is open already."""
-    until = time.monotonic() + PATIENCE_SECONDS
-    seen, since = b"", time.monotonic()
-    still_seconds = STREAM_SECONDS if path == "/" else STILL_SECONDS
-    while time.monotonic() - since < still_seconds:
-        assert time.monotonic() < until, f"{path} never stands still"
-        page.wait_for_timeout(100)
-        page.evaluate(HIDE_PULSE)
-        now = page.screenshot(animations="disabled")
-        if now != seen:
-            seen, since = now, time.monotonic()
-    return seen
+        one = Tab(page)
+        one.listen()
+        yield one
 
 
 def paths_of(ids: dict[str, str]) -> dict[str, str]:
@@ -135,9 +156,9 @@ def main() -> None:
         browser = stack.enter_context(browser_at(stack.enter_context(sync_playwright()), fleet.url))
         for size in SIZES:
             for theme in THEMES:
-                with tab(browser, size, theme) as page:
+                with tab(browser, size, theme) as shown:
                     for name, path in paths_of(fleet.ids).items():
-                        (folder / f"{name}-{size}-{theme}.png").write_bytes(picture(page, path))
+                        (folder / f"{name}-{size}-{theme}.png").write_bytes(shown.picture(path))
     print(f"{len(list(folder.glob('*.png')))} pictures are in {folder}")  # noqa: T201 - it is a command
 
 

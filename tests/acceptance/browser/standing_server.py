@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from anchor.cli import main as anchor
 from anchor.orchestrator.world import World
-from anchor.server import gate, measuring
+from anchor.server import app_usage, gate, measuring
 from anchor.server.about import About
 from anchor.server.history import MINUTES_KEPT, History, Sample
 from anchor.server.routes import settings
@@ -68,6 +68,10 @@ async def asks_nobody(_: object) -> None:
     """No node is measured: it would be said when."""
 
 
+async def counts_nothing(_: object) -> None:
+    """What apps use is counted every other second: how often that is while the clock jumps on is nobody's to say."""
+
+
 def about(**told: Any) -> About:
     """As if its data lay where those of others lie."""
     settings = tuple(replace(one, value=DATA) if one.name == "data" else one for one in told.pop("settings"))
@@ -88,6 +92,7 @@ def main() -> None:
         (serving, "About", about),
         (History, "sampling", remembered),
         (measuring.Measuring, "_ask", asks_nobody),
+        (app_usage.AppUsage, "tick", counts_nothing),
         (settings, "size_of", lambda _: DATA_BYTES),
         (uvicorn.server, "formatdate", lambda _, usegmt: formatdate(StandingClock().now() / 1000, usegmt=usegmt)),
     ]

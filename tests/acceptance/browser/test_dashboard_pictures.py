@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Playwright
 from tests.acceptance.browser.compare import compare, report_on
 from tests.acceptance.browser.pictures import at_the_edge, difference
-from tests.acceptance.browser.screenshots import browser_at, drawn, picture, tab
+from tests.acceptance.browser.screenshots import Tab, browser_at, tab
 from tests.acceptance.browser.standing import Standing, standing
 
 EDGE_PIXELS = 8
@@ -40,27 +40,27 @@ def test_a_page_is_the_same_picture_each_time_within_its_edges_and_another_one_b
     visitor: Browser, reader: Page, still: Standing, size: str
 ) -> None:
     paths = ("/tasks", f"/cases/{still.ids['case']}")
-    with tab(visitor, size, "day") as page:
+    with tab(visitor, size, "day") as shown:
         first = b""
         for path in paths:
-            by_day = picture(page, path)
-            shown_in(page, "night")
-            by_night = drawn(page, path)
-            shown_in(page, "day")
+            by_day = shown.picture(path)
+            becomes(shown, "night")
+            by_night = shown.drawn()
+            becomes(shown, "day")
             first = first or by_day
             assert difference(reader, by_day, by_night).share > 0.5, path
             for one in (by_day, by_night):
                 assert at_the_edge(reader, one, EDGE_PIXELS) <= RULES[size], path
         # Loaded anew, after another page and in its first theme again.
-        assert not difference(reader, first, picture(page, paths[0]))
-        page.evaluate("document.querySelector('main h1').style.minWidth = '3000px'")
-        page.evaluate("document.querySelector('main h1').textContent = 'wide '.repeat(300)")
-        assert at_the_edge(reader, drawn(page, paths[0]), EDGE_PIXELS) > RULES[size]
+        assert not difference(reader, first, shown.picture(paths[0]))
+        shown.page.evaluate("document.querySelector('main h1').style.minWidth = '3000px'")
+        shown.page.evaluate("document.querySelector('main h1').textContent = 'wide '.repeat(300)")
+        assert at_the_edge(reader, shown.drawn(), EDGE_PIXELS) > RULES[size]
 
 
-def shown_in(page: Page, theme: str) -> None:
-    page.emulate_media(color_scheme="dark" if theme == "night" else "light")
-    page.wait_for_selector(f"html[data-theme={theme}]")
+def becomes(shown: Tab, theme: str) -> None:
+    shown.page.emulate_media(color_scheme="dark" if theme == "night" else "light")
+    shown.page.wait_for_selector(f"html[data-theme={theme}]")
 
 
 def test_one_word_that_changed_is_found_and_shown_and_nothing_where_nothing_did(
@@ -69,12 +69,12 @@ def test_one_word_that_changed_is_found_and_shown_and_nothing_where_nothing_did(
     before, after, report = tmp_path / "before", tmp_path / "after", tmp_path / "report"
     before.mkdir()
     after.mkdir()
-    with tab(visitor, "wide", "day") as page:
-        was = picture(page, "/usage")
-        link = page.get_by_role("navigation").get_by_role("link", name="Settings")
+    with tab(visitor, "wide", "day") as shown:
+        was = shown.picture("/usage")
+        link = shown.page.get_by_role("navigation").get_by_role("link", name="Settings")
         box = link.bounding_box()
         link.evaluate("(link) => { link.firstElementChild.firstChild.data = 'Sittings'; }")
-        now = drawn(page, "/usage")
+        now = shown.drawn()
     for folder, pictures in ((before, (was, was, was)), (after, (now, was, was))):
         for name, one in zip(("usage", "same", folder.name), pictures, strict=True):
             (folder / f"{name}-wide-day.png").write_bytes(one)
@@ -89,8 +89,8 @@ def test_one_word_that_changed_is_found_and_shown_and_nothing_where_nothing_did(
     told = capsys.readouterr().out
     assert "different  usage-wide-day.png" in told
     assert "1 of 4 pictures are the same." in told
-    shown = (report / "index.html").read_text("utf-8")
+    text = (report / "index.html").read_text("utf-8")
     for kind in ("before", "after", "difference"):
         assert (report / f"usage-wide-day.{kind}.png").is_file()
-        assert f"usage-wide-day.{kind}.png" in shown
+        assert f"usage-wide-day.{kind}.png" in text
     assert report_on(reader, after, after, report) == 0
