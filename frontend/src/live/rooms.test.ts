@@ -41,6 +41,18 @@ describe("the rooms of the live link", () => {
     expect(rooms.seen("watch")).toMatchObject({ picture: 500, live: true });
   });
 
+  test("a room of which something was missed is joined again", async () => {
+    rooms.enter("watch", sum, () => {});
+    await rooms.connected();
+    answers.set("join", { kind: "joined", room: "watch", seq: 6, at: 0, snapshot: 500 });
+    rooms.missed("watch");
+    rooms.missed("tasks");
+    await Promise.resolve();
+    await Promise.resolve();
+    expect(asked.filter(([event]) => event === "join")).toHaveLength(2);
+    expect(rooms.seen("watch")).toMatchObject({ picture: 500, live: true });
+  });
+
   test("a cut link keeps the picture, says that it is not live, and joins anew", async () => {
     rooms.enter("watch", sum, () => {});
     await rooms.connected();

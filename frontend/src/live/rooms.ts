@@ -127,6 +127,12 @@ export class Rooms {
     this.show(room, { ...room.seen, picture: room.fold(room.seen.picture, frame.data as never) });
   }
 
+  /** We were passed over, and no other frame may come that shows it. */
+  missed(name: string): void {
+    const room = this.rooms.get(name);
+    if (room?.seen.live) void this.join(name, room);
+  }
+
   /** The server has put us out of a room. */
   gone(name: string, code: string, message: string): void {
     const room = this.rooms.get(name);

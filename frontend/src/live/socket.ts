@@ -52,6 +52,7 @@ socket.on("frame", (frame: Frame) => {
   framed(frame);
   rooms.frame(frame);
 });
+socket.on("missed", ({ room }: { room: string }) => rooms.missed(room));
 socket.on("gone", (gone: { room: string; code: string; message: string }) =>
   rooms.gone(gone.room, gone.code, gone.message),
 );

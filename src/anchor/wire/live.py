@@ -12,12 +12,14 @@ is a `Refusal`. Then it asks, each time with an acknowledgement:
 | `resume` | none | `Resumed`: the whole picture of every room it is in, or a `Refusal` for those it lost |
 
 and is sent `frame` (a `Frame`) for each room it is in, ten times a second at most and only where something changed;
-`gone` (`Gone`) when a room is over for it; and `stop` (`Stop`) just before the server hangs up. A ping of Socket.IO's
-comes every two seconds: a page that heard neither that nor a frame for five is not live, and should say so.
+`missed` (`Missed`) when it was passed over; `gone` (`Gone`) when a room is over for it; and `stop` (`Stop`) just before
+the server hangs up. A ping of Socket.IO's comes every two seconds: a page that heard neither that nor a frame for five
+is not live, and should say so.
 
 A frame says what changed since the frame with the `seq` before it. A page that finds a number missing (the server skips
-whoever reads too slowly) or that was cut off joins again: what `join` answers is whole, and frames go on from its
-`seq` (which begins anew where nobody was in the room meanwhile). The same picture is to be had over REST:
+whoever reads too slowly), that is told `missed`, or that was cut off joins again: what `join` answers is whole, and
+frames go on from its `seq` (which begins anew where nobody was in the room meanwhile). The same picture is to be had
+over REST:
 
 | room | role | what is in it | whole picture, `snapshot` | frame, `data` | over REST |
 |---|---|---|---|---|---|
@@ -102,6 +104,12 @@ class Frame(_Word, frozen=True):
     seq: int
     at: int
     data: Any
+
+
+class Missed(_Word, frozen=True):
+    """The client read too slowly for a frame of this room, and reads again: it should join again."""
+
+    room: str
 
 
 class Gone(_Word, frozen=True):

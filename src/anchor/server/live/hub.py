@@ -39,6 +39,8 @@ CLIENTS_PER_ADDRESS_MAX = 100
 CLIENTS_PER_NAME_MAX = 100
 """Of whoever shows keys of this name, or is signed in with them: nobody holds every place alone."""
 ROOMS_PER_CLIENT_MAX = 32
+UNREAD_BYTES_MAX = 64 * 1024
+"""Whoever has more to read is sent no frames. Less is no sign of anything: rooms often speak in the same moment."""
 PING_SECONDS = 2.0
 PONG_SECONDS = 10.0
 """How long a page may take to answer a ping: one that is hidden on a busy machine is slow, not gone."""
@@ -207,7 +209,7 @@ class Live:
         async def send(event: str, data: Any) -> None:
             await self._io.emit(event, data, to=sid)
 
-        client.member = Member(lambda: not visit.waiting_bytes, send)
+        client.member = Member(lambda: visit.waiting_bytes <= UNREAD_BYTES_MAX, send)
         self._clients[sid] = client
         visit.greeted = True
 

@@ -11,7 +11,7 @@ import structlog
 from anchor.core.errors import AnchorError, NotFound
 from anchor.ports.clock import Clock
 from anchor.ports.store import UnknownOutcome
-from anchor.wire.live import FRAMES_PER_SECOND, Frame, Gone, Joined
+from anchor.wire.live import FRAMES_PER_SECOND, Frame, Gone, Joined, Missed
 
 log = structlog.get_logger("anchor.live")
 _encode = msgspec.json.Encoder().encode
@@ -68,7 +68,7 @@ class Picture(View):
 
 
 class Member:
-    """Somebody in rooms, some of which may be hidden from it. `is_ready` says whether the last frame sent there was
+    """Somebody in rooms, some of which may be hidden from it. `is_ready` says whether what was sent there is being
     read, `send` queues an event."""
 
     def __init__(self, is_ready: Callable[[], bool], send: Callable[[str, Any], Awaitable[None]]) -> None:
@@ -88,6 +88,7 @@ class Room:
         self._lock = asyncio.Lock()
         self._seq = 0
         self._members: dict[Member, None] = {}
+        self._behind: set[Member] = set()
         self._turning: asyncio.Task[None] | None = None
         self._is_open = False
 
@@ -97,6 +98,7 @@ class Room:
             self._open()
             if self._members and not self._has_ready() and await self._view.news() is not None:
                 self._seq += 1  # nobody was sent it
+                self._behind.update(self._members)
             try:
                 shown = Joined(self.name, self._seq, self._clock.now(), await self._view.whole())
             except BaseException:
@@ -105,6 +107,7 @@ class Room:
                 raise
             self._open()  # the last who was in may have left meanwhile
             self._members[member] = None
+            self._behind.discard(member)
             if self._turning is None:
                 self._turning = asyncio.create_task(self._turn())
             return shown
@@ -112,6 +115,7 @@ class Room:
     def hide(self, member: Member) -> None:
         """Show it to one of them no more, until `show`."""
         self._members.pop(member, None)
+        self._behind.discard(member)
         if not self._members:
             self.end()
 
@@ -128,6 +132,7 @@ class Room:
 
     def _close(self) -> None:
         self._members.clear()
+        self._behind.clear()
         self._turning = None
         if self._is_open:
             self._is_open = False
@@ -142,6 +147,7 @@ class Room:
             try:
                 async with self._lock:
                     await self._send_news()
+                    await self._say_missed()
             except NotFound as error:
                 await self._say_gone(error)
                 return
@@ -161,8 +167,17 @@ class Room:
             return
         self._seq += 1
         frame = msgspec.Raw(_encode(Frame(self.name, self._seq, self._clock.now(), data)))
-        for member in [member for member in self._members if member.is_ready()]:
-            await member.send("frame", frame)
+        for member in list(self._members):
+            if member.is_ready():
+                await member.send("frame", frame)
+            else:
+                self._behind.add(member)
+
+    async def _say_missed(self) -> None:
+        """Tell whoever was passed over and reads again: no other frame may come that shows it."""
+        for member in [member for member in self._behind if member.is_ready()]:
+            self._behind.discard(member)
+            await member.send("missed", Missed(self.name))
 
     async def _say_gone(self, error: NotFound) -> None:
         gone = Gone(self.name, error.code, error.message)
