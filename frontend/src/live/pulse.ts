@@ -18,7 +18,7 @@ let bytes = 0;
 let events = 0;
 const frames = new Map<string, number>();
 
-/** The server's clock (Unix ms), as far as this page knows it. */
+/** The server's clock (Unix ms, whole), as far as this page knows it. */
 export function serverNow(): number {
   return Date.now() + ahead;
 }
@@ -29,7 +29,7 @@ export function synced(answer: unknown, asked: number): void {
   const now = Date.now();
   if (typeof at !== "number" || now - asked > fastest) return;
   fastest = now - asked;
-  ahead = at - (asked + now) / 2;
+  ahead = Math.round(at - (asked + now) / 2);
 }
 
 /** Something came, of whatever kind. */

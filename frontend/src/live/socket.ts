@@ -1,15 +1,23 @@
 /** The one live link of this page, and the hook with which a page is in a room of it. */
 import { useCallback, useSyncExternalStore } from "react";
 import { io } from "socket.io-client";
-import { heard, listenForSilence, lost } from "../api/liveness";
+import { heard, linked, listenForSilence, lost } from "../api/liveness";
 import { lookAgain } from "../api/session";
 import { framed, received, synced } from "./pulse";
 import { type Fold, type Frame, Rooms, type Seen } from "./rooms";
 
+/** How long a link may take to be there. */
+const CONNECT_MS = 8000;
 const ANSWER_MS = 5000;
 const AGAIN_MS = 3000;
 
-const socket = io({ path: "/live", transports: ["websocket"], autoConnect: false, reconnectionDelayMax: 3000 });
+const socket = io({
+  path: "/live",
+  transports: ["websocket"],
+  autoConnect: false,
+  reconnectionDelayMax: 3000,
+  timeout: CONNECT_MS,
+});
 
 /** Listeners are told once per frame of the screen, however much has come. */
 const waiting = new Set<() => void>();
@@ -40,6 +48,7 @@ const rooms = new Rooms(async (event, argument) => {
 
 socket.on("connect", () => {
   heard();
+  linked(null);
   socket.io.engine.on("data", received);
   void rooms.connected();
 });
@@ -62,7 +71,8 @@ socket.on("stop", (stop: { code: string; retrySeconds: number | null }) => {
   if (stop.retrySeconds === null) socket.disconnect();
   if (stop.code === "unauthenticated") void lookAgain();
 });
-socket.on("connect_error", () => {
+socket.on("connect_error", (error) => {
+  linked(error.message);
   // Where the link broke it comes back by itself; where the server refused it, it does not.
   if (socket.active) return;
   void lookAgain();

@@ -7,9 +7,9 @@ import { holdKeys, releaseKeys, useKeys } from "../keyboard/keys";
 import { NotLive } from "../ui/Said";
 import { say, Toasts } from "../ui/Toast";
 import { Actions, Header } from "./Header";
+import { HowLive } from "./HowLive";
 import { Nav } from "./Nav";
 import { NotAllowed } from "./NotAllowed";
-import { Pulse } from "./Pulse";
 import { needOf, PLACES } from "./places";
 import styles from "./Shell.module.css";
 import { ThemeSwitch } from "./ThemeSwitch";
@@ -30,10 +30,14 @@ export function Shell() {
   const role = useSession().data?.role;
   const main = useRef<HTMLElement>(null);
   const path = useRouterState({ select: (state) => state.location.pathname });
-  // biome-ignore lint/correctness/useExhaustiveDependencies: another page is what it waits for
+  const shownPath = useRef(path);
   useEffect(() => {
+    if (shownPath.current === path) return;
+    shownPath.current = path;
     setNavShown(false);
     main.current?.scrollTo(0, 0);
+    // What had the focus went with the page before: whoever does not see is told where this is, and Tab goes on from here.
+    if (document.activeElement === document.body) main.current?.focus({ preventScroll: true });
   }, [path]);
   const open = (which: keyof typeof WINDOWS) => () => {
     if (Over === null) holdKeys();
@@ -75,15 +79,14 @@ export function Shell() {
       <Nav shown={navShown} hide={hideNav} account={open("account")}>
         <Actions />
       </Nav>
-      <main id="main" ref={main} className={styles.main} tabIndex={-1}>
+      <main id="main" ref={main} className={styles.main} tabIndex={-1} aria-labelledby="title">
         {!liveness.live && <NotLive since={liveness.since} />}
         <div className={liveness.live ? styles.page : `${styles.page} ${styles.stale}`}>
           {need !== null && !may(role, need.role) ? <NotAllowed title={need.word} needed={need.role} /> : <Outlet />}
         </div>
       </main>
       <footer className={styles.footer}>
-        <span className={liveness.live ? styles.live : styles.lost}>{liveness.live ? "● live" : "◌ not live"}</span>
-        <span className={styles.pulse}>{liveness.live && <Pulse />}</span>
+        <HowLive liveness={liveness} />
         <span className={styles.space} />
         <button type="button" className="link" onClick={open("help")}>
           ? for keys

@@ -19,7 +19,7 @@ export function Page({ title, aside, children, fill = false, arranged = "" }: Pa
   return (
     <div className={`${styles.page} ${fill ? styles.fill : ""} ${arranged}`}>
       <div className={styles.head}>
-        <h1>
+        <h1 id="title">
           <bdi>{title}</bdi>
         </h1>
         {aside && <div className={styles.aside}>{aside}</div>}

@@ -66,6 +66,18 @@ export function useReading({ box, memory, linePx, lines, dropped, ended }: Readi
     }
   }, [lines, dropped, ended, following]);
 
+  // What stands above or below the lines comes and goes, and they have more or less room.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: `put` is the same each time
+  useLayoutEffect(() => {
+    const at = box.current;
+    if (at === null || !following) return;
+    const watched = new ResizeObserver(() => {
+      if (pending.current === null) put(at, at.scrollHeight);
+    });
+    watched.observe(at);
+    return () => watched.disconnect();
+  }, [following, box]);
+
   const scrolled = () => {
     const at = box.current;
     if (at === null || pending.current !== null || at.scrollTop === top.current) return;

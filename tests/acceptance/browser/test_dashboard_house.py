@@ -203,6 +203,17 @@ def soon(away: Locator) -> None:
     assert time.monotonic() - begun <= NOT_LIVE_SECONDS * slack()
 
 
+def test_without_the_live_link_it_is_said_that_it_is_asked_for(browser: Browser, harbour: Harbour) -> None:
+    with opened(browser, harbour.url) as context:
+        context.route_web_socket("**/live/**", lambda link: link.close())
+        page = context.new_page()
+        page.goto("/")
+        expect(page.get_by_role("contentinfo")).to_contain_text("without the live link")
+        expect(page.locator("h1")).to_have_text("The watch")
+        page.keyboard.type("gn")
+        expect(page.get_by_role("main", name="Nodes")).to_be_focused()
+
+
 def test_commands_and_keys_lead_everywhere_and_are_listed(page: Page, harbour: Harbour, axe: str) -> None:
     with harbour.client() as client:
         [node] = client.get("/api/nodes").json()

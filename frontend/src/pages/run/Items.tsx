@@ -3,13 +3,14 @@ import { Link, useNavigate } from "@tanstack/react-router";
 import { ArrowLeft } from "lucide-react";
 import { useCallback, useState } from "react";
 import { inOrder } from "../../graph/StateBar";
+import { serverNow } from "../../live/pulse";
 import { AsCurl } from "../../ui/AsCurl";
 import { Choice } from "../../ui/Choices";
 import { Empty, Failed, Loading } from "../../ui/Said";
+import { SparseTable } from "../../ui/SparseTable";
 import { StateMark } from "../../ui/StateMark";
 import type { Column } from "../../ui/Table";
 import { count, lasting } from "../../ui/words";
-import { SparseTable } from "../tasks/SparseTable";
 import type { Again, StepView } from "../workflows/queries";
 import {
   failedOf,
@@ -63,7 +64,7 @@ function ToTask({ row }: { row: ItemView }) {
 
 function took(row: ItemView): string {
   if (row.startedAt === null) return "";
-  return lasting((row.finishedAt === null ? Date.now() : Date.parse(row.finishedAt)) - Date.parse(row.startedAt));
+  return lasting((row.finishedAt === null ? serverNow() : Date.parse(row.finishedAt)) - Date.parse(row.startedAt));
 }
 
 interface ItemsProps {

@@ -4,17 +4,18 @@ import { createLazyRoute, Link, useNavigate, useRouterState, useSearch } from "@
 import { useCallback, useEffect, useMemo, useState } from "react";
 import type { TaskRow } from "../../api/client";
 import { useMay } from "../../api/session";
+import { serverNow } from "../../live/pulse";
 import { AsCurl } from "../../ui/AsCurl";
 import { Hint } from "../../ui/Hint";
 import { Page } from "../../ui/Page";
 import { Empty, Failed, Loading } from "../../ui/Said";
+import { type Place, SparseTable } from "../../ui/SparseTable";
 import { at, count } from "../../ui/words";
 import { Bulk } from "./Bulk";
 import { COLUMNS } from "./columns";
 import { askedOf, EXAMPLE, readFilter, saidOf, textOf } from "./filter";
 import { type List, ROWS_MAX, useCounts, useFreshRows, useRows } from "./queries";
 import { isTaskId } from "./query";
-import { type Place, SparseTable } from "./SparseTable";
 import { countOf, States } from "./States";
 import styles from "./Tasks.module.css";
 import { Views, Words } from "./Words";
@@ -32,7 +33,7 @@ function Tasks() {
   const [again, setAgain] = useState(0);
   // Another filter is another list: looked at from now on, with nothing selected.
   const key = `${entry} ${q}`;
-  const look = looks.get(key) ?? { since: Date.now(), place: TOP };
+  const look = looks.get(key) ?? { since: serverNow(), place: TOP };
   looks.set(key, look);
   const lookAgain = () => {
     looks.delete(key);

@@ -3,6 +3,7 @@ import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { api, type CaseRow, take, takeWhole } from "../../api/client";
 import { isOver, PACE_MS, useApps, useOpenCases } from "../../api/queries";
 import { type AppsPicture, foldApps } from "../../live/apps";
+import { serverNow } from "../../live/pulse";
 import { latest } from "../../live/rooms";
 import { useRoom, useRoomPart } from "../../live/socket";
 
@@ -49,7 +50,7 @@ export function useAllRunning() {
     queryFn: async ({ signal }) => {
       const query = { state: "running", limit: ALL_MAX };
       const { data, response } = await takeWhole(api.GET("/api/tasks", { params: { query }, signal }));
-      const at = Date.parse(response.headers.get("date") ?? "") || Date.now();
+      const at = Date.parse(response.headers.get("date") ?? "") || serverNow();
       return response.headers.has("link") ? null : { rows: data, at };
     },
     refetchInterval: SETTLE_MS,
@@ -64,11 +65,11 @@ export function useFollowed(chosen: string | undefined) {
       const before = client.getQueryData<{ id: string; finishedAt: string | null }>(["followed", chosen ?? ""]);
       const id = chosen ?? before?.id;
       const known = id === undefined ? undefined : await find(id, signal);
-      const lingers = (known?.finishedAt ?? "") > new Date(Date.now() - LINGER_MS).toISOString();
+      const lingers = (known?.finishedAt ?? "") > new Date(serverNow() - LINGER_MS).toISOString();
       if (known !== undefined && (chosen !== undefined || !isOver(known.state) || lingers)) return known;
       const query = { state: "running", limit: NEWEST_MAX };
       const newest = await take(api.GET("/api/tasks", { params: { query }, signal }));
-      const settled = new Date(Date.now() - SETTLED_MS).toISOString();
+      const settled = new Date(serverNow() - SETTLED_MS).toISOString();
       return newest.find((one) => one.startedAt !== null && one.startedAt < settled) ?? newest[0] ?? null;
     },
     refetchInterval: PACE_MS,
@@ -88,7 +89,7 @@ export function useInconclusive(enabled: boolean) {
     queryFn: async ({ signal }) => {
       const query = { state: "inconclusive", limit: 100 };
       const rows = await take(api.GET("/api/tasks", { params: { query }, signal }));
-      return rows.filter((row) => Date.parse(row.finishedAt ?? "") > Date.now() - DAY_MS);
+      return rows.filter((row) => Date.parse(row.finishedAt ?? "") > serverNow() - DAY_MS);
     },
     refetchInterval: 2 * PACE_MS,
   });

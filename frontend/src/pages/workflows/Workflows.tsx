@@ -4,6 +4,7 @@ import { useCallback, useState } from "react";
 import { useQueue } from "../../api/queries";
 import { doneOf, inWords, StateBar } from "../../graph/StateBar";
 import { useKeys } from "../../keyboard/keys";
+import { serverNow } from "../../live/pulse";
 import { AsCurl } from "../../ui/AsCurl";
 import { Choice, Choices } from "../../ui/Choices";
 import { Page } from "../../ui/Page";
@@ -144,7 +145,7 @@ function columnsOf(whyNot: string | null, again: (row: RunListed) => void): read
 }
 
 function took(row: RunListed): string {
-  return lasting((row.finishedAt === null ? Date.now() : Date.parse(row.finishedAt)) - Date.parse(row.createdAt));
+  return lasting((row.finishedAt === null ? serverNow() : Date.parse(row.finishedAt)) - Date.parse(row.createdAt));
 }
 
 function Steps({ row }: { row: RunListed }) {

@@ -1,12 +1,12 @@
 /** A table of rows that are fetched as they come into sight: as long as it likes, with keys for every way through it. */
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useId, useRef, useState } from "react";
-import { useKeys } from "../../keyboard/keys";
-import { rowPx } from "../../theme/density";
-import type { Column } from "../../ui/Table";
-import look from "../../ui/Table.module.css";
-import { useWidth } from "../../ui/useWidth";
+import { useKeys } from "../keyboard/keys";
+import { rowPx } from "../theme/density";
 import styles from "./SparseTable.module.css";
+import type { Column } from "./Table";
+import look from "./Table.module.css";
+import { useWidth } from "./useWidth";
 
 /** Where in the table somebody was. */
 export interface Place {
