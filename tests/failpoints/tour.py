@@ -121,6 +121,14 @@ class Tour:
                 raise Lost(f"{left[-1]} is stuck: {view}")
             time.sleep(0.02)
 
+    def until_tried(self, task: str) -> None:
+        """Wait until an attempt at a task is over."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not any(attempt["outcome"] for attempt in self.task(task)["attempts"]):
+            if time.monotonic() > deadline:
+                raise Lost(f"{task} is not tried: {self.task(task)}")
+            time.sleep(0.02)
+
     def workable(self) -> list[str]:
         """The tasks that end by themselves once there is a machine for them."""
         return [
