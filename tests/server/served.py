@@ -79,7 +79,8 @@ class Served:
         """Stop it, and fail where it had to admit a mistake."""
         if self._process is not None and self._process.poll() is None:
             self.stop()
-        assert self.mistakes() == []
+        mistakes = self.mistakes()
+        assert not mistakes, mistakes
 
     def said(self) -> str:
         """Everything it printed and logged."""

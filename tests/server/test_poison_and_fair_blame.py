@@ -76,7 +76,7 @@ class Machines:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             nodes: list[dict[str, Any]] = self._server.client.get("/api/nodes").json()
-            counted = sum(node["faults"]["node"] for node in nodes)
+            counted = sum(node["faults"].get("node", 0) for node in nodes)
             if counted == self.deaths:
                 return nodes
             assert time.monotonic() < deadline, f"{counted} of {self.deaths} deaths are counted"

@@ -44,7 +44,8 @@ class Gathering:
             data = b"".join(self._gathered)
             self._gathered.clear()
             self._size = 0
-            self._transport.write(data)
+            if not self._transport.is_closing():  # else the other end went in the meantime: nobody is there to read it
+                self._transport.write(data)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
