@@ -87,8 +87,11 @@ async def test_one_task_is_followed_through_its_life_and_nobody_else_is_told(ser
             await asyncio.to_thread(session.report, [ending])
             await watcher.until(lambda: watcher.newest(room)["state"] == "succeeded")
             assert watcher.newest(room).items() <= server.task(task).items()
-            nodes = {one[0]: one for frame in other.frames["fleet"] for one in frame["data"]["nodes"]}
-            assert nodes[puppet.node][1:4] == ["online", nodes[puppet.node][2], 1]
+            fleet = other.frames.setdefault("fleet", [])
+            shown = [puppet.node, "online", 1]
+            await other.until(
+                lambda: shown in [[*one[:2], one[3]] for frame in fleet for one in frame["data"]["nodes"]]
+            )
             await watcher.join(f"node:{puppet.node}")
             await asyncio.to_thread(server.client.post, f"/api/nodes/{puppet.node}/drain")
             await other.until(lambda: ["draining"] in [one[1:2] for one in other.newest("fleet")["nodes"]])
