@@ -285,7 +285,7 @@ def test_a_clock_that_is_wrong_makes_nothing_old(browser: Browser, harbour: Harb
         )
 
 
-def test_forced_colours_and_less_motion_are_heeded(browser: Browser, harbour: Harbour) -> None:
+def test_forced_colours_less_motion_and_paper_are_heeded(browser: Browser, harbour: Harbour) -> None:
     context = browser.new_context(
         base_url=harbour.url, forced_colors="active", reduced_motion="reduce", viewport={"width": 1280, "height": 800}
     )
@@ -303,5 +303,11 @@ def test_forced_colours_and_less_motion_are_heeded(browser: Browser, harbour: Ha
         expect(links.filter(has_text="Tasks")).to_have_attribute("aria-current", "page")
         edge = "(link) => getComputedStyle(link).borderLeftColor"
         assert links.filter(has_text="Tasks").evaluate(edge) != links.filter(has_text="Watch").evaluate(edge)
+        page.set_viewport_size({"width": 1280, "height": 300})
+        main = page.get_by_role("main")
+        assert main.evaluate("(main) => main.scrollHeight > main.clientHeight")
+        page.emulate_media(media="print")  # the page alone, and all of it
+        expect(page.get_by_role("navigation")).to_be_hidden()
+        assert main.evaluate("(main) => main.scrollHeight <= main.clientHeight")
     finally:
         context.close()
